@@ -1,0 +1,49 @@
+"""What every test may ask for, and the rule that in CI nothing is skipped."""
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+_IN_CI = os.environ.get("CI") == "true"
+_CORPUS = Path(
+    os.environ.get("CROSSPANE_CORPUS", Path(__file__).resolve().parents[2] / "shared" / "data")
+)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Folder of other projects' captures and logs; nothing of it is bundled."""
+    if not (_CORPUS / "MANIFEST.tsv").exists():
+        pytest.skip(f"no corpus at {_CORPUS}: set CROSSPANE_CORPUS to the folder of captures")
+    return _CORPUS
+
+
+def require_program(name: str, debian_package: str) -> str:
+    """Path of a program, or skip with what to install."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin")
+    if path is None:
+        pytest.skip(f"{name} is not installed: apt-get install {debian_package}")
+    return path
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run, with what would make it run."""
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root for network namespaces: run the tests as root")
+    if item.get_closest_marker("kafka"):
+        require_program("java", "openjdk-17-jre-headless")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI everything a test needs is installed, so a skip there is a failure."""
+    report = yield
+    if _IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {call.excinfo and call.excinfo.value}"
+    return report

@@ -1,0 +1,103 @@
+"""
+Flow export: softflowd on each cluster's pod bridge, tcpdump on what it sends.
+
+A softflowd sees what its cluster's pods send and receive, before source
+translation and after destination translation, and nothing of another cluster.
+Its datagrams leave by the management network, where one tcpdump per exporter
+writes them. Timeouts are short, and a flow that lives is cut every 20 s, so
+that a minute of recording has flows to show in each part of it.
+
+Before: mesh.py. After: record_demo.py copies the captures.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from . import netns
+from .mesh import LabError, Mesh
+from .topology import CLUSTERS, COLLECTOR, Cluster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PORTS = {"netflow9": 2055, "ipfix": 4739}
+_VERSIONS = {"netflow9": "9", "ipfix": "10"}
+_TIMEOUTS = {
+    "general": 10,
+    "tcp": 10,
+    "tcp.rst": 2,
+    "tcp.fin": 2,
+    "udp": 5,
+    "maxlife": 20,
+    "expint": 2,
+}
+_START_SECONDS = 10.0
+
+
+def capture(mesh: Mesh, cluster: Cluster) -> Path:
+    """Return the file that gets a cluster's flow exports."""
+    return mesh.directory / f"{cluster.short}.{cluster.flow_format}.pcap"
+
+
+def start(mesh: Mesh) -> list[socket.socket]:
+    """
+    Start the captures, then the exporters.
+
+    Returns
+    -------
+    list[socket.socket]
+        The collector's sockets: nobody reads them, but while they are open
+        the kernel does not answer the exporters "port unreachable".
+    """
+    sinks = [_sink(port) for port in sorted(PORTS.values())]
+    for cluster in CLUSTERS:
+        mesh.start(
+            *(f"tcpdump-{cluster.short}", netns.COLLECTOR_NAMESPACE),
+            *("tcpdump", "-i", netns.BRIDGE, "-n", "-U", "--immediate-mode", "-Z", "root"),
+            *("-w", str(capture(mesh, cluster))),
+            f"udp and src host {cluster.management_ip} and dst host {COLLECTOR}",
+        )
+    _await_captures(mesh)
+    for cluster in CLUSTERS:
+        timeouts = [f"{name}={seconds}" for name, seconds in _TIMEOUTS.items()]
+        mesh.start(
+            *(f"softflowd-{cluster.short}", cluster.node_namespace),
+            *("softflowd", "-d", "-i", netns.BRIDGE, "-v", _VERSIONS[cluster.flow_format]),
+            *("-n", f"{COLLECTOR}:{PORTS[cluster.flow_format]}"),
+            *("-p", str(mesh.directory / f"{cluster.short}.softflowd.pid")),
+            *("-c", str(mesh.directory / f"{cluster.short}.softflowd.ctl")),
+            *(word for timeout in timeouts for word in ("-t", timeout)),
+            "ip",
+        )
+    time.sleep(1.0)
+    return sinks
+
+
+def stop(mesh: Mesh) -> None:
+    """Let every exporter send what it holds, then end the captures."""
+    mesh.stop(*(f"softflowd-{cluster.short}" for cluster in CLUSTERS))
+    time.sleep(1.0)
+    mesh.stop(*(f"tcpdump-{cluster.short}" for cluster in CLUSTERS), by=signal.SIGINT)
+
+
+def _sink(port: int) -> socket.socket:
+    with netns.inside(netns.COLLECTOR_NAMESPACE):
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((str(COLLECTOR), port))
+    return made
+
+
+def _await_captures(mesh: Mesh) -> None:
+    """Wait until each tcpdump has written its file's header."""
+    limit = time.monotonic() + _START_SECONDS
+    for cluster in CLUSTERS:
+        file = capture(mesh, cluster)
+        while not file.exists() or file.stat().st_size == 0:
+            if time.monotonic() > limit:
+                message = f"tcpdump does not write {file}"
+                raise LabError(message)
+            time.sleep(0.05)

@@ -1,0 +1,255 @@
+"""
+Namespaces, bridges, veths, routes and address translation.
+
+    pod eth0 --- bridge `pods` in the node's namespace --- wan0 --- cp-wan
+
+A node translates the source of what leaves its cluster (to its underlay
+address) and the destination of what arrives at its gateway's VIP. A pod
+redirects as Istio does: calls to a service's VIP go to its sidecar's outbound
+port, calls to its service port to the inbound one. IPv6 is off, so that no
+neighbour discovery is in the flows.
+
+Before: topology.py. After: mesh.py starts processes in the namespaces.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .topology import (
+    CLUSTERS,
+    COLLECTOR,
+    FLAT_LINK,
+    GATEWAY_PORT,
+    MANAGEMENT,
+    NET_FLAT,
+    SERVICE_PORT,
+    UNDERLAY,
+    UNKNOWN_IP,
+    Cluster,
+    Pod,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from ipaddress import IPv4Address
+
+PREFIX = "cp-"
+WAN = "cp-wan"
+COLLECTOR_NAMESPACE = "cp-mgmt"
+BRIDGE = "pods"
+OUTBOUND_PORT = 15001
+INBOUND_PORT = 15006
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def namespaces() -> list[str]:
+    """Return the lab's namespaces which exist now."""
+    listed = _run("ip", "netns", "list").splitlines()
+    return [line.split()[0] for line in listed if line.startswith(PREFIX)]
+
+
+def pids(namespace: str) -> list[int]:
+    """Return the processes that run in a namespace."""
+    return [int(pid) for pid in _run("ip", "netns", "pids", namespace).split()]
+
+
+def delete(namespace: str) -> None:
+    """Delete a namespace, and with it its interfaces and rules."""
+    _run("ip", "netns", "delete", namespace)
+
+
+@contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """Put the calling thread into a namespace; sockets made there stay there."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        _setns(there)
+        yield
+    finally:
+        _setns(home)
+        os.close(there)
+        os.close(home)
+
+
+def tcp_socket(namespace: str) -> socket.socket:
+    """Return a non-blocking TCP socket which belongs to `namespace`."""
+    with inside(namespace):
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setblocking(False)  # noqa: FBT003
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def build() -> None:
+    """Make every namespace of the topology and connect them."""
+    _switch(WAN, (f"{UNDERLAY[1]}/{UNDERLAY.prefixlen}", f"{UNKNOWN_IP}/32"))
+    _switch(COLLECTOR_NAMESPACE, (f"{COLLECTOR}/{MANAGEMENT.prefixlen}",))
+    for cluster in CLUSTERS:
+        _node(cluster)
+        if cluster.gateway is not None:
+            _attach(cluster, cluster.gateway.name, cluster.gateway.ip)
+        for pod in cluster.pods:
+            _attach(cluster, pod.workload, pod.ip)
+            if pod.sidecar:
+                _nft(cluster.namespace(pod.workload), _redirect_rules(cluster, pod))
+    _join_flat([cluster for cluster in CLUSTERS if cluster.network == NET_FLAT])
+
+
+def _node(cluster: Cluster) -> None:
+    node = cluster.node_namespace
+    _switch(node, (f"{cluster.router_ip}/{cluster.pod_cidr.prefixlen}",))
+    _veth(node, "wan0", WAN, f"v-{cluster.short}")
+    _veth(node, "mgmt0", COLLECTOR_NAMESPACE, f"v-{cluster.short}")
+    commands = [
+        f"addr add {cluster.underlay_ip}/{UNDERLAY.prefixlen} dev wan0",
+        f"addr add {cluster.management_ip}/{MANAGEMENT.prefixlen} dev mgmt0",
+        f"route add {UNKNOWN_IP}/32 via {UNDERLAY[1]}",
+    ]
+    commands += [
+        f"route add {other.gateway.vip}/32 via {other.underlay_ip}"
+        for other in CLUSTERS
+        if other.gateway is not None and other is not cluster
+    ]
+    _ip(node, commands)
+    _nft(node, _node_rules(cluster))
+
+
+def _join_flat(members: list[Cluster]) -> None:
+    """Route the pods of both clusters of the flat network to each other."""
+    one, two = members
+    _veth(one.node_namespace, "flat0", two.node_namespace, "flat0")
+    for here, there, own, peer in ((one, two, 1, 2), (two, one, 2, 1)):
+        _ip(
+            here.node_namespace,
+            [
+                f"addr add {FLAT_LINK[own]}/{FLAT_LINK.prefixlen} dev flat0",
+                f"route add {there.pod_cidr} via {FLAT_LINK[peer]}",
+            ],
+        )
+
+
+def _node_rules(cluster: Cluster) -> str:
+    rules = [
+        "table ip lab {",
+        "chain out {",
+        "type nat hook postrouting priority 100;",
+        f'oifname "wan0" snat to {cluster.underlay_ip}',
+        "}",
+    ]
+    if cluster.gateway is not None:
+        rules += [
+            "chain in {",
+            "type nat hook prerouting priority -100;",
+            f"ip daddr {cluster.gateway.vip} tcp dport {GATEWAY_PORT} "
+            f"dnat to {cluster.gateway.ip}",
+            "}",
+        ]
+    return "\n".join([*rules, "}", ""])
+
+
+def _redirect_rules(cluster: Cluster, pod: Pod) -> str:
+    return "\n".join(
+        [
+            "table ip lab {",
+            "chain out {",
+            "type nat hook output priority -100;",
+            f"ip daddr {cluster.service_cidr} tcp dport {SERVICE_PORT} "
+            f"redirect to :{OUTBOUND_PORT}",
+            "}",
+            "chain in {",
+            "type nat hook prerouting priority -100;",
+            f'iifname "eth0" ip daddr {pod.ip} tcp dport {SERVICE_PORT} '
+            f"redirect to :{INBOUND_PORT}",
+            "}",
+            "}",
+            "",
+        ],
+    )
+
+
+def _switch(namespace: str, addresses: tuple[str, ...]) -> None:
+    """Make a forwarding namespace with a bridge that has `addresses`."""
+    _add(namespace)
+    _ip(
+        namespace,
+        [
+            f"link add {BRIDGE} type bridge",
+            *(f"addr add {address} dev {BRIDGE}" for address in addresses),
+            f"link set {BRIDGE} up",
+        ],
+    )
+
+
+def _attach(cluster: Cluster, name: str, address: IPv4Address) -> None:
+    namespace = cluster.namespace(name)
+    _add(namespace)
+    host = int(address) & 0xFF
+    _veth(namespace, "eth0", cluster.node_namespace, f"v{host}")
+    _ip(
+        namespace,
+        [
+            f"addr add {address}/{cluster.pod_cidr.prefixlen} dev eth0",
+            f"route add default via {cluster.router_ip}",
+        ],
+    )
+    _ip(cluster.node_namespace, [f"link set v{host} master {BRIDGE}"])
+
+
+def _veth(namespace: str, name: str, peer_namespace: str, peer_name: str) -> None:
+    _run(
+        *("ip", "link", "add", name, "netns", namespace, "type", "veth"),
+        *("peer", "name", peer_name, "netns", peer_namespace),
+    )
+    _ip(namespace, [f"link set {name} up"])
+    bridged = peer_namespace in {WAN, COLLECTOR_NAMESPACE}
+    master = [f"link set {peer_name} master {BRIDGE}"] if bridged else []
+    _ip(peer_namespace, [*master, f"link set {peer_name} up"])
+
+
+def _add(namespace: str) -> None:
+    _run("ip", "netns", "add", namespace)
+    with inside(namespace):
+        for name, value in (
+            ("ipv6/conf/all/disable_ipv6", "1"),
+            ("ipv6/conf/default/disable_ipv6", "1"),
+            ("ipv4/ip_forward", "1"),
+            ("ipv4/conf/all/rp_filter", "0"),
+            ("ipv4/conf/default/rp_filter", "0"),
+            ("ipv4/conf/all/send_redirects", "0"),
+            ("ipv4/conf/default/send_redirects", "0"),
+        ):
+            setting = Path("/proc/sys/net", name)
+            if setting.exists():
+                setting.write_text(value)
+    _ip(namespace, ["link set lo up"])
+
+
+def _ip(namespace: str, commands: list[str]) -> None:
+    _run("ip", "-n", namespace, "-batch", "-", stdin="\n".join(commands) + "\n")
+
+
+def _nft(namespace: str, rules: str) -> None:
+    _run("ip", "netns", "exec", namespace, "nft", "-f", "-", stdin=rules)
+
+
+def _setns(descriptor: int) -> None:
+    if _LIBC.setns(descriptor, _CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _run(*command: str, stdin: str = "") -> str:
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        message = f"{' '.join(command)}: {done.stderr.strip()}\n{stdin}"
+        raise RuntimeError(message)
+    return done.stdout
