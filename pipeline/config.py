@@ -1,0 +1,126 @@
+"""
+What the job is told: one TOML file, each key documented and bounded.
+
+    topic_prefix, [log], [[agents]]   as in collectors/config.py
+    inventory                         the file that says who an address is
+    [lake]                            where the tables are
+    [job]                             how the loop works
+
+Every key has a default but ``agents`` and ``inventory``: without agents there
+is nothing to receive, without inventory every address is unknown.
+
+Before: the file. After: run.py. Generated from here: docs/reference/config.md.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from collectors.config import (
+    AgentConfig,
+    ConfigError,
+    LocalLog,
+    Log,
+    check_agents,
+    decode_toml,
+)
+
+
+class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The lake on this machine's disk: an SQLite catalog and Parquet files."""
+
+    directory: Annotated[
+        str, Meta(min_length=1, description="folder of the catalog and the data; made when missing")
+    ] = "crosspane-data/lake"
+    threads: Annotated[
+        int, Meta(ge=1, le=256, description="DuckDB threads of the process that writes")
+    ] = 2
+    maintain_s: Annotated[
+        int,
+        Meta(ge=1, le=86_400, description="seconds between merges of small files"),
+    ] = 300
+    keep_snapshots_s: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=31_536_000,
+            description="seconds a replaced file stays for readers that began before",
+        ),
+    ] = 3_600
+
+
+class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The loop from the log to the lake."""
+
+    poll_bytes: Annotated[
+        int,
+        Meta(ge=65_536, le=1 << 30, description="bytes of messages, compressed, taken at a time"),
+    ] = 4 * 1024 * 1024
+    poll_wait_ms: Annotated[
+        int, Meta(ge=1, le=60_000, description="milliseconds to wait for a message")
+    ] = 100
+    commit_rows: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="rows that cause a commit")
+    ] = 200_000
+    commit_ms: Annotated[
+        int, Meta(ge=10, le=600_000, description="milliseconds the oldest row may wait for one")
+    ] = 1_000
+    checkpoint_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="seconds between checkpoints of what decoders remember: how much of the log"
+            " a job reads again when it starts after a crash",
+        ),
+    ] = 60
+    discover_s: Annotated[
+        float, Meta(ge=0.05, le=3_600, description="seconds between looks for new topics")
+    ] = 2.0
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file."""
+
+    inventory: Annotated[
+        str, Meta(description="inventory, TOML file or folder of Parquet; empty: all is unknown")
+    ] = ""
+    topic_prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$",
+            description="first part of the names of all topics",
+        ),
+    ] = "crosspane.v1"
+    log: Annotated[Log, Meta(description="where payloads wait for the job")] = LocalLog(
+        directory="crosspane-data/log"
+    )
+    agents: Annotated[
+        tuple[AgentConfig, ...], Meta(description="what is received, by whom, and where")
+    ] = ()
+    lake: Annotated[LakeConfig, Meta(description="where rows go")] = LakeConfig()
+    job: Annotated[JobConfig, Meta(description="how the loop works")] = JobConfig()
+
+    def __post_init__(self) -> None:
+        check_agents(self.agents)
+
+
+def load(path: Path) -> Config:
+    """
+    Read a configuration file; relative paths in it are relative to the working directory.
+
+    Raises
+    ------
+    ConfigError
+        Names the file, the key, and what is allowed.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    try:
+        return decode_toml(data, Config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,33 @@
+"""
+Every exception a user can meet, in one tree.
+
+    CrosspaneError
+        LakeError         the lake cannot be opened, read or written
+            StaleOffsetError  another job has committed these offsets: this one must stop
+        UsageError        what was asked for makes no sense; exit code 2
+    collectors.config.ConfigError   a key of the configuration; exit code 2
+    collectors.log.LogError         the log cannot be used
+    pipeline.enrich.inventory.InventoryError   a row of the inventory; exit code 2
+
+What is wrong with a payload is never an exception: it is a row of ``rejects``.
+"""
+
+
+class CrosspaneError(Exception):
+    """Base of what crosspane raises on purpose; its message is for the user."""
+
+
+class LakeError(CrosspaneError):
+    """The lake cannot be opened, read or written."""
+
+
+class StaleOffsetError(LakeError):
+    """
+    The offsets in the lake are not those this job left there.
+
+    Another job has taken the partition. Nothing of this transaction was kept.
+    """
+
+
+class UsageError(CrosspaneError):
+    """What was asked for makes no sense: says what is allowed."""

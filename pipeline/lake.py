@@ -1,0 +1,266 @@
+"""
+The lake: DuckLake tables, written by one transaction per batch.
+
+    <root>/catalog.sqlite   which files make which table, at which snapshot
+    <root>/data/            Parquet
+
+Facts and log offsets are committed together, so a batch is in the lake wholly,
+with the offsets behind it, or not at all: kill the job anywhere and the next
+one goes on from what was committed. The offsets are also the fence. They are
+moved by compare-and-set, and a job whose place was taken by another fails its
+commit instead of writing twice.
+
+One process writes; any number read, with this module or any DuckDB, while it
+does.
+
+Before: enrich/. After: views.py (what readers see).
+Source: DuckLake 1.0 specification.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import duckdb
+import duckdb_extensions
+import polars as pl
+
+from collectors.log import Place
+from pipeline import schema, views
+from pipeline.errors import LakeError, StaleOffsetError
+
+SCHEMA: Final = "crosspane"
+_OFFSETS: Final = "log_offsets_"
+
+_INLINED_ROWS: Final = 1_000
+"""Inserts up to this many rows stay in the catalog until maintenance writes them to Parquet."""
+
+
+@dataclass(slots=True)
+class Commit:
+    """
+    What one transaction writes.
+
+    Attributes
+    ----------
+    frames
+        Table name to rows, columns by name as in `schema`.
+    offsets
+        Place to (offset before, offset after).
+    replaced
+        Table name to key column: rows with a key that ``frames`` has too are
+        replaced instead of added to; with no key, all rows are.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    offsets: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    replaced: dict[str, str | None] = field(default_factory=dict)
+
+
+def connect(root: Path, *, read_only: bool = True, threads: int = 2) -> duckdb.DuckDBPyConnection:
+    """
+    A DuckDB connection with the lake attached as ``lake`` and its schema in use.
+
+    Raises
+    ------
+    LakeError
+        If an extension cannot be loaded, or there is no lake to read.
+    """
+    catalog = root / "catalog.sqlite"
+    if read_only and not catalog.exists():
+        raise LakeError(f"no lake at {root}: start one with `crosspane up` or `crosspane demo`")
+    connection = duckdb.connect(config={"threads": threads})
+    for extension in ("ducklake", "sqlite_scanner"):
+        _load(connection, extension)
+    options = "READ_ONLY" if read_only else f"DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
+    if not read_only:
+        root.mkdir(parents=True, exist_ok=True)
+    location = str(catalog.resolve()).replace("'", "''")
+    data = str((root / "data").resolve()).replace("'", "''")
+    try:
+        connection.execute(
+            f"ATTACH 'ducklake:sqlite:{location}' AS lake"
+            f" (DATA_PATH '{data}/', OVERRIDE_DATA_PATH true, {options})"
+        )
+        connection.execute("SET TimeZone = 'UTC'")
+        if not read_only:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{SCHEMA}")
+        connection.execute(f"USE lake.{SCHEMA}")
+    except duckdb.Error as error:
+        connection.close()
+        raise LakeError(f"cannot open the lake at {root}: {error}") from error
+    return connection
+
+
+def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+    """LOAD, else from its wheel, else from the network as DuckDB does, else say so."""
+    with contextlib.suppress(duckdb.Error):
+        connection.execute(f"LOAD {extension}")
+        return
+    with contextlib.suppress(ImportError, duckdb.Error):
+        duckdb_extensions.import_extension(extension)
+        connection.execute(f"LOAD {extension}")
+        return
+    try:
+        connection.execute(f"INSTALL {extension}; LOAD {extension}")
+    except duckdb.Error as error:
+        wheel = f"duckdb-extension-{extension.replace('_', '-')}=={duckdb.__version__}"
+        raise LakeError(f"DuckDB extension {extension}: pip install {wheel} ({error})") from error
+
+
+class Lake:
+    """
+    The writing end: tables made, offsets kept, batches committed.
+
+    Parameters
+    ----------
+    root
+        Folder of the embedded lake; made if absent.
+    threads
+        DuckDB's threads.
+    """
+
+    def __init__(self, root: Path, *, threads: int = 2) -> None:
+        self.connection = connect(root, read_only=False, threads=threads)
+        for table in schema.TABLES:
+            self.connection.execute(schema.create(table))
+        for view in views.VIEWS:
+            self.connection.execute(views.create(view))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the catalog."""
+        self.connection.close()
+
+    def offsets(self) -> dict[Place, int]:
+        """Next offset of every place this lake has read from."""
+        names = self.connection.execute(
+            "SELECT table_name FROM duckdb_tables()"
+            " WHERE database_name = 'lake' AND starts_with(table_name, ?)",
+            [_OFFSETS],
+        ).fetchall()
+        rows = [self.connection.table(f'"{name}"').fetchall() for (name,) in names]
+        return {Place(topic, partition): offset for ((topic, partition, offset),) in rows}
+
+    def adopt(self, place: Place) -> None:
+        """Begin to keep the offset of a place, at 0."""
+        table = _offset_table(place)
+        with self._transaction():
+            self.connection.execute(
+                f"CREATE TABLE {table} (topic VARCHAR, partition INTEGER, next_offset BIGINT)"
+            )
+            self.connection.execute(f"INSERT INTO {table} VALUES (?, ?, 0)", [*place])
+
+    def commit(self, commit: Commit) -> None:
+        """
+        Write rows and move offsets, all or nothing.
+
+        Raises
+        ------
+        StaleOffsetError
+            If an offset is not where this job left it; nothing is written.
+        LakeError
+            If the transaction failed; nothing is written.
+        """
+        with self._transaction():
+            for name, key in commit.replaced.items():
+                same_key = f"WHERE {key} IN (SELECT {key} FROM incoming)" if key else ""
+                with self._registered(commit.frames[name]):
+                    self.connection.execute(f"DELETE FROM {name} {same_key}")  # noqa: S608
+            for name, frame in commit.frames.items():
+                if frame.height:
+                    with self._registered(frame):
+                        self.connection.execute(
+                            f"INSERT INTO {name} BY NAME SELECT * FROM incoming"  # noqa: S608 - names are ours
+                        )
+            for place, (before, after) in commit.offsets.items():
+                moved = self.connection.execute(
+                    f"UPDATE {_offset_table(place)} SET next_offset = ? WHERE next_offset = ?",  # noqa: S608
+                    [after, before],
+                ).fetchall()
+                if moved != [(1,)]:
+                    raise StaleOffsetError(
+                        f"{place.topic}/{place.partition} is no longer at {before}: another job has it"
+                    )
+
+    def read(self, query: str) -> pl.DataFrame:
+        """Rows of one query."""
+        return self.connection.execute(query).pl()
+
+    def maintain(self, *, keep_snapshots_s: int) -> None:
+        """Inlined rows to Parquet, small files to larger ones, old snapshots away."""
+        for call in (
+            "CALL ducklake_flush_inlined_data('lake')",
+            "CALL ducklake_merge_adjacent_files('lake')",
+            "CALL ducklake_expire_snapshots('lake',"
+            f" older_than => now() - INTERVAL {keep_snapshots_s} SECOND)",
+            "CALL ducklake_cleanup_old_files('lake',"
+            f" older_than => now() - INTERVAL {keep_snapshots_s} SECOND)",
+        ):
+            try:
+                self.connection.execute(call).fetchall()
+            except duckdb.Error as error:
+                raise LakeError(f"{call}: {error}") from error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN TRANSACTION")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except duckdb.Error as error:
+            with contextlib.suppress(duckdb.Error):  # a failed COMMIT has already ended it
+                self.connection.execute("ROLLBACK")
+            raise LakeError(f"transaction not written: {error}") from error
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _registered(self, frame: pl.DataFrame) -> Iterator[None]:
+        self.connection.register("incoming", frame.to_arrow())
+        try:
+            yield
+        finally:
+            self.connection.unregister("incoming")
+
+
+def _offset_table(place: Place) -> str:
+    return f'"{_OFFSETS}{place.topic}_{place.partition}"'
+
+
+def sync_inventory(lake: Lake, tables: Mapping[str, pl.DataFrame]) -> None:
+    """
+    Bring the dimension tables to what the inventory says now.
+
+    Networks, clusters and gateways become exactly the inventory's. Endpoints
+    and prefixes that it no longer has are kept, since facts point at them.
+    """
+    for table in (schema.NETWORKS, schema.CLUSTERS, schema.GATEWAYS):
+        if not lake.read(f"FROM {table.name}").equals(tables[table.name]):
+            lake.commit(Commit({table.name: tables[table.name]}, replaced={table.name: None}))
+    for name, key in ((schema.ENDPOINTS.name, "endpoint_id"), (schema.PREFIXES.name, "prefix_id")):
+        known = lake.read(f"FROM {name}").cast(dict(tables[name].schema))
+        changed = tables[name].join(
+            known, on=tables[name].columns, how="anti", nulls_equal=True
+        )
+        if changed.height:
+            lake.commit(Commit({name: changed}, replaced={name: key}))
+
+
+def size_bytes(root: Path) -> int:
+    """Bytes on disk of catalog and data."""
+    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())

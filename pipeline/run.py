@@ -1,0 +1,264 @@
+"""
+The loop: poll, decode, normalize, enrich, commit.
+
+Facts and the log offsets behind them are committed in one transaction, about
+once a second. Kill the process anywhere: the next one starts at the offsets in
+the lake, restores what the decoders knew there, and goes on. Nothing is lost,
+nothing is there twice.
+
+Before: collectors/log. After: intake.py, decode/, normalize.py, enrich/, lake.py.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import polars as pl
+
+from collectors.log import Place, Reader
+from pipeline import schema
+from pipeline.config import Config
+from pipeline.decode.access_log import AccessLog
+from pipeline.decode.netflow import Netflow
+from pipeline.enrich import Identities, enrich_flows, enrich_requests
+from pipeline.intake import Intake, Opener
+from pipeline.lake import Commit, Lake
+from pipeline.normalize import normalize_flows, normalize_requests
+from pipeline.vantages import Vantages, accounting_rows, reject_rows
+
+log = logging.getLogger("crosspane.job")
+
+DECODERS: Final = {"netflow": Netflow, "access_log": AccessLog}
+"""Kind of payload to its decoder. One line here adds one."""
+
+STAGES: Final = {
+    "flows": (normalize_flows, enrich_flows),
+    "requests": (normalize_requests, enrich_requests),
+}
+"""Table to the stages its rows go through, in order."""
+
+_COMMITTED_TABLES: Final = {table.name: table for table in schema.TABLES}
+_CHECKPOINT_KEY: Final = "(topic, partition)"
+_INTAKE: Final = "intake"
+
+
+def run(
+    reader: Reader,
+    lake: Lake,
+    identities: Identities,
+    config: Config,
+    *,
+    stop: threading.Event,
+    until_idle: bool = False,
+    on_commit: Callable[[Mapping[str, float]], None] | None = None,
+) -> None:
+    """
+    Follow the log into the lake until told to stop.
+
+    Parameters
+    ----------
+    until_idle
+        Return when all the log held is in the lake, instead of waiting for more.
+    on_commit
+        Given the row of ``commits`` after each transaction, without its time.
+
+    Raises
+    ------
+    LakeError, LogError
+        When either cannot go on; what was committed stays committed.
+    """
+    job = Job(reader, lake, identities, config)
+    while not stop.is_set():
+        job.follow()
+        took_any = job.take(config.job.poll_wait_ms / 1e3)
+        done = until_idle and not took_any and job.caught_up()
+        if job.due() or done:
+            row = job.commit(checkpoint=done)
+            if row and on_commit:
+                on_commit(row)
+        if done:
+            return
+    job.commit(checkpoint=True)
+
+
+class Job:
+    """The parts of the loop, and what waits for the next commit."""
+
+    def __init__(
+        self, reader: Reader, lake: Lake, identities: Identities, config: Config
+    ) -> None:
+        self._reader = reader
+        self._lake = lake
+        self._identities = identities
+        self._config = config
+        self._opener = Opener(config.topic_prefix)
+        self._decoders = {kind: decoder() for kind, decoder in DECODERS.items()}
+        self._vantages = Vantages(lake.read(f"FROM {schema.VANTAGES.name}"))
+        self._committed: dict[Place, int] = {}
+        self._position: dict[Place, int] = {}
+        self._pending: dict[str, list[pl.DataFrame]] = {}
+        self._pending_since: float | None = None
+        self._row = _empty_row()
+        self._newest_ms = 0
+        self._followed_at = self._checkpointed_at = self._maintained_at = float("-inf")
+
+    def follow(self) -> None:
+        """Every few seconds, look for topics and partitions that are new."""
+        now = time.monotonic()
+        if now - self._followed_at < self._config.job.discover_s:
+            return
+        self._followed_at = now
+        new = set(self._reader.places(self._config.topic_prefix + ".")) - set(self._position)
+        if not new:
+            return
+        in_lake = self._lake.offsets()
+        for place in sorted(new):
+            if place not in in_lake:
+                self._lake.adopt(place)
+            self._committed[place] = in_lake.get(place, 0)
+            self._remember(place, self._committed[place])
+            self._opener.expect(place, self._committed[place])
+        self._position.update({place: self._committed[place] for place in new})
+        self._reader.seek(self._position)
+
+    def take(self, wait_s: float) -> bool:
+        """Poll once and put what came, decoded and enriched, beside the rest; False if none."""
+        started = time.perf_counter()
+        messages = self._reader.poll(self._config.job.poll_bytes, wait_s)
+        polled = time.perf_counter()
+        self._row["poll_ms"] += (polled - started) * 1e3
+        if not messages:
+            return False
+        self._pending_since = self._pending_since or time.monotonic()
+        intake = self._opener.open(messages)
+        frames = self._decode(intake)
+        decoded = time.perf_counter()
+        for name, frame in frames:
+            for stage in STAGES.get(name, ()):
+                frame = stage(frame, self._identities)  # noqa: PLW2901
+            table = _COMMITTED_TABLES[name]
+            self._pending.setdefault(name, []).append(frame.select(table.schema.names()))
+            if name in self._row:
+                self._row[name] += frame.height
+        for message in messages:
+            self._position[Place(message.topic, message.partition)] = message.offset + 1
+        self._newest_ms = max(self._newest_ms, *(message.timestamp_ms for message in messages))
+        self._row["messages"] += len(messages)
+        self._row["payloads"] += intake.payload_count
+        self._row["payload_bytes"] += intake.payload_bytes
+        self._row["decode_ms"] += (decoded - polled) * 1e3
+        self._row["enrich_ms"] += (time.perf_counter() - decoded) * 1e3
+        return True
+
+    def due(self) -> bool:
+        """Whether enough waits, or has waited long enough, to be committed."""
+        if self._pending_since is None:
+            return False
+        rows = self._row["flows"] + self._row["requests"]
+        waited_ms = (time.monotonic() - self._pending_since) * 1e3
+        return rows >= self._config.job.commit_rows or waited_ms >= self._config.job.commit_ms
+
+    def caught_up(self) -> bool:
+        """Whether everything the log holds now has been taken."""
+        ends = self._reader.end_offsets(list(self._position))
+        return all(self._position[place] >= end for place, end in ends.items())
+
+    def commit(self, *, checkpoint: bool) -> Mapping[str, float] | None:
+        """Write what waits, with its offsets; None if nothing waits."""
+        if self._pending_since is None and not checkpoint:
+            return None
+        started = time.perf_counter()
+        checkpoint |= time.monotonic() - self._checkpointed_at > self._config.job.checkpoint_s
+        commit = Commit({name: pl.concat(parts) for name, parts in self._pending.items()})
+        commit.frames[schema.VANTAGES.name] = self._vantages.new_rows()
+        commit.offsets = {
+            place: (before, self._position[place])
+            for place, before in self._committed.items()
+            if self._position[place] != before
+        }
+        if checkpoint and self._position:
+            commit.frames[schema.CHECKPOINTS.name] = self._checkpoint()
+            commit.replaced[schema.CHECKPOINTS.name] = _CHECKPOINT_KEY
+        row = self._row | {"lag_ms": max(time.time() * 1e3 - self._newest_ms, 0.0)}
+        commit.frames[schema.COMMITS.name] = _commit_row(row)
+        self._lake.commit(commit)
+        row["write_ms"] = (time.perf_counter() - started) * 1e3
+        self._vantages.keep()
+        self._committed = dict(self._position)
+        self._pending, self._pending_since, self._row = {}, None, _empty_row()
+        self._row["write_ms"] = row["write_ms"]  # known only now: stands in the next row
+        if checkpoint:
+            self._checkpointed_at = time.monotonic()
+        self._maintain()
+        return row
+
+    def _decode(self, intake: Intake) -> list[tuple[str, pl.DataFrame]]:
+        """Rows of every table these payloads fill, with ``vantage_id`` for what decoders number."""
+        frames = [
+            (schema.REJECTS.name, intake.rejects),
+            (schema.AGENT_DROPS.name, intake.drops),
+        ]
+        for kind, payloads in intake.payloads.items():
+            decoded = self._decoders[kind].decode(payloads)
+            ids = self._vantages.ids(decoded.vantages, self._identities.network_codes)
+            frames += [(name, ids.attach(frame)) for name, frame in decoded.frames.items()]
+            frames.append((schema.ACCOUNTING.name, accounting_rows(ids.attach(decoded.counts))))
+            rejects = ids.attach(decoded.rejects)
+            offsets = intake.payload_offsets[kind]
+            frames.append((schema.REJECTS.name, reject_rows(rejects, payloads, offsets)))
+        self._row["rejects"] += sum(
+            frame.height for name, frame in frames if name == schema.REJECTS.name
+        )
+        return [(name, frame) for name, frame in frames if frame.height]
+
+    def _remember(self, place: Place, offset: int) -> None:
+        """Bring opener and decoders to what they knew at ``offset``."""
+        saved = self._lake.read(
+            f"FROM {schema.CHECKPOINTS.name}"  # noqa: S608 - names are ours
+            f" WHERE topic = '{place.topic}' AND partition = {place.partition}"
+        )
+        states: dict[str, bytes] = dict(zip(saved["kind"], saved["state"], strict=True))
+        self._opener.restore(place, states.get(_INTAKE, b""))
+        for kind, decoder in self._decoders.items():
+            decoder.restore(place, states.get(kind, b""))
+        begin = self._reader.begin_offsets([place])[place]
+        at = max(saved["next_offset"].max() or 0, begin)
+        self._reader.seek({place: at})
+        while at < offset:
+            messages = self._reader.poll(self._config.job.poll_bytes, 5.0)
+            known = [message for message in messages if message.offset < offset]
+            if not known:  # expired since; what the log no longer has cannot be remembered
+                return
+            for kind, payloads in self._opener.open(known).payloads.items():
+                self._decoders[kind].decode(payloads)
+            at = known[-1].offset + 1
+
+    def _checkpoint(self) -> pl.DataFrame:
+        parts = {_INTAKE: self._opener, **self._decoders}
+        rows = [
+            (*place, kind, offset, part.snapshot(place))
+            for place, offset in self._position.items()
+            for kind, part in parts.items()
+        ]
+        return pl.DataFrame(rows, schema.CHECKPOINTS.schema, orient="row")
+
+    def _maintain(self) -> None:
+        now = time.monotonic()
+        if self._maintained_at == float("-inf"):
+            self._maintained_at = now
+        if now - self._maintained_at > self._config.lake.maintain_s:
+            self._maintained_at = now
+            self._lake.maintain(keep_snapshots_s=self._config.lake.keep_snapshots_s)
+
+
+def _empty_row() -> dict[str, float]:
+    names = [column.name for column in schema.COMMITS.columns[1:]]
+    return dict.fromkeys(names, 0)
+
+
+def _commit_row(row: Mapping[str, float]) -> pl.DataFrame:
+    now = pl.Series("committed_time", [time.time_ns() // 1_000]).cast(schema.TIME)
+    columns = {name: [value] for name, value in row.items()}
+    return pl.DataFrame({"committed_time": now, **columns}).cast(dict(schema.COMMITS.schema))
