@@ -76,13 +76,13 @@ def _versions() -> dict[str, str]:
     beside = Path(sys.executable).parent / "envoy"
     envoy = _first_line(str(beside) if beside.exists() else "envoy", "--version")
     softflowd = next(
-        line for line in _lines("softflowd", "-h") if line.startswith("This is softflowd")
+        line for line in _lines("softflowd", "-h") if line.startswith("This is softflowd version")
     )
     return {
-        "envoy": envoy.split("version:")[-1].strip(),
-        "softflowd": softflowd.split("version")[-1].split()[0],
-        "tcpdump": _first_line("tcpdump", "--version"),
-        "nfdump": _first_line("nfdump", "-V"),
+        "envoy": envoy.split("version:")[-1].split("/")[1],
+        "softflowd": softflowd.split()[4].rstrip("."),
+        "tcpdump": _first_line("tcpdump", "--version").split()[-1],
+        "nfdump": _first_line("nfdump", "-V").split()[-1],
         "kernel": os.uname().release.split("-")[0],
     }
 

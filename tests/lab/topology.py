@@ -274,11 +274,11 @@ CLUSTERS = (
 )
 
 EDGES = (
-    Edge("frontend", "cart", 4),
-    Edge("frontend", "reviews", 6),
-    Edge("frontend", "inventory", 3),
-    Edge("frontend", "recommendations", 2),
-    Edge("reviews", "ratings", 5),
+    Edge("frontend", "cart", 2),
+    Edge("frontend", "reviews", 3),
+    Edge("frontend", "inventory", 2),
+    Edge("frontend", "recommendations", 1),
+    Edge("reviews", "ratings", 3),
     Edge("reviews", "cart", 3),
     Edge("billing", "cart", 3),
     Edge("telemetry", "inventory", 0),
