@@ -1,9 +1,11 @@
 """
 The lab: a real Envoy mesh over four clusters, in Linux network namespaces.
 
+    names.py      names and ports all agree on
     topology.py   what exists: networks, clusters, pods, services, addresses
     certs.py      a root, one intermediate CA per cluster, SPIFFE certificates
     netns.py      namespaces, bridges, veths, routes, NAT
+    access_log.py the line each proxy writes
     envoy.py      the configuration of each sidecar and gateway
     apps.py       the application behind a sidecar
     mesh.py       all of it up, and down again without a trace

@@ -5,84 +5,36 @@ Envoy's configuration, named as Istio names things.
                :15006 inbound, mTLS required -> inbound|8080||, from 127.0.0.6
     gateway    :15443 TLS passed through; the server name is the cluster's name
 
-Every listener writes one JSON object per request (gateways: per connection):
-the 24 keys of Istio's default log and what crosspane asks for besides.
+Every listener logs each request (gateways: each connection), by access_log.py.
 
-Before: certs.py. After: mesh.py writes it to a file and starts Envoy.
+Before: access_log.py, certs.py. After: mesh.py writes it to a file and starts Envoy.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from .access_log import file_log
+from .names import GATEWAY_PORT, MESH_ID, NAMESPACE, SERVICE_PORT, host_name, sni, spiffe
 from .netns import INBOUND_PORT, OUTBOUND_PORT
-from .topology import (
-    DENIALS,
-    EDGES,
-    GATEWAY_PORT,
-    MESH_ID,
-    NAMESPACE,
-    SERVICE_PORT,
-    SERVICES,
-    Cluster,
-    Gateway,
-    Pod,
-    gateway_of,
-    home_of,
-    host_name,
-    sni,
-    spiffe,
-)
+from .topology import DENIALS, EDGES, SERVICES, Cluster, Gateway, Pod, gateway_of, home_of
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
     from pathlib import Path
 
+    from .access_log import Direction
     from .certs import Leaf
 
 Json = dict[str, Any]
-Direction = Literal["inbound", "outbound", "gateway"]
 
 _TYPE = "type.googleapis.com/envoy."
 _HTTP_FILTERS = _TYPE + "extensions.filters.http."
 _NETWORK_FILTERS = _TYPE + "extensions.filters.network."
 _LISTENER_FILTERS = _TYPE + "extensions.filters.listener."
+_ANY = "0.0.0.0"  # noqa: S104 - inside a namespace of its own
 _MAX_AGE = "25s"
 _IDLE = "10s"
-
-ACCESS_LOG_KEYS = {
-    "authority": "%REQ(:AUTHORITY)%",
-    "bytes_received": "%BYTES_RECEIVED%",
-    "bytes_sent": "%BYTES_SENT%",
-    "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
-    "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
-    "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
-    "duration": "%DURATION%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-    "protocol": "%PROTOCOL%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
-    "requested_server_name": "%REQUESTED_SERVER_NAME%",
-    "response_code": "%RESPONSE_CODE%",
-    "response_code_details": "%RESPONSE_CODE_DETAILS%",
-    "response_flags": "%RESPONSE_FLAGS%",
-    "route_name": "%ROUTE_NAME%",
-    "start_time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%6fZ)%",
-    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
-    "upstream_host": "%UPSTREAM_HOST%",
-    "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
-    "upstream_service_time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
-    "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
-    "user_agent": "%REQ(USER-AGENT)%",
-    "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%",
-    # Not in Istio's default.
-    "downstream_peer_uri_san": "%DOWNSTREAM_PEER_URI_SAN%",
-    "downstream_local_uri_san": "%DOWNSTREAM_LOCAL_URI_SAN%",
-    "upstream_peer_uri_san": "%UPSTREAM_PEER_URI_SAN%",
-    "downstream_tls_version": "%DOWNSTREAM_TLS_VERSION%",
-    "upstream_tls_version": "%UPSTREAM_TLS_VERSION%",
-    "upstream_request_attempt_count": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-}
 
 
 def sidecar(cluster: Cluster, pod: Pod, leaf: Leaf, log: Path, admin: Path) -> Json:
@@ -101,7 +53,7 @@ def gateway(cluster: Cluster, own: Gateway, log: Path, admin: Path) -> Json:
     """Return the configuration of an east-west gateway."""
     listener = {
         "name": f"0.0.0.0_{GATEWAY_PORT}",
-        "address": _address("0.0.0.0", GATEWAY_PORT),
+        "address": _address(_ANY, GATEWAY_PORT),
         "listener_filters": [_typed("tls_inspector", _LISTENER_FILTERS, "TlsInspector")],
         "filter_chains": [
             {
@@ -113,7 +65,7 @@ def gateway(cluster: Cluster, own: Gateway, log: Path, admin: Path) -> Json:
                         "TcpProxy",
                         stat_prefix="gateway",
                         cluster="BlackHoleCluster",
-                        access_log=[_access_log(log, "gateway")],
+                        access_log=[file_log(log, "gateway")],
                     ),
                 ],
             },
@@ -143,7 +95,7 @@ def _outbound_listener(log: Path) -> Json:
     ]
     return {
         "name": "virtualOutbound",
-        "address": _address("0.0.0.0", OUTBOUND_PORT),
+        "address": _address(_ANY, OUTBOUND_PORT),
         "listener_filters": [_typed("original_dst", _LISTENER_FILTERS, "OriginalDst")],
         "filter_chains": [{"filters": [_http(log, "outbound", hosts, [])]}],
     }
@@ -166,7 +118,7 @@ def _inbound_listener(pod: Pod, leaf: Leaf, log: Path) -> Json:
     )
     return {
         "name": "virtualInbound",
-        "address": _address("0.0.0.0", INBOUND_PORT),
+        "address": _address(_ANY, INBOUND_PORT),
         "listener_filters": [
             _typed("original_dst", _LISTENER_FILTERS, "OriginalDst"),
             _typed("tls_inspector", _LISTENER_FILTERS, "TlsInspector"),
@@ -207,7 +159,7 @@ def _http(log: Path, direction: Direction, hosts: list[Json], filters: list[Json
         stat_prefix=direction,
         use_remote_address=False,
         skip_xff_append=True,
-        access_log=[_access_log(log, direction)],
+        access_log=[file_log(log, direction)],
         route_config={"name": str(SERVICE_PORT), "virtual_hosts": hosts},
         http_filters=[*filters, _typed("router", _HTTP_FILTERS, "Router")],
     )
@@ -303,16 +255,6 @@ def _tls_context(leaf: Leaf, peer: str | None) -> Json:
     }
 
 
-def _access_log(log: Path, direction: Direction) -> Json:
-    return _typed(
-        "file",
-        _TYPE + "extensions.access_loggers.file.v3.",
-        "FileAccessLog",
-        path=str(log),
-        log_format={"json_format": {**ACCESS_LOG_KEYS, "traffic_direction": direction}},
-    )
-
-
 def _node(cluster: Cluster, kind: str, ip: IPv4Address, pod: str, workload: str) -> Json:
     metadata = {
         "CLUSTER_ID": cluster.name,
@@ -340,7 +282,7 @@ def _address(address: str, port: int) -> Json:
     return {"socket_address": {"address": address, "port_value": port}}
 
 
-def _typed(name: str, package: str, message: str, **fields: Any) -> Json:  # noqa: ANN401
+def _typed(name: str, package: str, message: str, **fields: Any) -> Json:
     """Return an extension's `name` and `typed_config`; v3 of its own package."""
     full = package if ".v3." in package else f"{package}{name}.v3."
     return {

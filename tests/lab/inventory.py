@@ -13,26 +13,30 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from .names import (
+    GATEWAY_NAMESPACE,
+    GATEWAY_PORT,
+    GATEWAY_WORKLOAD,
+    MESH_ID,
+    NAMESPACE,
+    TRUST_DOMAIN,
+    host_name,
+)
 from .topology import (
     AMBIGUOUS_IP,
     CLUSTERS,
-    GATEWAY_PORT,
-    GATEWAY_WORKLOAD,
     MANAGEMENT,
-    MESH_ID,
-    NAMESPACE,
     NETWORKS,
     SERVICES,
-    TRUST_DOMAIN,
     UNDERLAY,
     Cluster,
     Network,
     Pod,
-    host_name,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from ipaddress import IPv4Address
 
 Value = str | int | tuple[str, ...] | datetime
 Row = dict[str, Value]
@@ -40,8 +44,8 @@ Row = dict[str, Value]
 
 def render(valid_from: datetime) -> str:
     """Return the inventory as TOML; every endpoint is valid from then on."""
-    tables = [
-        *(("networks", {"name": net.name, "model": net.model}) for net in NETWORKS),
+    tables: list[tuple[str, Row]] = [
+        *(("networks", _network(net)) for net in NETWORKS),
         *(("clusters", _cluster(cluster)) for cluster in CLUSTERS),
         *(("prefixes", row) for row in prefixes()),
         *(("endpoints", {**row, "valid_from": valid_from}) for row in endpoints()),
@@ -72,7 +76,7 @@ def endpoints() -> Iterator[Row]:
     for cluster in CLUSTERS:
         yield from _own_endpoints(cluster)
     yield {
-        "network": _network_of(AMBIGUOUS_IP.exploded).name,
+        "network": _network_of(AMBIGUOUS_IP).name,
         "ip": str(AMBIGUOUS_IP),
         "kind": "vm",
         "cluster": "cluster-edge",
@@ -110,7 +114,7 @@ def _own_endpoints(cluster: Cluster) -> Iterator[Row]:
             **base,
             "ip": str(cluster.gateway.ip),
             "kind": "gateway",
-            "namespace": "istio-system",
+            "namespace": GATEWAY_NAMESPACE,
             "workload": GATEWAY_WORKLOAD,
             "pod": f"{GATEWAY_WORKLOAD}-0",
             "node": first.name,
@@ -151,10 +155,14 @@ def _shared_endpoints(network: Network, cluster: Cluster) -> Iterator[Row]:
             **base,
             "ip": str(cluster.gateway.vip),
             "kind": "load_balancer",
-            "namespace": "istio-system",
+            "namespace": GATEWAY_NAMESPACE,
             "workload": GATEWAY_WORKLOAD,
-            "service": f"{GATEWAY_WORKLOAD}.istio-system.svc.cluster.local",
+            "service": f"{GATEWAY_WORKLOAD}.{GATEWAY_NAMESPACE}.svc.cluster.local",
         }
+
+
+def _network(network: Network) -> Row:
+    return {"name": network.name, "model": network.model}
 
 
 def _cluster(cluster: Cluster) -> Row:
@@ -169,12 +177,10 @@ def _cluster(cluster: Cluster) -> Row:
     }
 
 
-def _network_of(address: str) -> Network:
+def _network_of(address: IPv4Address) -> Network:
     """Return the network of the pod with this address."""
     return next(
-        cluster.network
-        for cluster in CLUSTERS
-        if any(str(pod.ip) == address for pod in cluster.pods)
+        cluster.network for cluster in CLUSTERS if any(pod.ip == address for pod in cluster.pods)
     )
 
 

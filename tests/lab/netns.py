@@ -22,14 +22,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .names import GATEWAY_PORT, SERVICE_PORT
 from .topology import (
     CLUSTERS,
     COLLECTOR,
     FLAT_LINK,
-    GATEWAY_PORT,
     MANAGEMENT,
     NET_FLAT,
-    SERVICE_PORT,
     UNDERLAY,
     UNKNOWN_IP,
     Cluster,
@@ -84,7 +83,7 @@ def tcp_socket(namespace: str) -> socket.socket:
     """Return a non-blocking TCP socket which belongs to `namespace`."""
     with inside(namespace):
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.setblocking(False)  # noqa: FBT003
+    made.setblocking(False)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 
@@ -149,26 +148,25 @@ def _node_rules(cluster: Cluster) -> str:
         rules += [
             "chain in {",
             "type nat hook prerouting priority -100;",
-            f"ip daddr {cluster.gateway.vip} tcp dport {GATEWAY_PORT} "
-            f"dnat to {cluster.gateway.ip}",
+            f"ip daddr {cluster.gateway.vip} tcp dport {GATEWAY_PORT} dnat to {cluster.gateway.ip}",
             "}",
         ]
     return "\n".join([*rules, "}", ""])
 
 
 def _redirect_rules(cluster: Cluster, pod: Pod) -> str:
+    called = f"ip daddr {cluster.service_cidr} tcp dport {SERVICE_PORT}"
+    served = f'iifname "eth0" ip daddr {pod.ip} tcp dport {SERVICE_PORT}'
     return "\n".join(
         [
             "table ip lab {",
             "chain out {",
             "type nat hook output priority -100;",
-            f"ip daddr {cluster.service_cidr} tcp dport {SERVICE_PORT} "
-            f"redirect to :{OUTBOUND_PORT}",
+            f"{called} redirect to :{OUTBOUND_PORT}",
             "}",
             "chain in {",
             "type nat hook prerouting priority -100;",
-            f'iifname "eth0" ip daddr {pod.ip} tcp dport {SERVICE_PORT} '
-            f"redirect to :{INBOUND_PORT}",
+            f"{served} redirect to :{INBOUND_PORT}",
             "}",
             "}",
             "",

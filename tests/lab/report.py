@@ -22,7 +22,7 @@ from scapy.layers.inet import UDP
 from scapy.utils import PcapReader
 
 _JQ = (
-    "[(input_filename | split(\"/\") | .[-1] | rtrimstr(\".access.jsonl\")), .traffic_direction, "
+    '[(input_filename | split("/") | .[-1] | rtrimstr(".access.jsonl")), .traffic_direction, '
     '(.upstream_cluster // "-"), .response_code, .response_flags] | @tsv'
 )
 _START_SECONDS = 0.5
@@ -34,8 +34,7 @@ def markdown(demo: Path) -> str:
     logs = sorted(demo.glob("captures/*/*.access.jsonl"))
     parts = [
         "### Flow records, by nfdump\n",
-        "Each capture's UDP payloads sent to `nfcapd -p PORT -w DIR`, then "
-        "`nfdump -r FILE -o csv` (records) and `nfdump -r FILE -I` (totals).\n",
+        "Each capture's UDP payloads sent to `nfcapd -p PORT -w DIR`, then `nfdump -r FILE -I`.\n",
         "| capture | datagrams | flow records | packets | bytes | first | last |",
         "|---|---:|---:|---:|---:|---|---|",
         *(_flow_row(demo, capture) for capture in captures),
@@ -98,7 +97,7 @@ def _flow_row(demo: Path, capture: Path) -> str:
 
 
 def _utc(seconds: str) -> str:
-    whole = int(seconds.split(".")[0])
+    whole = int(seconds.partition(".")[0])
     return time.strftime("%H:%M:%S", time.gmtime(whole))
 
 

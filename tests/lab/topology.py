@@ -13,7 +13,7 @@ East and west use the same pod addresses and meet only through their gateways
 and share one gateway, in onprem. 198.19.0.0/24 is the management network: it
 carries flow exports only, so that no exporter sees its own datagrams.
 
-After: inventory.py, envoy.py, netns.py read it.
+Before: names.py. After: netns.py, envoy.py, inventory.py read it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-NAMESPACE = "shop"
-TRUST_DOMAIN = "cluster.local"
-MESH_ID = "mesh1"
-SERVICE_PORT = 8080
-GATEWAY_PORT = 15443
-GATEWAY_WORKLOAD = "istio-eastwestgateway"
+from .names import SERVICE_PORT, spiffe
+
 UNDERLAY = IPv4Network("198.18.0.0/24")
 MANAGEMENT = IPv4Network("198.19.0.0/24")
 COLLECTOR = IPv4Address("198.19.0.1")
@@ -169,21 +165,6 @@ class Denial:
     policy: str
 
 
-def spiffe(workload: str) -> str:
-    """Return the SPIFFE ID of a workload in the namespace `shop`."""
-    return f"spiffe://{TRUST_DOMAIN}/ns/{NAMESPACE}/sa/{workload}"
-
-
-def host_name(service: str) -> str:
-    """Return the service's name in DNS; the same in every cluster."""
-    return f"{service}.{NAMESPACE}.svc.cluster.local"
-
-
-def sni(service: str) -> str:
-    """Return the server name by which gateways choose the service."""
-    return f"outbound_.{SERVICE_PORT}_._.{host_name(service)}"
-
-
 SERVICES = (
     "cart",
     "frontend",
@@ -285,9 +266,7 @@ EDGES = (
     Edge("telemetry", "billing", 1),
 )
 
-DENIALS = (
-    Denial("billing", "telemetry", "POST", "ns[shop]-policy[billing-read-only]-rule[0]"),
-)
+DENIALS = (Denial("billing", "telemetry", "POST", "ns[shop]-policy[billing-read-only]-rule[0]"),)
 
 
 def home_of(workload: str) -> tuple[Cluster, Pod]:

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import netns
 from .apps import content_length
+from .names import SERVICE_PORT, host_name
 from .topology import (
     AMBIGUOUS_IP,
     AMBIGUOUS_PORT,
-    SERVICE_PORT,
     UNKNOWN_IP,
     UNKNOWN_PORT,
     home_of,
-    host_name,
 )
 
 if TYPE_CHECKING:
