@@ -64,14 +64,12 @@ class LocalLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Meta(ge=65_536, le=1 << 32, description="bytes of a segment file: the grain of retention"),
     ] = 64 * 1024 * 1024
     retention_bytes: Annotated[
-        int | None,
-        Meta(
-            ge=65_536,
-            description="bytes kept of each partition, oldest deleted first; none: no bound",
-        ),
+        Annotated[int, Meta(ge=65_536)] | None,
+        Meta(description="bytes kept of each partition, oldest deleted first; none: no bound"),
     ] = None
     retention_s: Annotated[
-        float | None, Meta(gt=0, description="seconds a segment is kept; none: no bound")
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="seconds a segment is kept; none: no bound"),
     ] = None
 
 
@@ -104,7 +102,7 @@ class KafkaLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         if self.security_protocol.startswith("SASL") and not self.sasl_username:
-            raise ValueError("sasl_username is needed with SASL_PLAINTEXT and SASL_SSL")
+            raise ValueError("sasl_username: needed with SASL_PLAINTEXT and SASL_SSL")
 
     def settings(self) -> dict[str, object]:
         """

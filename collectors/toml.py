@@ -70,8 +70,12 @@ def _explain(message: str, raw: object, of_type: Any) -> str:
         _, description = _walk(_join(path, missing[1]), raw, of_type)
         allowed = _choices(allowed_type) if missing[1] == "type" else ()
         text = f"{_join(path, missing[1])}: needed but missing"
+    elif own := re.match(r"([a-z_]+): (.*)", what, re.DOTALL):  # raised in a __post_init__
+        _, description = _walk(_join(path, own[1]), raw, of_type)
+        allowed = ()
+        text = f"{_join(path, own[1])}: {own[2]}"
     else:
-        allowed = _choices(allowed_type)
+        allowed = _choices(allowed_type) if what.startswith("Invalid") else ()
         text = f"{path or 'file'}: {what[:1].lower()}{what[1:]}"
     if allowed:
         text += f", allowed are {', '.join(map(repr, allowed))}"
