@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -25,9 +26,9 @@ from collectors import logtail, udp
 from collectors.batch import Batcher
 from collectors.config import AgentConfig, Input, LocalLog, Log, TailInput
 from collectors.envelope import Header
-from collectors.log import Writer
+from collectors.log import LogError, Writer
 from collectors.log.local import LocalWriter
-from collectors.ship import SharedWriter, Shipper
+from collectors.ship import Shipper
 from collectors.spool import Spool
 
 INPUTS: Final[dict[str, Callable[[Any, Batcher, Shipper, threading.Event], None]]] = {
@@ -67,6 +68,55 @@ class Status:
     spooled_bytes: int
     dropped: dict[str, int]
     trouble: str
+
+
+class SharedWriter:
+    """
+    One `Writer` for several agents of one process.
+
+    A flush concerns what all threads appended. One that fails leaves all of
+    that unknown, so it fails for each thread that had appended something.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._appended_at: dict[int, int] = {}
+
+    def append(self, topic: str, key: bytes, value: bytes) -> None:
+        """See `Writer.append`."""
+        with self._lock:
+            self._appended_at.setdefault(threading.get_ident(), self._failures)
+            self._writer.append(topic, key, value)
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """See `Writer.flush`."""
+        with self._lock:
+            failures = self._appended_at.pop(threading.get_ident(), self._failures)
+            if failures != self._failures:
+                raise LogError("a flush of another agent of this process failed: sending again")
+            try:
+                self._writer.flush(timeout_s)
+            except LogError:
+                self._failures += 1
+                raise
+
+    def close(self) -> None:
+        """See `Writer.close`."""
+        with self._lock:
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def open_log(log: Log, client_id: str) -> Writer:

@@ -13,9 +13,9 @@ the ship thread never waits for a dead log longer than the flush timeout.
 Each envelope is encoded once. When a flush fails nothing is known about what
 it should have written, so the same bytes are sent again: a reader sees a
 second envelope of the same agent, kind, ``epoch_ns`` and ``first_sequence``,
-and drops it. An envelope the spool had no room for (``spool_full``) leaves a
-gap in the numbers as well as a count in the next envelope's ``dropped``: one
-loss, told twice. All other reasons are counted before numbers are given.
+and drops it. An envelope the spool had no room for leaves a gap in the
+numbers, and the envelope after the gap tells it as ``spool_full``: one loss,
+told twice. All other losses are counted before numbers are given.
 
 The queue is in memory: what is in it dies with the process. That is so for
 datagrams; lines are read again from their file (logtail.py).
@@ -28,8 +28,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -59,55 +58,6 @@ class _Packed(NamedTuple):
     value: bytes
     rows: int
     shipped: Callable[[], None] | None
-
-
-class SharedWriter:
-    """
-    One `Writer` for several agents of one process.
-
-    A flush concerns what all threads appended. One that fails leaves all of
-    that unknown, so it fails for each thread that had appended something.
-    """
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._lock = threading.Lock()
-        self._failures = 0
-        self._appended_at: dict[int, int] = {}
-
-    def append(self, topic: str, key: bytes, value: bytes) -> None:
-        """See `Writer.append`."""
-        with self._lock:
-            self._appended_at.setdefault(threading.get_ident(), self._failures)
-            self._writer.append(topic, key, value)
-
-    def flush(self, timeout_s: float = 30.0) -> None:
-        """See `Writer.flush`."""
-        with self._lock:
-            failures = self._appended_at.pop(threading.get_ident(), self._failures)
-            if failures != self._failures:
-                raise LogError("a flush of another agent of this process failed: sending again")
-            try:
-                self._writer.flush(timeout_s)
-            except LogError:
-                self._failures += 1
-                raise
-
-    def close(self) -> None:
-        """See `Writer.close`."""
-        with self._lock:
-            self._writer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Shipper:
@@ -167,7 +117,10 @@ class Shipper:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._gave_up = False
+        self._gap: dict[str, Counter[str]] = {}
+        """What was lost before the oldest envelope of the spool, by kind and reason."""
         self._unreported: dict[str, Counter[str]] = {}
+        """What was lost before the next envelope to come."""
         self.shipped = 0
         self.lost: Counter[str] = Counter()
         self.trouble = ""
@@ -253,10 +206,10 @@ class Shipper:
         """Encode, and tell of what the spool lost meanwhile."""
         envelope = parcel.envelope
         header = envelope.header
-        unreported = self._unreported.pop(header.kind, None)
+        with self._lock:
+            unreported = self._unreported.pop(header.kind, None)
         if unreported:
-            dropped = dict(unreported + Counter(header.dropped))
-            envelope = Envelope(msgspec.structs.replace(header, dropped=dropped), envelope.payloads)
+            envelope = _with_losses(envelope, unreported)
         return _Packed(
             envelopes.topic(self._topic_prefix, header.kind, header.cluster),
             envelopes.encode(envelope),
@@ -305,10 +258,10 @@ class Shipper:
             try:
                 while packed:
                     one = packed[0]
-                    for value in self._spool.put(
-                        b"%s %d" % (one.topic.encode(), one.rows), one.value
-                    ):
-                        self._count_lost(value)
+                    key = b"%s %d" % (one.topic.encode(), one.rows)
+                    for value in self._spool.put(key, one.value):
+                        newest = value is one.value
+                        self._count_lost(value, self._unreported if newest else self._gap)
                     del packed[0]
                     if one.shipped is not None:
                         one.shipped()
@@ -317,13 +270,13 @@ class Shipper:
         self._wake.set()
         return True
 
-    def _count_lost(self, value: bytes) -> None:
-        """Remember what an envelope that is lost would have told."""
+    def _count_lost(self, value: bytes, untold: dict[str, Counter[str]]) -> None:
+        """Remember what an envelope that is lost would have told, and its own loss."""
         envelope = envelopes.decode(value)
         header, count = envelope.header, envelope.payloads.num_rows
-        unreported = self._unreported.setdefault(header.kind, Counter())
-        unreported.update(header.dropped)
-        unreported["spool_full"] += count
+        losses = untold.setdefault(header.kind, Counter())
+        losses.update(header.dropped)
+        losses["spool_full"] += count
         self.lost["spool_full"] += count
 
     def _tell(self, trouble: str) -> None:
@@ -345,6 +298,8 @@ class Shipper:
             if not messages:
                 with self._lock:
                     self._away = len(self._spool) > 0
+                    if not self._away:
+                        _merge(self._gap, self._unreported)
                 continue
             # One alone asks whether the log is back: what a dead log is given it may hold.
             messages = messages[:1] if first_try else messages
@@ -353,17 +308,49 @@ class Shipper:
                 self._stop.wait(self._retry_s)
 
     def _drain(self, spool: Spool, messages: Sequence[Message]) -> bool:
+        with self._lock:
+            gap, self._gap = self._gap, {}
+        told: dict[str, Counter[str]] = {}
         rows = 0
         try:
             for message in messages:
                 topic, _, count = (message.key or b"").decode().partition(" ")
-                self._writer.append(topic, self._key, message.value)
+                value = _tell_losses(message.value, gap, told) if gap else message.value
+                self._writer.append(topic, self._key, value)
                 rows += int(count)
             self._writer.flush(self._flush_timeout_s)
             spool.done(messages[-1].offset)
         except LogError as error:
+            with self._lock:
+                _merge(told, self._gap)
+                _merge(gap, self._gap)
             self._tell(str(error))
             return False
+        with self._lock:
+            _merge(gap, self._gap)
         self._tell("")
         self.shipped += rows
         return True
+
+
+def _tell_losses(
+    value: bytes, losses: dict[str, Counter[str]], told: dict[str, Counter[str]]
+) -> bytes:
+    """Envelope that also tells of the losses of its kind; these go from one dict to the other."""
+    envelope = envelopes.decode(value)
+    mine = losses.pop(envelope.header.kind, None)
+    if mine is None:
+        return value
+    told[envelope.header.kind] = mine
+    return envelopes.encode(_with_losses(envelope, mine))
+
+
+def _with_losses(envelope: Envelope, losses: Counter[str]) -> Envelope:
+    dropped = dict(losses + Counter(envelope.header.dropped))
+    return Envelope(msgspec.structs.replace(envelope.header, dropped=dropped), envelope.payloads)
+
+
+def _merge(source: dict[str, Counter[str]], target: dict[str, Counter[str]]) -> None:
+    for kind, losses in source.items():
+        target.setdefault(kind, Counter()).update(losses)
+    source.clear()

@@ -133,7 +133,7 @@ class _Receiver:
         self._batcher = batcher
         self._shipper = shipper
         self._socket = opened
-        self._kernel_drops = self._read_kernel_drops()
+        self._kernel_drops = 0
         self._names: dict[Any, str] = {}
 
     def run(self, stop: threading.Event) -> None:
