@@ -4,10 +4,10 @@ Every exception a user can meet, in one tree.
     CrosspaneError
         LakeError         the lake cannot be opened, read or written
             StaleOffsetError  another job has committed these offsets: this one must stop
+        InventoryError    a row of the inventory makes no sense; exit code 2
         UsageError        what was asked for makes no sense; exit code 2
     collectors.config.ConfigError   a key of the configuration; exit code 2
     collectors.log.LogError         the log cannot be used
-    pipeline.enrich.inventory.InventoryError   a row of the inventory; exit code 2
 
 What is wrong with a payload is never an exception: it is a row of ``rejects``.
 """
@@ -27,6 +27,10 @@ class StaleOffsetError(LakeError):
 
     Another job has taken the partition. Nothing of this transaction was kept.
     """
+
+
+class InventoryError(CrosspaneError):
+    """The inventory cannot be used: names the row, the key, and what is allowed."""
 
 
 class UsageError(CrosspaneError):

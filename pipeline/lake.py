@@ -20,6 +20,7 @@ Source: DuckLake 1.0 specification.
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -60,9 +61,13 @@ class Commit:
     replaced: dict[str, str | None] = field(default_factory=dict)
 
 
-def connect(root: Path, *, read_only: bool = True, threads: int = 2) -> duckdb.DuckDBPyConnection:
+def connect(
+    root: Path, *, read_only: bool = True, threads: int = 2, at: datetime | None = None
+) -> duckdb.DuckDBPyConnection:
     """
     A DuckDB connection with the lake attached as ``lake`` and its schema in use.
+
+    With ``at``, the lake as it was at that time, as far as snapshots are kept.
 
     Raises
     ------
@@ -76,6 +81,8 @@ def connect(root: Path, *, read_only: bool = True, threads: int = 2) -> duckdb.D
     for extension in ("ducklake", "sqlite_scanner"):
         _load(connection, extension)
     options = "READ_ONLY" if read_only else f"DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
+    if at:
+        options += f", SNAPSHOT_TIME '{at.isoformat()}'"
     if not read_only:
         root.mkdir(parents=True, exist_ok=True)
     location = str(catalog.resolve()).replace("'", "''")
@@ -125,10 +132,13 @@ class Lake:
 
     def __init__(self, root: Path, *, threads: int = 2) -> None:
         self.connection = connect(root, read_only=False, threads=threads)
-        for table in schema.TABLES:
-            self.connection.execute(schema.create(table))
-        for view in views.VIEWS:
-            self.connection.execute(views.create(view))
+        with self._transaction():
+            for table in schema.TABLES:
+                self.connection.execute(schema.create(table))
+            for macro in views.MACROS:
+                self.connection.execute(macro)
+            for view in views.VIEWS:
+                self.connection.execute(schema.create_view(view))
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +162,7 @@ class Lake:
             " WHERE database_name = 'lake' AND starts_with(table_name, ?)",
             [_OFFSETS],
         ).fetchall()
-        rows = [self.connection.table(f'"{name}"').fetchall() for (name,) in names]
+        rows = [self.connection.execute(f'FROM "{name}"').fetchall() for (name,) in names]
         return {Place(topic, partition): offset for ((topic, partition, offset),) in rows}
 
     def adopt(self, place: Place) -> None:

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -33,11 +34,16 @@ log = logging.getLogger("crosspane.job")
 DECODERS: Final = {"netflow": Netflow, "access_log": AccessLog}
 """Kind of payload to its decoder. One line here adds one."""
 
-STAGES: Final = {
-    "flows": (normalize_flows, enrich_flows),
-    "requests": (normalize_requests, enrich_requests),
-}
-"""Table to the stages its rows go through, in order."""
+Stage = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def stages(identities: Identities) -> dict[str, tuple[Stage, ...]]:
+    """Table to the stages its rows go through, in order. One word here adds one."""
+    return {
+        "flows": (normalize_flows, partial(enrich_flows, identities=identities)),
+        "requests": (normalize_requests, partial(enrich_requests, identities=identities)),
+    }
+
 
 _COMMITTED_TABLES: Final = {table.name: table for table in schema.TABLES}
 _CHECKPOINT_KEY: Final = "(topic, partition)"
@@ -91,7 +97,8 @@ class Job:
     ) -> None:
         self._reader = reader
         self._lake = lake
-        self._identities = identities
+        self._network_codes = identities.network_codes
+        self._stages = stages(identities)
         self._config = config
         self._opener = Opener(config.topic_prefix)
         self._decoders = {kind: decoder() for kind, decoder in DECODERS.items()}
@@ -136,8 +143,8 @@ class Job:
         frames = self._decode(intake)
         decoded = time.perf_counter()
         for name, frame in frames:
-            for stage in STAGES.get(name, ()):
-                frame = stage(frame, self._identities)  # noqa: PLW2901
+            for stage in self._stages.get(name, ()):
+                frame = stage(frame)  # noqa: PLW2901 - each stage's rows are the next one's
             table = _COMMITTED_TABLES[name]
             self._pending.setdefault(name, []).append(frame.select(table.schema.names()))
             if name in self._row:
@@ -202,7 +209,7 @@ class Job:
         ]
         for kind, payloads in intake.payloads.items():
             decoded = self._decoders[kind].decode(payloads)
-            ids = self._vantages.ids(decoded.vantages, self._identities.network_codes)
+            ids = self._vantages.ids(decoded.vantages, self._network_codes)
             frames += [(name, ids.attach(frame)) for name, frame in decoded.frames.items()]
             frames.append((schema.ACCOUNTING.name, accounting_rows(ids.attach(decoded.counts))))
             rejects = ids.attach(decoded.rejects)

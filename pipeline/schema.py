@@ -79,6 +79,21 @@ def create(table: Table) -> str:
     return f"CREATE TABLE IF NOT EXISTS {table.name} ({columns})"
 
 
+class View(NamedTuple):
+    """One view: its name, the question it answers, column to meaning, and the query."""
+
+    name: str
+    meaning: str
+    columns: dict[str, str]
+    sql: str
+
+
+def create_view(view: View) -> str:
+    """DDL of one view, its columns in documented order."""
+    columns = ", ".join(view.columns)
+    return f"CREATE OR REPLACE VIEW {view.name} AS SELECT {columns} FROM ({view.sql})"
+
+
 def _address(name: str, meaning: str, source: str) -> tuple[Column, Column]:
     return (
         Column(f"{name}_ip_hi", _U64, f"{meaning}: high 64 bits of 16 bytes", source),

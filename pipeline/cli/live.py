@@ -1,0 +1,232 @@
+"""
+What runs: the whole embedded pipeline, its parts apart, and captures replayed into it.
+
+``up`` is one process group: the agents in a child process that does nothing
+but receive, the job in this one.
+
+Before: common.py. After: collectors/agent.py, run.py.
+"""
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from collectors.agent import open_log, run_all
+from collectors.config import LocalLog
+from collectors.envelope import GROUPS, Header
+from collectors.log import LogError, Reader
+from collectors.log.local import LocalReader
+from collectors.replay import Replayed
+from collectors.replay import replay as replay_captures
+from pipeline.cli.common import (
+    config_option,
+    end_after,
+    fail,
+    for_option,
+    screen,
+    stop_on_signals,
+)
+from pipeline.config import Config
+from pipeline.enrich import Identities, inventory
+from pipeline.errors import UsageError
+from pipeline.lake import Lake, sync_inventory
+from pipeline.run import run
+
+_END_S: Final = 30.0
+
+def open_reader(config: Config) -> Reader:
+    """Open the configured log, for reading."""
+    if isinstance(config.log, LocalLog):
+        Path(config.log.directory).mkdir(parents=True, exist_ok=True)
+        return LocalReader(Path(config.log.directory))
+    from collectors.log.kafka import KafkaReader  # noqa: PLC0415 - a local log needs no Kafka client
+
+    return KafkaReader(",".join(config.log.bootstrap), settings=config.log.settings())
+
+
+@contextmanager
+def lake_and_identities(config: Config) -> Iterator[tuple[Lake, Identities]]:
+    """Open the lake for writing, its dimension tables brought to the inventory."""
+    loaded = inventory.load(Path(config.inventory)) if config.inventory else inventory.empty()
+    with Lake(Path(config.lake.directory), threads=config.lake.threads) as lake:
+        sync_inventory(lake, loaded.tables())
+        yield lake, Identities(loaded)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  crosspane up                                # NetFlow on 127.0.0.1:2055, into ./crosspane-data
+  crosspane up --config crosspane.toml --for 60s"""
+)
+@config_option
+@for_option
+def up(config: Config, for_s: float | None) -> None:
+    """
+    Run everything on this machine: agents, log, stream job, lake.
+
+    Ends with Ctrl-C or SIGTERM, after what was received is in the lake.
+    """
+    if not isinstance(config.log, LocalLog):
+        raise UsageError("`crosspane up` keeps its log on disk: log.type must be 'local'; with Kafka, run `crosspane agent` and `crosspane job`")
+    if not config.agents:
+        raise UsageError("agents: none configured, so nothing would be received")
+    context = multiprocessing.get_context("spawn")
+    stop_agents, stop = context.Event(), stop_on_signals()
+    with lake_and_identities(config) as (lake, identities), open_reader(config) as reader:
+        agents = context.Process(target=_agents_process, args=(config, stop_agents), name="agents")
+        agents.start()
+        _tell_where(config)
+        ending = threading.Thread(
+            target=_end, args=(stop, stop_agents, agents, for_s), name="end", daemon=True
+        )
+        ending.start()
+        try:
+            with _live() as show:
+                run(reader, lake, identities, config, stop=stop, on_commit=show)
+            # The agents have emptied their sockets into the log by now: take that too.
+            run(reader, lake, identities, config, stop=threading.Event(), until_idle=True)
+        finally:
+            stop_agents.set()
+            agents.join(_END_S)
+    if agents.exitcode:
+        fail("the agents ended with an error, see above", 1)
+
+
+def _end(stop: threading.Event, stop_agents: Event, agents: multiprocessing.process.BaseProcess, for_s: float | None) -> None:
+    """When it is time, or an agent dies, end the agents first and then the job."""
+    until = time.monotonic() + for_s if for_s is not None else float("inf")
+    while not stop.wait(0.1) and time.monotonic() < until and agents.is_alive():
+        pass
+    stop_agents.set()
+    agents.join(_END_S)
+    stop.set()
+
+
+def _agents_process(config: Config, stop: Event) -> None:
+    """Receive, and nothing else; the parent tells when to stop."""
+    import signal  # noqa: PLC0415 - only in the child
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        with open_log(config.log, "crosspane-up") as log:
+            run_all(config.agents, log, stop, spooling=False, topic_prefix=config.topic_prefix)  # type: ignore[arg-type]
+    except (LogError, OSError) as error:
+        fail(str(error), 1)
+
+
+def _tell_where(config: Config) -> None:
+    for agent in config.agents:
+        inputs = ", ".join(
+            f"{one.__struct_config__.tag} {getattr(one, 'listen', None) or ' '.join(getattr(one, 'paths', ()))}"
+            for one in agent.inputs
+        )
+        screen.print(f"[bold]{agent.cluster}/{agent.name}[/bold] ({agent.network}) takes {inputs}", highlight=False)
+    tell_connection(Path(config.lake.directory))
+
+
+def tell_connection(lake_directory: Path) -> None:
+    """Say where the rows are, and how to ask for them."""
+    screen.print(
+        f"lake in {lake_directory}: `crosspane sql --lake {lake_directory}`, or any DuckDB 1.5:\n"
+        f"  ATTACH 'ducklake:sqlite:{lake_directory / 'catalog.sqlite'}' AS lake (READ_ONLY);"
+        " FROM lake.crosspane.v_edges;",
+        highlight=False,
+        markup=False,
+    )
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  crosspane job --config job.toml
+  crosspane job --config job.toml --once      # what the log holds now, then end"""
+)
+@config_option
+@click.option("--once", is_flag=True, help="End when all the log holds is in the lake.")
+@for_option
+def job(config: Config, once: bool, for_s: float | None) -> None:
+    """Run the stream job: from the log to the lake, exactly once."""
+    stop = stop_on_signals()
+    end_after(stop, for_s)
+    with (
+        lake_and_identities(config) as (lake, identities),
+        open_reader(config) as reader,
+        _live() as show,
+    ):
+        run(reader, lake, identities, config, stop=stop, until_idle=once, on_commit=show)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  crosspane replay *.pcap --cluster cluster-east --network net-east
+  crosspane replay day.pcap --speed 10 --config crosspane.toml"""
+)
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.option("--cluster", default="local", show_default=True, help="Cluster the captures are from.")
+@click.option("--network", default="local", show_default=True, help="Network their addresses are in.")
+@click.option("--name", default="replay", show_default=True, help="Name of the agent they are attributed to.")
+@click.option("--kind", type=click.Choice([*GROUPS]), help="What the files hold.  [default: by file name]")
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="1 as captured, 10 ten times as fast.  [default: as fast as it goes]")
+@click.option("--now", is_flag=True, help="Date payloads now instead of when they were captured.")
+@config_option
+def replay(
+    files: tuple[Path, ...], cluster: str, network: str, name: str, kind: str | None,
+    speed: float | None, now: bool, config: Config,
+) -> None:
+    """Put captures into the log, as if an agent had just received them."""
+    stop = stop_on_signals()
+    header = Header(agent=name, cluster=cluster, network=network, kind=kind or "netflow")
+    with open_log(config.log, "crosspane-replay") as log, _count_payloads() as count:
+        done = replay_captures(
+            files, header, log, kind=kind, speed=speed, keep_time=not now,
+            topic_prefix=config.topic_prefix, progress=count, stop=stop,
+        )
+    for error in done.errors:
+        screen.print(f"[yellow]damaged:[/yellow] {error}", highlight=False)
+    payloads = ", ".join(f"{count} {kind}" for kind, count in done.payloads.items()) or "no"
+    skipped = ", ".join(f"{count} {reason}" for reason, count in done.skipped.items())
+    screen.print(f"{payloads} payloads in {done.envelopes} messages" + (f"; left out: {skipped}" if skipped else ""))
+    if done.errors and not done.payloads:
+        fail("no file could be read", 1)
+
+
+@contextmanager
+def _count_payloads() -> Iterator[Callable[[Replayed], None]]:
+    with Progress(SpinnerColumn(), TextColumn("{task.completed} payloads"), console=screen, transient=True) as bar:
+        task = bar.add_task("")
+
+        def show(done: Replayed) -> None:
+            bar.update(task, completed=done.payloads.total())
+
+        yield show
+
+
+@contextmanager
+def _live() -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """One line that says how far the job is, on a terminal; nothing elsewhere."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("waiting for the first payload")
+        totals = {"flows": 0.0, "requests": 0.0, "rejects": 0.0}
+
+        def show(row: Mapping[str, float]) -> None:
+            for name in totals:
+                totals[name] += row[name]
+            counts = ", ".join(f"{count:,.0f} {name}" for name, count in totals.items())
+            bar.update(task, description=f"{counts}; {row['lag_ms'] / 1e3:.1f} s behind")
+
+        yield show

@@ -1,0 +1,182 @@
+"""
+The single pane, as text: what a person looks at first, from the views alone.
+
+Before: views/. After: cli/.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+_STATE_STYLE: Final = {
+    "healthy": "green",
+    "degraded": "yellow",
+    "failing": "red",
+    "unknown": "dim",
+}
+
+CLUSTERS: Final = """
+    SELECT c.provider, c.region, c.cluster, c.network, n.model, c.mesh,
+        coalesce(t.workloads, 0) AS workloads, coalesce(t.requests_in, 0) AS requests_in,
+        coalesce(t.requests_out, 0) AS requests_out, coalesce(f.flows, 0) AS flows,
+        coalesce(f.bytes, 0) AS flow_bytes
+    FROM clusters c LEFT JOIN networks n USING (network)
+    LEFT JOIN (SELECT cluster, count(*) FILTER (kind IN ('pod', 'vm')) AS workloads,
+            sum(requests_in)::BIGINT AS requests_in, sum(requests_out)::BIGINT AS requests_out
+        FROM v_topology_nodes GROUP BY cluster) t USING (cluster)
+    LEFT JOIN (SELECT observer_cluster AS cluster, count(*) AS flows, sum(bytes)::BIGINT AS bytes
+        FROM v_flows GROUP BY ALL) f USING (cluster)
+    ORDER BY provider, region, cluster"""
+
+EDGES: Final = """
+    SELECT coalesce(e.source, 'unknown') AS client, e.target AS server, e.path_model AS path, e.gateway,
+        e.requests, e.errors, e.client_errors, e.denied, e.p50_ms, e.p95_ms,
+        e.bytes_received + e.bytes_sent AS bytes, e.tls_requests / e.requests AS tls_share,
+        h.state, h.reasons
+    FROM v_topology_edges e
+    LEFT JOIN v_health h ON h.entity_kind = 'edge'
+        AND h.entity = coalesce(e.source, 'unknown') || ' -> ' || e.target
+    WHERE e.kind = 'call' ORDER BY e.requests DESC, client, server"""
+
+LEGS: Final = """
+    SELECT source, target, flows, bytes, packets, exporters FROM v_topology_edges
+    WHERE kind = 'leg' ORDER BY bytes DESC, source, target LIMIT 12"""
+
+SHARED_ADDRESSES: Final = """
+    SELECT ip, string_agg(network || ': ' || entity, ',  ' ORDER BY network) AS who
+    FROM v_endpoints WHERE kind IN ('pod', 'vm')
+    GROUP BY ip HAVING count(DISTINCT network) > 1 ORDER BY ip"""
+
+HEALTH: Final = """
+    SELECT entity_kind, entity, state, reasons, requests, error_share, denied, p50_ms, p95_ms, flags
+    FROM v_health
+    ORDER BY list_position(['failing', 'degraded', 'unknown', 'healthy'], state), entity_kind, entity"""
+
+COMPLETENESS: Final = """
+    SELECT observer_cluster, exporter, format, received_payloads AS payloads, rows,
+        rejected_payloads + partial_payloads AS not_decoded, waiting_sets AS waiting,
+        sequence_units_lost AS lost, unknown_share, ambiguous_share
+    FROM v_completeness ORDER BY observer_cluster, format, exporter"""
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    """Rows of a query as dicts, durations and shares as they are."""
+    result = connection.execute(query)
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def show(connection: duckdb.DuckDBPyConnection, console: Console) -> None:
+    """Print the whole pane."""
+    for title, query in (
+        ("Clouds and clusters", CLUSTERS),
+        ("Service edges: one row a logical call path, whichever hops it took", EDGES),
+        ("Legs on the wire, largest (octets by the exporter that saw most)", LEGS),
+        ("One address, more than one workload", SHARED_ADDRESSES),
+    ):
+        table(console, title, rows(connection, query))
+    health(connection, console, all_states=False)
+    table(console, "Completeness: what every number above rests on", rows(connection, COMPLETENESS))
+
+
+def health(
+    connection: duckdb.DuckDBPyConnection, console: Console, *, all_states: bool
+) -> Sequence[Mapping[str, Any]]:
+    """Print who is not well and why; return all rows."""
+    found = rows(connection, HEALTH)
+    ill = [row for row in found if row["state"] != "healthy"]
+    healthy = len(found) - len(ill)
+    table(console, f"Health: {healthy} healthy, {len(ill)} not", found if all_states else ill)
+    return found
+
+
+def table(console: Console, title: str, found: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows, numbers to the right, columns that are empty everywhere left out."""
+    if not found:
+        console.print(f"[bold]{title}[/bold]: none\n")
+        return
+    names = [name for name in found[0] if any(row[name] not in (None, []) for row in found)]
+    out = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in names:
+        number = isinstance(next(row[name] for row in found if row[name] is not None), (int, float))
+        out.add_column(_heading(name), justify="right" if number else "left", overflow="fold")
+    for row in found:
+        cells = [_cell(name, row[name]) for name in names]
+        out.add_row(*cells, style=_STATE_STYLE.get(str(row.get("state")), ""))
+    console.print(out)
+    console.print()
+
+
+def dot(nodes: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]]) -> str:
+    """
+    Calls as a Graphviz digraph, clusters as boxes, states as colours.
+
+    Source: Graphviz DOT language.
+    """
+    lines = ["digraph crosspane {", '  rankdir=LR; node [shape=box, style=rounded, fontname="sans"];']
+    called = {call[end] for call in calls for end in ("client", "server")}
+    by_cluster: dict[str, list[Mapping[str, Any]]] = {}
+    for node in nodes:
+        if node["entity"] in called:
+            by_cluster.setdefault(node["cluster"] or "", []).append(node)
+    for number, (cluster, members) in enumerate(sorted(by_cluster.items())):
+        place = " / ".join(filter(None, (members[0]["provider"], members[0]["region"])))
+        lines.append(f"  subgraph cluster_{number} {{ label={_quoted(f'{cluster} {place}'.strip())};")
+        lines += [
+            f"    {_quoted(node['entity'])} [label={_quoted(node['workload'] or node['entity'])}];"
+            for node in members
+        ]
+        lines.append("  }")
+    colours = {"healthy": "darkgreen", "degraded": "orange", "failing": "red"}
+    for call in calls:
+        label = f"{call['requests']} req, {call['errors']} err"
+        via = f"\nvia {call['gateway']}" if call["gateway"] else ""
+        style = "solid" if call["tls_share"] == 1 else "dashed"
+        lines.append(
+            f"  {_quoted(call['client'])} -> {_quoted(call['server'])} [label={_quoted(label + via)},"
+            f" color={colours.get(call['state'], 'gray')}, style={style}];"
+        )
+    return "\n".join([*lines, "}"])
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _heading(name: str) -> str:
+    return name.replace("_ms", " ms").replace("_share", " %").replace("_", " ")
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name.endswith("_share"):
+        return f"{value * 100:.1f}"
+    if name.endswith("bytes"):
+        return _bytes(value)
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    return str(value)
+
+
+def _bytes(count: float) -> str:
+    """
+    Octets with a decimal prefix.
+
+    >>> _bytes(7070190)
+    '7.07 MB'
+    """
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1_000 or unit == "TB":  # noqa: PLR2004 the step of decimal prefixes
+            return f"{size:.0f} B" if unit == "B" else f"{size:.2f} {unit}"
+        size /= 1_000
+    raise AssertionError

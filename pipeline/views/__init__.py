@@ -1,0 +1,49 @@
+"""
+What readers see: the views, each with its question, its columns and its SQL.
+
+Views are the contract. Tables may change shape; a view's columns keep their
+name, unit and meaning. They live in the lake's catalog, so any DuckDB that
+attaches it has them.
+
+    facts      flows, requests and endpoints, with names
+    topology   calls, edges, and the graph of them
+    health     health, completeness, rejects, and the pipeline itself
+
+Before: lake.py. After: pane.py, dashboards/, notebooks/.
+Generated from here: docs/reference/schema.md.
+"""
+
+from typing import Final
+
+from pipeline.views import facts, health, topology
+
+_GROUPS: Final = ", ".join(f"{half} >> {shift} & 65535" for half in ("hi", "lo") for shift in (48, 32, 16, 0))
+_SHORTEN: Final = " ".join(
+    f"WHEN contains(text, '{':0' * n}:') THEN regexp_replace(text, '{':0' * n}:', '::')"
+    for n in range(8, 1, -1)
+)
+MACROS: Final = (
+    # RFC 5952: lower case, no leading zeros, the longest run of zero groups as "::".
+    f"""CREATE OR REPLACE MACRO ip_text(hi, lo) AS CASE
+        WHEN hi = 0 AND lo >> 32 = 65535
+        THEN format('{{}}.{{}}.{{}}.{{}}', lo >> 24 & 255, lo >> 16 & 255, lo >> 8 & 255, lo & 255)
+        WHEN hi IS NOT NULL THEN regexp_replace(regexp_replace(list_transform(
+            [':' || format('{":".join(["{:x}"] * 8)}', {_GROUPS}) || ':'],
+            lambda text: CASE {_SHORTEN} ELSE text END)[1], '^:([^:])', '\\1'), '([^:]):$', '\\1')
+        END""",
+)
+
+VIEWS: Final = (
+    facts.ENDPOINTS,
+    facts.FLOWS,
+    facts.REQUESTS,
+    topology.CALLS,
+    topology.EDGES,
+    topology.TOPOLOGY_EDGES,
+    topology.TOPOLOGY_NODES,
+    health.COMPLETENESS,
+    health.HEALTH,
+    health.PIPELINE,
+    health.REJECTS,
+)
+"""Every view, each after those it reads."""

@@ -1,0 +1,159 @@
+"""
+Facts with names: flows, requests and endpoints, addresses as text.
+
+Before: lake.py (the tables). After: topology.py.
+"""
+
+from typing import Final
+
+from pipeline.schema import View
+
+_SIDE: Final = {
+    "ip": "address, text",
+    "entity": "what has the address: `v_endpoints.entity` if resolved, else network/address",
+    "kind": "kind of that endpoint; null unless resolved",
+    "cluster": "its cluster",
+    "namespace": "its namespace",
+    "workload": "its workload",
+    "resolution": "resolved, ambiguous or unknown, by (network, address, time)",
+    "prefix": "name of the longest declared prefix that holds the address",
+}
+
+
+def _side_columns(side: str) -> dict[str, str]:
+    return {f"{side}_{name}": meaning for name, meaning in _SIDE.items()}
+
+
+def _side_select(side: str, ip: str) -> str:
+    """Columns of `_SIDE`, from joins named ``{side}e`` and ``{side}p``; ``ip`` is the address text."""
+    return f"""{ip} AS {side}_ip,
+        coalesce({side}e.entity, v.network || '/' || {ip}) AS {side}_entity,
+        {side}e.kind AS {side}_kind, {side}e.cluster AS {side}_cluster,
+        {side}e.namespace AS {side}_namespace, {side}e.workload AS {side}_workload,
+        {side}_resolution, {side}p.name AS {side}_prefix"""
+
+
+_SIDE_JOINS: Final = """
+    LEFT JOIN vantages v USING (vantage_id)
+    LEFT JOIN v_endpoints srce ON srce.endpoint_id = src_endpoint_id
+    LEFT JOIN v_endpoints dste ON dste.endpoint_id = dst_endpoint_id
+    LEFT JOIN prefixes srcp ON srcp.prefix_id = src_prefix_id
+    LEFT JOIN prefixes dstp ON dstp.prefix_id = dst_prefix_id"""
+
+_OBSERVER: Final = {
+    "observer_cluster": "cluster of the agent that took the record",
+    "network": "network in which its addresses mean something",
+    "agent": "agent",
+    "exporter": "exporter's address, or the proxy's log",
+}
+
+ENDPOINTS: Final = View(
+    "v_endpoints",
+    "What is (or was) every known address?",
+    {
+        "endpoint_id": "id that facts hold",
+        "entity": "what people call it: cluster/namespace/workload for pods, cluster/kind/name for the rest",
+        "network": "network the address is in",
+        "ip": "address, text",
+        "kind": "pod, node, vm, gateway, load_balancer, service, external",
+        "provider": "cloud of its cluster",
+        "region": "region of its cluster",
+        "zone": "zone",
+        "cluster": "cluster",
+        "namespace": "namespace",
+        "workload": "workload",
+        "service": "host name it is called by",
+        "pod": "pod",
+        "node": "node",
+        "identity": "SPIFFE ID",
+        "valid_from": "from when, inclusive",
+        "valid_to": "until when, exclusive",
+    },
+    """SELECT *, CASE
+            WHEN kind IN ('pod', 'vm') AND workload IS NOT NULL
+            THEN concat_ws('/', cluster, namespace, workload)
+            ELSE concat_ws('/', coalesce(cluster, network), kind, coalesce(workload, service, node, pod, ip))
+        END AS entity
+    FROM (SELECT e.*, c.provider, c.region, ip_text(endpoint_ip_hi, endpoint_ip_lo) AS ip
+          FROM endpoints e LEFT JOIN clusters c USING (cluster))""",
+)
+
+FLOWS: Final = View(
+    "v_flows",
+    "Which flows were seen, by whom, between which workloads?",
+    {
+        "start_time": "first packet",
+        "end_time": "last packet",
+        "received_time": "when the agent had the record",
+        **_OBSERVER,
+        "format": "netflow5, netflow9 or ipfix",
+        "observation_domain": "observation domain, source id or engine",
+        **_side_columns("src"),
+        "src_port": "source port",
+        **_side_columns("dst"),
+        "dst_port": "destination port",
+        "protocol": "IP protocol number",
+        "tcp_flags": "TCP flags, OR over the flow",
+        "direction": "0 ingress, 1 egress at the observation point",
+        "bytes": "octets observed",
+        "packets": "packets observed",
+        "sampling_factor": "what observed counts are multiplied by",
+        "bytes_estimate": "octets after sampling",
+        "packets_estimate": "packets after sampling",
+        "post_nat_src_ip": "source after translation, if exported",
+        "post_nat_dst_ip": "destination after translation, if exported",
+        "event": "firewall or NAT event",
+        "end_reason": "why the flow ended",
+    },
+    f"""SELECT f.*, v.cluster AS observer_cluster, v.network, v.agent, v.exporter, v.format,
+        v.observation_domain,
+        {_side_select("src", "ip_text(src_ip_hi, src_ip_lo)")},
+        {_side_select("dst", "ip_text(dst_ip_hi, dst_ip_lo)")},
+        bytes * sampling_factor AS bytes_estimate, packets * sampling_factor AS packets_estimate,
+        ip_text(post_nat_src_ip_hi, post_nat_src_ip_lo) AS post_nat_src_ip,
+        ip_text(post_nat_dst_ip_hi, post_nat_dst_ip_lo) AS post_nat_dst_ip
+    FROM flows f {_SIDE_JOINS}""",
+)
+
+_ADDRESSES: Final = ("downstream_remote", "downstream_local", "upstream_local", "upstream_remote")
+
+REQUESTS: Final = View(
+    "v_requests",
+    "What did each proxy log?",
+    {
+        "start_time": "when the proxy began",
+        "received_time": "when the agent read the line",
+        **_OBSERVER,
+        "reporter": "source (client's proxy), destination (server's), gateway, unknown",
+        **_side_columns("src"),
+        **_side_columns("dst"),
+        "service": "host name of the service called",
+        "service_port": "its port",
+        "protocol": "HTTP/1.1, HTTP/2, TCP...",
+        "method": "HTTP method",
+        "authority": "host the client asked for",
+        "path": "path without query",
+        "status": "HTTP status; null if no response was sent",
+        "response_flags": "why the proxy answered or cut",
+        "response_code_details": "what set the status",
+        "policy": "authorization policy that denied it",
+        "duration_ms": "duration",
+        "upstream_ms": "of that, the upstream's",
+        "bytes_received": "body octets from the client side",
+        "bytes_sent": "body octets to the client side",
+        "attempts": "times it was sent upstream",
+        "request_id": "x-request-id",
+        "sni": "TLS server name asked for",
+        "upstream_cluster": "the proxy's name for where it sent it",
+        **{f"{name}_ip": f"{name.replace('_', ' ')} address" for name in _ADDRESSES},
+        **{f"{name}_port": f"{name.replace('_', ' ')} port" for name in _ADDRESSES},
+        "downstream_peer_identity": "SPIFFE ID of the client",
+        "upstream_peer_identity": "SPIFFE ID of the server",
+        "downstream_tls": "TLS version of the connection in",
+        "upstream_tls": "TLS version of the connection out",
+    },
+    f"""SELECT r.*, v.cluster AS observer_cluster, v.network, v.agent, v.exporter,
+        {", ".join(f"ip_text({name}_ip_hi, {name}_ip_lo) AS {name}_ip" for name in _ADDRESSES)},
+        {_side_select("src", "srce.ip")}, {_side_select("dst", "dste.ip")}
+    FROM requests r {_SIDE_JOINS}""",
+)

@@ -1,0 +1,176 @@
+"""
+Is it well, is it complete, and is the pipeline itself keeping up?
+
+Health here is from golden signals against fixed thresholds, over the last
+quarter of an hour of what the lake holds. An edge that is too quiet to judge
+is *unknown*, not healthy.
+
+Before: topology.py. After: pane.py.
+"""
+
+from typing import Final
+
+from pipeline.accounting import COUNTERS
+from pipeline.schema import View
+
+WINDOW_MINUTES: Final = 15
+MIN_REQUESTS: Final = 5
+"""Fewer calls than this in the window say nothing about health."""
+DEGRADED_ERRORS: Final = 0.01
+FAILING_ERRORS: Final = 0.25
+DEGRADED_LOSS: Final = 0.001
+SLOW_TAIL: Final = 10
+"""p95 more than so many times the median, and over `SLOW_MS`, is a degraded tail."""
+SLOW_MS: Final = 100
+
+_WINDOW: Final = f"""(SELECT * FROM v_calls
+    WHERE start_time > (SELECT max(start_time) FROM requests) - INTERVAL {WINDOW_MINUTES} MINUTE)"""
+
+
+def _judged(kind: str, entity: str, source: str) -> str:
+    return f"""SELECT '{kind}' AS entity_kind, {entity} AS entity, count(*) AS requests,
+        count(*) FILTER (error) / count(*) AS error_share,
+        count(*) FILTER (denied) AS denied,
+        quantile_cont(coalesce(duration_ms, server_duration_ms), 0.5) AS p50_ms,
+        quantile_cont(coalesce(duration_ms, server_duration_ms), 0.95) AS p95_ms,
+        list_sort(list(DISTINCT flag) FILTER (flag IS NOT NULL)) AS flags,
+        min(start_time) AS window_start, max(start_time) AS window_end
+    FROM (SELECT *, unnest(CASE WHEN len(response_flags) > 0 THEN response_flags ELSE [NULL] END) AS flag
+          FROM {source}) GROUP BY entity"""
+
+
+HEALTH: Final = View(
+    "v_health",
+    "Which services, edges, gateways and exporters are not well, and why?",
+    {
+        "entity_kind": "service, edge, gateway, exporter",
+        "entity": "`v_topology_nodes.entity`; for an edge client -> server; for an exporter cluster/exporter",
+        "state": "healthy, degraded, failing, unknown (too little seen to say)",
+        "reasons": "why it is not healthy, with figures",
+        "requests": "calls in the window; null for exporters",
+        "error_share": "share the server side failed; for exporters the share of units lost on the way to us",
+        "denied": "calls a policy denied: not an error of the service",
+        "p50_ms": "median duration",
+        "p95_ms": "95th percentile",
+        "flags": "response flags seen",
+        "window_start": "first call of the window",
+        "window_end": "last call of the window",
+    },
+    f"""SELECT *, CASE
+            WHEN entity_kind <> 'exporter' AND requests < {MIN_REQUESTS} THEN 'unknown'
+            WHEN error_share IS NULL THEN 'unknown'
+            WHEN entity_kind = 'exporter' THEN CASE WHEN len(reasons) > 0 THEN 'degraded' ELSE 'healthy' END
+            WHEN error_share >= {FAILING_ERRORS} THEN 'failing'
+            WHEN len(reasons) > 0 THEN 'degraded' ELSE 'healthy' END AS state
+    FROM (
+        SELECT *, list_filter([
+                CASE WHEN entity_kind <> 'exporter' AND requests < {MIN_REQUESTS}
+                    THEN format('only {{}} calls', requests) END,
+                CASE WHEN entity_kind <> 'exporter' AND error_share >= {DEGRADED_ERRORS}
+                    THEN format('{{:.1f}}% errors', error_share * 100) END,
+                CASE WHEN entity_kind <> 'exporter' AND error_share >= {DEGRADED_ERRORS} AND len(flags) > 0
+                    THEN 'flags ' || array_to_string(flags, ',') END,
+                CASE WHEN p95_ms > {SLOW_MS} AND p95_ms > {SLOW_TAIL} * p50_ms
+                    THEN format('p95 {{:.0f}} ms is {{:.0f}} times the median', p95_ms, p95_ms / p50_ms) END,
+                CASE WHEN entity_kind = 'exporter' AND error_share > {DEGRADED_LOSS}
+                    THEN format('{{:.2f}}% lost before us', error_share * 100) END
+            ], lambda reason: reason IS NOT NULL) AS reasons
+        FROM (
+            {_judged("service", "server_entity", f"{_WINDOW} WHERE server_entity IS NOT NULL")}
+            UNION ALL BY NAME
+            {_judged("edge", "coalesce(client_entity, 'unknown') || ' -> ' || server_entity", f"{_WINDOW} WHERE server_entity IS NOT NULL")}
+            UNION ALL BY NAME
+            {_judged("gateway", "gateway", f"{_WINDOW} WHERE gateway IS NOT NULL")}
+            UNION ALL BY NAME
+            SELECT 'exporter' AS entity_kind, observer_cluster || '/' || exporter AS entity,
+                loss_share AS error_share, first_time AS window_start, last_time AS window_end
+            FROM v_completeness WHERE format <> 'envoy_json'
+        )
+    )""",
+)
+
+COMPLETENESS: Final = View(
+    "v_completeness",
+    "How much of what was sent do we have, and how much of it do we understand?",
+    {
+        "observer_cluster": "cluster of the agent",
+        "network": "its network",
+        "agent": "agent",
+        "exporter": "exporter's address, or the proxy's log",
+        "format": "netflow5, netflow9, ipfix, envoy_json",
+        "observation_domain": "observation domain, source id or engine",
+        **COUNTERS,
+        "sequence_units_lost": "expected less received; below zero while datagrams sent twice outnumber those lost",
+        "loss_share": "lost of expected; null where the exporter does not count, or nothing is expected yet",
+        "rows": "rows in `flows` or `requests`",
+        "sides": "addresses that were looked up: two a row",
+        "unknown_share": "of those, unknown",
+        "ambiguous_share": "of those, ambiguous",
+        "first_time": "first minute of receipt",
+        "last_time": "last minute of receipt",
+    },
+    f"""SELECT v.cluster AS observer_cluster, v.*, a.*, r.rows, r.rows * 2 AS sides,
+        r.unknown_sides / r.rows / 2 AS unknown_share, r.ambiguous_sides / r.rows / 2 AS ambiguous_share,
+        sequence_units_expected - sequence_units_received AS sequence_units_lost,
+        greatest(sequence_units_expected - sequence_units_received, 0)
+            / nullif(sequence_units_expected, 0) AS loss_share
+    FROM (SELECT vantage_id, {", ".join(f"sum({name})::BIGINT AS {name}" for name in COUNTERS)},
+            min(minute) AS first_time, max(minute) AS last_time FROM accounting GROUP BY vantage_id) a
+    JOIN vantages v USING (vantage_id)
+    LEFT JOIN (
+        SELECT vantage_id, count(*) AS rows,
+            sum((src_resolution = 'unknown')::INTEGER + (dst_resolution = 'unknown')::INTEGER) AS unknown_sides,
+            sum((src_resolution = 'ambiguous')::INTEGER + (dst_resolution = 'ambiguous')::INTEGER) AS ambiguous_sides
+        FROM (SELECT vantage_id, src_resolution, dst_resolution FROM flows
+              UNION ALL SELECT vantage_id, src_resolution, dst_resolution FROM requests)
+        GROUP BY vantage_id
+    ) r USING (vantage_id)""",
+)
+
+PIPELINE: Final = View(
+    "v_pipeline",
+    "Does the job keep up, and where does its time go?",
+    {
+        "minute": "minute of the commits",
+        "commits": "transactions",
+        "messages": "log messages taken",
+        "payloads": "payloads in them",
+        "payload_bytes": "their bytes",
+        "flows": "flow rows",
+        "requests": "request rows",
+        "rejects": "reject rows",
+        "lag_ms": "largest age of a newest message at its commit",
+        "poll_ms": "time waiting for the log",
+        "decode_ms": "time decoding",
+        "enrich_ms": "time normalizing and enriching",
+        "write_ms": "time in transactions",
+    },
+    """SELECT time_bucket(INTERVAL 1 MINUTE, committed_time) AS minute, count(*) AS commits,
+        sum(messages)::BIGINT AS messages, sum(payloads)::BIGINT AS payloads,
+        sum(payload_bytes)::BIGINT AS payload_bytes, sum(flows)::BIGINT AS flows,
+        sum(requests)::BIGINT AS requests, sum(rejects)::BIGINT AS rejects, max(lag_ms) AS lag_ms,
+        sum(poll_ms) AS poll_ms, sum(decode_ms) AS decode_ms, sum(enrich_ms) AS enrich_ms,
+        sum(write_ms) AS write_ms
+    FROM commits GROUP BY minute""",
+)
+
+REJECTS: Final = View(
+    "v_rejects",
+    "What could not be decoded, from whom, and why?",
+    {
+        "received_time": "when the agent had it",
+        "observer_cluster": "cluster of the agent; null where the message told none",
+        "agent": "agent",
+        "exporter": "exporter's address, or the proxy's log",
+        "format": "format, as far as it was recognised",
+        "reason": "one of a fixed list",
+        "detail": "for people",
+        "raw": "the bytes, at most 2,048",
+        "raw_length": "how many there were",
+        "topic": "log topic",
+        "partition": "log partition",
+        "log_offset": "offset of the message: replay from here",
+    },
+    """SELECT r.*, v.cluster AS observer_cluster, v.agent, v.exporter, v.format
+    FROM rejects r LEFT JOIN vantages v USING (vantage_id)""",
+)

@@ -1,0 +1,233 @@
+"""
+Who talks to whom: calls, edges, and the graph of them.
+
+A number that two observers counted is never added: a call is one row however
+many proxies logged it, and octets of a leg are those of the one exporter that
+saw most of it.
+
+Before: facts.py. After: health.py.
+"""
+
+from typing import Final
+
+from pipeline.schema import View
+
+_FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id)"
+
+CALLS: Final = View(
+    "v_calls",
+    "Who called whom, once per call, whichever proxies logged it?",
+    {
+        "start_time": "when the client's proxy (else the server's) began",
+        "client_entity": "calling workload, `v_endpoints.entity`; else network/address; null if not seen",
+        "client_cluster": "its cluster",
+        "client_network": "its network",
+        "server_entity": "serving workload; else service:<host name>",
+        "server_cluster": "its cluster; null if not known",
+        "service": "host name of the service called",
+        "path_model": "local: one cluster; flat: two clusters, pod to pod; gateway: through an east-west gateway; null if not known",
+        "gateway": "gateway it went through, name",
+        "match_method": "how the server was found: request_id, address, service_in_cluster, service; destination_only when only the server's proxy logged it",
+        "confidence": "1 for an exact match, 0.8 where the cluster is known and one workload there has the service, 0.5 where one workload anywhere has it, else 0",
+        "method": "HTTP method",
+        "path": "path",
+        "status": "status the client got; null if none",
+        "response_flags": "flags at the proxy that is nearest to the failure: the server's if it logged any, else the client's",
+        "policy": "authorization policy that denied it",
+        "error": "true if the server side failed: status 500 and above, or no response",
+        "denied": "true if a policy denied it",
+        "duration_ms": "as the client's proxy saw it",
+        "server_duration_ms": "as the server's proxy saw it; the difference is network, gateways and proxies",
+        "bytes_received": "request body octets",
+        "bytes_sent": "response body octets",
+        "attempts": "times it was sent",
+        "tls": "TLS version on the way out of the client's proxy",
+        "request_id": "x-request-id",
+    },
+    f"""WITH server_side AS (
+        SELECT request_id, authority, method, path, arg_max(dst_endpoint_id, start_time) AS dst_endpoint_id,
+            arg_max(duration_ms, start_time) AS server_duration_ms,
+            arg_max(response_flags, start_time) AS server_flags, max(policy) AS policy
+        FROM requests WHERE reporter = 'destination' AND request_id IS NOT NULL GROUP BY ALL
+    ), client_side AS (
+        SELECT DISTINCT request_id, authority, method, path FROM requests
+        WHERE reporter = 'source' AND request_id IS NOT NULL
+    ), service_in_cluster AS (
+        SELECT service, cluster, min(entity) AS entity FROM v_endpoints
+        WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
+    ), service_anywhere AS (
+        SELECT service, min(cluster) AS cluster, min(entity) AS entity FROM v_endpoints
+        WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
+    ), client_calls AS (
+        SELECT c.*, s.server_duration_ms, v.network AS client_network,
+            coalesce(client.entity, v.network || '/' || ip_text(c.upstream_local_ip_hi, c.upstream_local_ip_lo)) AS client_entity,
+            coalesce(client.cluster, v.cluster) AS client_cluster,
+            g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found,
+            CASE WHEN len(s.server_flags) > 0 THEN s.server_flags ELSE c.response_flags END AS flags,
+            coalesce(found.entity, there.entity, anywhere.entity, 'service:' || c.service) AS server_entity,
+            coalesce(found.cluster, g.cluster, anywhere.cluster) AS server_cluster,
+            CASE WHEN s.dst_endpoint_id IS NOT NULL THEN 'request_id'
+                WHEN direct.endpoint_id IS NOT NULL THEN 'address'
+                WHEN there.entity IS NOT NULL THEN 'service_in_cluster'
+                WHEN c.service IS NOT NULL THEN 'service' END AS match_method,
+            CASE WHEN {_FOUND} IS NOT NULL THEN 1.0 WHEN there.entity IS NOT NULL THEN 0.8
+                WHEN anywhere.entity IS NOT NULL THEN 0.5 ELSE 0.0 END AS confidence
+        FROM requests c
+        LEFT JOIN vantages v USING (vantage_id)
+        LEFT JOIN v_endpoints client ON client.endpoint_id = c.src_endpoint_id
+        LEFT JOIN server_side s ON s.request_id = c.request_id AND s.authority = c.authority
+            AND s.method = c.method AND s.path = c.path
+        LEFT JOIN gateways g ON g.network = v.network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
+            AND g.gateway_ip_lo = c.upstream_remote_ip_lo AND g.port = c.upstream_remote_port
+        LEFT JOIN endpoints direct ON direct.endpoint_id = c.dst_endpoint_id
+            AND direct.kind IN ('pod', 'vm', 'external') AND g.name IS NULL
+        LEFT JOIN v_endpoints found ON found.endpoint_id = {_FOUND}
+        LEFT JOIN service_in_cluster there ON there.service = c.service AND there.cluster = g.cluster
+        LEFT JOIN service_anywhere anywhere ON anywhere.service = c.service AND g.name IS NULL
+        WHERE c.reporter = 'source'
+    ), server_calls AS (
+        SELECT d.*, v.network AS server_network, client.entity AS client_entity,
+            client.cluster AS client_cluster, client.network AS client_network,
+            coalesce(server.entity, 'service:' || d.service) AS server_entity,
+            coalesce(server.cluster, v.cluster) AS server_cluster
+        FROM requests d
+        LEFT JOIN vantages v USING (vantage_id)
+        LEFT JOIN v_endpoints client ON client.endpoint_id = d.src_endpoint_id AND client.kind IN ('pod', 'vm')
+        LEFT JOIN v_endpoints server ON server.endpoint_id = d.dst_endpoint_id
+        LEFT JOIN client_side s ON s.request_id = d.request_id AND s.authority = d.authority
+            AND s.method = d.method AND s.path = d.path
+        WHERE d.reporter = 'destination' AND s.request_id IS NULL
+    )
+    SELECT *, status IS NULL OR status >= 500 AS error, policy IS NOT NULL AS denied,
+        CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
+            WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
+    FROM (
+        SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
+            service, gateway, match_method, confidence, method, path, status, flags AS response_flags,
+            policy_found AS policy, duration_ms, server_duration_ms, bytes_received, bytes_sent, attempts,
+            upstream_tls AS tls, request_id
+        FROM client_calls
+        UNION ALL BY NAME
+        SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
+            service, NULL AS gateway, 'destination_only' AS match_method, 0.0 AS confidence, method, path,
+            status, response_flags, policy, NULL AS duration_ms, duration_ms AS server_duration_ms,
+            bytes_received, bytes_sent, attempts, downstream_tls AS tls, request_id
+        FROM server_calls
+    )""",
+)
+
+_RATES: Final = {
+    "requests": "calls",
+    "errors": "calls the server side failed: status 500 and above, or no response",
+    "client_errors": "calls with status 400 to 499, denials included",
+    "denied": "calls an authorization policy denied",
+    "p50_ms": "median duration at the client's proxy",
+    "p95_ms": "95th percentile of it",
+    "bytes_received": "request body octets",
+    "bytes_sent": "response body octets",
+    "tls_requests": "calls over TLS",
+}
+
+_RATES_SQL: Final = """count(*) AS requests, count(*) FILTER (error) AS errors,
+        count(*) FILTER (status BETWEEN 400 AND 499) AS client_errors, count(*) FILTER (denied) AS denied,
+        quantile_cont(duration_ms, 0.5) AS p50_ms, quantile_cont(duration_ms, 0.95) AS p95_ms,
+        sum(bytes_received)::UBIGINT AS bytes_received, sum(bytes_sent)::UBIGINT AS bytes_sent,
+        count(tls) AS tls_requests"""
+
+_EDGE_KEY: Final = {
+    name: CALLS.columns[name]
+    for name in ("client_entity", "client_cluster", "server_entity", "server_cluster", "service", "path_model", "gateway")
+}
+
+EDGES: Final = View(
+    "v_edges",
+    "Who called whom, minute by minute, and how well did it go?",
+    {
+        "minute": "minute in which the calls began",
+        **_EDGE_KEY,
+        "match_methods": "how servers were found, distinct",
+        "confidence": "lowest confidence among them",
+        **_RATES,
+    },
+    f"""SELECT time_bucket(INTERVAL 1 MINUTE, start_time) AS minute, {", ".join(_EDGE_KEY)},
+        list_sort(list(DISTINCT match_method)) AS match_methods, min(confidence) AS confidence, {_RATES_SQL}
+    FROM v_calls GROUP BY minute, {", ".join(_EDGE_KEY)}""",
+)
+
+TOPOLOGY_EDGES: Final = View(
+    "v_topology_edges",
+    "What is connected to what: logical calls (L7), and legs seen on the wire (L4)?",
+    {
+        "kind": "call: client workload to server workload; leg: source to destination address of flows, one direction",
+        "source": "entity it comes from",
+        "target": "entity it goes to",
+        "source_cluster": "cluster of the source",
+        "target_cluster": "cluster of the target",
+        "path_model": "local, flat or gateway; null for legs",
+        "gateway": "gateway it goes through; null for legs",
+        **_RATES,
+        "flows": "flow records, of the exporter that saw most octets of the leg; null for calls",
+        "bytes": "octets after sampling, of that exporter",
+        "packets": "packets after sampling, of that exporter",
+        "exporters": "exporters that saw the leg",
+        "first_time": "first seen",
+        "last_time": "last seen",
+    },
+    f"""SELECT 'call' AS kind, client_entity AS source, server_entity AS target,
+        client_cluster AS source_cluster, server_cluster AS target_cluster, path_model, gateway,
+        {_RATES_SQL}, NULL::BIGINT AS flows, NULL::DOUBLE AS bytes, NULL::DOUBLE AS packets,
+        NULL::BIGINT AS exporters, min(start_time) AS first_time, max(start_time) AS last_time
+    FROM v_calls GROUP BY source, target, source_cluster, target_cluster, path_model, gateway
+    UNION ALL BY NAME
+    SELECT 'leg' AS kind, source, target, source_cluster, target_cluster,
+        arg_max(flows, bytes) AS flows, max(bytes) AS bytes, arg_max(packets, bytes) AS packets,
+        count(*) AS exporters, min(first_time) AS first_time, max(last_time) AS last_time
+    FROM (
+        SELECT src_entity AS source, dst_entity AS target, src_cluster AS source_cluster,
+            dst_cluster AS target_cluster, agent, exporter, observation_domain, count(*) AS flows,
+            sum(bytes_estimate) AS bytes, sum(packets_estimate) AS packets,
+            min(start_time) AS first_time, max(end_time) AS last_time
+        FROM v_flows GROUP BY ALL
+    ) GROUP BY source, target, source_cluster, target_cluster""",
+)
+
+TOPOLOGY_NODES: Final = View(
+    "v_topology_nodes",
+    "What takes part, where is it, and how much goes through it?",
+    {
+        "entity": "`v_topology_edges.source` or ``target``",
+        "kind": "kind of endpoint; null if not resolved",
+        "provider": "cloud",
+        "region": "region",
+        "cluster": "cluster",
+        "namespace": "namespace",
+        "workload": "workload",
+        "requests_in": "calls it served",
+        "errors_in": "of those, failed",
+        "requests_out": "calls it made",
+        "bytes_in": "octets of legs to it",
+        "bytes_out": "octets of legs from it",
+        "first_time": "first seen",
+        "last_time": "last seen",
+    },
+    """WITH ends AS (
+        SELECT target AS entity, target_cluster AS cluster, requests AS requests_in, errors AS errors_in,
+            NULL AS requests_out, bytes AS bytes_in, NULL AS bytes_out, first_time, last_time
+        FROM v_topology_edges WHERE target IS NOT NULL
+        UNION ALL
+        SELECT source, source_cluster, NULL, NULL, requests, NULL, bytes, first_time, last_time
+        FROM v_topology_edges WHERE source IS NOT NULL
+    ), known AS (
+        SELECT entity, min(kind) AS kind, min(namespace) AS namespace, min(workload) AS workload
+        FROM v_endpoints GROUP BY entity
+    )
+    SELECT entity, min(known.kind) AS kind, min(clusters.provider) AS provider,
+        min(clusters.region) AS region, min(ends.cluster) AS cluster, min(known.namespace) AS namespace,
+        min(known.workload) AS workload, coalesce(sum(requests_in), 0)::BIGINT AS requests_in,
+        coalesce(sum(errors_in), 0)::BIGINT AS errors_in,
+        coalesce(sum(requests_out), 0)::BIGINT AS requests_out,
+        coalesce(sum(bytes_in), 0) AS bytes_in, coalesce(sum(bytes_out), 0) AS bytes_out,
+        min(first_time) AS first_time, max(last_time) AS last_time
+    FROM ends LEFT JOIN known USING (entity) LEFT JOIN clusters ON clusters.cluster = ends.cluster
+    GROUP BY entity""",
+)
