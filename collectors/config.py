@@ -197,7 +197,11 @@ class TailInput(
 
     paths: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
-        Meta(min_length=1, description="files to follow, as globs; compressed ones are left out"),
+        Meta(
+            min_length=1,
+            description="files to follow, as globs; name rotated ones too ('access.log*'), for"
+            " those that came and were renamed while no agent ran; compressed ones are left out",
+        ),
     ]
     exporter: Annotated[
         str, Meta(max_length=1_000, description="who wrote the lines; empty: the path of the file")

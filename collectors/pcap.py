@@ -247,7 +247,10 @@ def _packets(path: Path, ports: frozenset[int], counts: Counter[str]) -> Iterato
     with _open(path) as opened:
         begin = 0
         try:
-            is_ng = opened.read(4) == b"\x0a\x0d\x0d\x0a"
+            magic = opened.read(4)
+            is_ng = magic == b"\x0a\x0d\x0d\x0a"
+            if magic.startswith(b"\x1f\x8b"):
+                raise CaptureError(path, 0, "gzipped twice")
             opened.seek(0)
             file = _File(opened)
             reader_type: Any = _PcapNg if is_ng else RawPcapReader

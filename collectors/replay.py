@@ -159,7 +159,7 @@ class _Replay:
     def _wait(self, batcher: Batcher, payload: Payload, pace: _Pace) -> None:
         while (left_s := pace.left_s(payload.received_ns)) > 0:
             self._send(batcher.take_if_older())
-            if pace.stop.wait(min(left_s, _LOOK_S)):
+            if pace.stop.wait(min(left_s, _LOOK_S, self._batch.max_age_ms / 1000)):
                 return
 
     def _send(self, envelope: Envelope | None) -> None:

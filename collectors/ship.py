@@ -233,7 +233,9 @@ class Shipper:
                 self._gave_up = True
                 break
         # Once something was given up nothing may follow: order is kept.
-        self.lost["shutdown"] += sum(one.rows for one in packed if one.shipped is None)
+        lost = sum(one.rows for one in packed if one.shipped is None)
+        if lost:
+            self.lost["shutdown"] += lost
 
     def _to_log(self, packed: Sequence[_Packed]) -> bool:
         try:

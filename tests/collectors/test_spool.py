@@ -1,5 +1,9 @@
 """Envelopes on disk: order, bound, and what outlives a process."""
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 
 from collectors.config import SpoolConfig
@@ -104,3 +108,30 @@ def test_a_damaged_position_says_what_to_do(tmp_path):
     (tmp_path / "shipped.json").write_text("{")
     with pytest.raises(LogError, match="remove the file"):
         Spool(tmp_path, _config(tmp_path))
+
+
+WRITER = """
+    import os, signal, sys
+    from pathlib import Path
+    from collectors.config import SpoolConfig
+    from collectors.spool import Spool
+
+    folder = Path(sys.argv[1])
+    spool = Spool(folder, SpoolConfig(directory=str(folder), max_bytes=1 << 20))
+    for n in range(10):
+        spool.put(b"t", b"%d" % n)
+    spool.done(spool.peek(1 << 20)[3].offset)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_put_and_done_outlives_kill_9(tmp_path):
+    """Nothing waits for an orderly end; a torn last envelope is cut off."""
+    arguments = [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)]
+    assert subprocess.run(arguments, check=False).returncode == -9
+    newest = max((tmp_path / "spool").rglob("*.log"))
+    with newest.open("ab") as file:
+        file.write(b"torn")
+    spool = Spool(tmp_path, _config(tmp_path))
+    assert [value for _, value in _waiting(spool)] == [b"4", b"5", b"6", b"7", b"8", b"9"]
+    spool.close()
