@@ -5,18 +5,27 @@ A batch is closed by its number of payloads, by its bytes, or by the age of its
 first payload. Payloads are numbered when their batch is closed; what an input
 loses before that is only counted, and makes no gap in the numbers.
 
+Payloads of a batch lie one behind the other in one block of memory that is
+used again for the next batch. A socket can receive right into it: one Python
+object for each datagram, allocated and freed, costs more than the datagram.
+
 Before: udp.py, logtail.py, pcap.py. After: ship.py.
 """
 
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 import pyarrow as pa
 
 from collectors.config import BatchConfig
 from collectors.envelope import Envelope, Header
+
+MAX_PAYLOAD_BYTES: Final = 65_536
+"""What the block has room for beyond ``max_bytes``: the largest datagram."""
 
 
 class Batcher:
@@ -51,16 +60,16 @@ class Batcher:
         self._clock = clock
         self._sequence = header.first_sequence
         self._dropped: Counter[str] = Counter(header.dropped)
-        self._received_ns: list[int] = []
+        self._received_ns = array("q")
         self._exporters: list[str] = []
-        self._payloads: list[bytes] = []
-        self._byte_count = 0
+        self._block = bytearray(config.max_bytes + MAX_PAYLOAD_BYTES)
+        self._ends = array("i", [0])
         self._began_s: float | None = None
         self.received = 0
         self.lost: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._payloads)
+        return len(self._exporters)
 
     @property
     def sequence(self) -> int:
@@ -74,27 +83,47 @@ class Batcher:
 
     def room(self) -> tuple[int, int]:
         """Payloads, and bytes, until the batch is full."""
-        return self._max_payloads - len(self._payloads), self._max_bytes - self._byte_count
+        return self._max_payloads - len(self), self._max_bytes - self._ends[-1]
+
+    def block(self) -> tuple[bytearray, int]:
+        """
+        Memory to receive into, and where in it the next payload begins.
+
+        As long as there is `room`, `MAX_PAYLOAD_BYTES` more fit there.
+        """
+        return self._block, self._ends[-1]
 
     def add(self, received_ns: int, exporter: str, payload: bytes) -> Envelope | None:
         """Put one payload in; the envelope, when that filled it."""
-        return self.extend(received_ns, [exporter], [payload], len(payload))
+        return self.extend(received_ns, [exporter], [payload])
 
     def extend(
-        self, received_ns: int, exporters: list[str], payloads: list[bytes], byte_count: int
+        self, received_ns: int, exporters: list[str], payloads: list[bytes]
     ) -> Envelope | None:
         """
         Put in what was received in one go; the envelope, when that filled it.
 
         The caller asked for `room` before: a batch is never cut in two.
         """
+        begin = end = self._ends[-1]
+        ends = [end := end + len(payload) for payload in payloads]
+        self._block[begin:end] = b"".join(payloads)
+        return self.received_into_block(received_ns, exporters, ends)
+
+    def received_into_block(
+        self, received_ns: int, exporters: list[str], ends: list[int]
+    ) -> Envelope | None:
+        """
+        Put in what lies in the `block` already; the envelope, when that filled it.
+
+        ``ends`` are the places where the payloads end.
+        """
         self._begin()
-        self._received_ns += [received_ns] * len(payloads)
+        self._received_ns.extend(array("q", [received_ns]) * len(ends))
         self._exporters += exporters
-        self._payloads += payloads
-        self._byte_count += byte_count
-        self.received += len(payloads)
-        if len(self._payloads) >= self._max_payloads or self._byte_count >= self._max_bytes:
+        self._ends.extend(ends)
+        self.received += len(ends)
+        if len(self) >= self._max_payloads or self._ends[-1] >= self._max_bytes:
             return self.take()
         return None
 
@@ -119,22 +148,25 @@ class Batcher:
 
         An envelope without payloads is made when there are losses to report.
         """
-        if not self._payloads and not self._dropped:
+        count = len(self)
+        if not count and not self._dropped:
             self._began_s = None
             return None
         header = msgspec.structs.replace(
             self._header, first_sequence=self._sequence, dropped=dict(self._dropped)
         )
+        data = bytes(memoryview(self._block)[: self._ends[-1]])
+        buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(data)]
         columns = [
-            pa.array(self._received_ns, pa.int64()),
+            pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(self._received_ns)]),
             pa.array(self._exporters, pa.string()).dictionary_encode(),
-            pa.array(self._payloads, pa.binary()),
+            pa.Array.from_buffers(pa.binary(), count, buffers),
         ]
         payloads = pa.RecordBatch.from_arrays(columns, ["received_ns", "exporter", "payload"])
-        self._sequence += len(self._payloads)
+        self._sequence += count
         self._dropped = Counter()
-        self._received_ns, self._exporters, self._payloads = [], [], []
-        self._byte_count, self._began_s = 0, None
+        self._received_ns, self._exporters, self._ends = array("q"), [], array("i", [0])
+        self._began_s = None
         return Envelope(header, payloads)
 
     def refuse(self, envelope: Envelope, reason: str) -> None:

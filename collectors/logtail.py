@@ -317,7 +317,7 @@ class _Follower:
             self._reach(followed, end)
             if taken:
                 names = [exporter] * len(taken)
-                self._send(self._batcher.extend(time.time_ns(), names, taken, byte_count))
+                self._send(self._batcher.extend(time.time_ns(), names, taken))
 
     def _reach(self, followed: _Followed, end: int) -> None:
         """Put the bytes up to ``end`` into the spans of this batch."""
@@ -371,7 +371,7 @@ class _Follower:
             too_long += long_count
         self._batcher.drop("line_too_long", too_long)
         self._batcher.drop("file_gone", entry.payloads - len(lines))
-        envelope = self._batcher.extend(time.time_ns(), names, lines, 0) or self._batcher.take()
+        envelope = self._batcher.extend(time.time_ns(), names, lines) or self._batcher.take()
         safe = partial(self._positions.safe, entry.first_sequence, entry.payloads)
         if envelope is None:
             safe()

@@ -30,8 +30,6 @@ from collectors.ship import Parcel, Shipper
 
 _log = logging.getLogger(__name__)
 
-MAX_DATAGRAM_BYTES: Final = 65_535
-
 _ROUND: Final = 256
 """Datagrams read before the clock and the batch are looked at."""
 _IDLE_MS: Final = 100
@@ -153,28 +151,27 @@ class _Receiver:
 
     def _round(self) -> int:
         """Take what the socket has, a bounded number; how many that were."""
-        receive_one = self._socket.recvfrom
-        payloads: list[bytes] = []
+        receive_into = self._socket.recvfrom_into
+        ends: list[int] = []
         peers: list[Any] = []
         room, room_bytes = self._batcher.room()
-        limit = min(_ROUND, room)
-        byte_count = 0
+        block, end = self._batcher.block()
+        limit, limit_bytes = min(_ROUND, room), end + room_bytes
         # OSError: an ICMP error another datagram of ours caused; nothing was received.
-        with contextlib.suppress(BlockingIOError, OSError):
-            while len(payloads) < limit and byte_count < room_bytes:
-                payload, peer = receive_one(MAX_DATAGRAM_BYTES)
-                payloads.append(payload)
+        with memoryview(block) as view, contextlib.suppress(BlockingIOError, OSError):
+            while len(ends) < limit and end < limit_bytes:
+                size, peer = receive_into(view[end:])
+                end += size
+                ends.append(end)
                 peers.append(peer)
-                byte_count += len(payload)
-        if not payloads:
+        if not ends:
             return 0
-        exporters = self._exporters(peers)
-        full = self._batcher.extend(time.time_ns(), exporters, payloads, byte_count)
+        full = self._batcher.received_into_block(time.time_ns(), self._exporters(peers), ends)
         if full is not None:
             self._count_kernel_drops()
             self._hand_on(full)
             return _ROUND  # the batch ended the round, not the socket
-        return len(payloads)
+        return len(ends)
 
     def _exporters(self, peers: list[Any]) -> list[str]:
         names = self._names
