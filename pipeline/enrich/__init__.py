@@ -1,0 +1,185 @@
+"""
+Both ends of every record: what was it, in this network, at that time?
+
+    rows        the file that says who had which address, key by key
+    inventory   the file, checked, as frames with ids
+    identity    (network, ip, time) to an endpoint: resolved, ambiguous, unknown
+    prefix      (network, ip) to the longest declared range
+
+Never by address alone: rows come with ``network_code``, the number of their
+vantage's network in `Identities.network_codes`, and where it is null all is
+unknown. Nothing is guessed: contenders are kept as candidates.
+
+An enricher is a function (rows, identities) to the same rows, same order, with
+eight columns more, four a side: ``{side}_endpoint_id``, ``{side}_prefix_id``,
+``{side}_resolution`` and ``{side}_candidate_ids``.
+
+Before: normalize.py. After: lake.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+import polars as pl
+import pyarrow as pa
+
+from pipeline.enrich.identity import EndpointIndex
+from pipeline.enrich.inventory import Inventory
+from pipeline.enrich.prefix import PrefixIndex
+
+_LOOPBACK_V4: Final = (0xFFFF_7F00_0000, 0xFFFF_7FFF_FFFF)
+"""127.0.0.0/8, low halves of the v4-mapped form."""
+
+__all__ = ["ENRICHERS", "Identities", "enrich_flows", "enrich_requests"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """
+    An inventory, arranged for lookup.
+
+    Attributes
+    ----------
+    network_codes
+        Name of each network to the number rows have in ``network_code``.
+    """
+
+    network_codes: Mapping[str, int]
+    endpoints: EndpointIndex
+    prefixes: PrefixIndex
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> Self:
+        """Arrange an inventory; takes seconds for a million endpoints."""
+        codes = inventory.network_codes
+        return cls(
+            codes, EndpointIndex(inventory.endpoints, codes), PrefixIndex(inventory.prefixes, codes)
+        )
+
+
+def enrich_flows(flows: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    """
+    Both sides of flows, from ``start_time`` to ``end_time``.
+
+    Parameters
+    ----------
+    flows
+        n rows with ``network_code`` (Int32), ``src_ip_hi`` and ``_lo``, ``dst_ip_hi``
+        and ``_lo`` (UInt64), ``start_time`` and ``end_time``; any of them may be null.
+
+    Returns
+    -------
+    DataFrame
+        The same rows, same order, with the columns of both sides.
+    """
+    src, dst = _Address.named("src"), _Address.named("dst")
+    return _enrich(flows, identities, {"src": src, "dst": dst}, "end_time")
+
+
+def enrich_requests(requests: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    """
+    Both sides of requests, at ``start_time``.
+
+    Which address is the client's and which the server's depends on who tells:
+
+    ============  =========================================  =======================================
+    reporter      src                                        dst
+    ============  =========================================  =======================================
+    source        upstream_local; if that is missing or      upstream_remote
+                  loopback, downstream_remote
+    destination   downstream_remote                          downstream_local
+    gateway       downstream_remote                          upstream_remote
+    unknown       downstream_remote                          upstream_remote, else downstream_local
+    ============  =========================================  =======================================
+
+    A client's sidecar is called from its own pod, often over loopback; its
+    connection out has the pod's own address. What a server's sidecar or a
+    gateway is called from may be a gateway or translated: it is resolved as
+    what it is in this network, and finding who is behind is stitching.
+
+    Parameters
+    ----------
+    requests
+        n rows with ``network_code`` (Int32), ``reporter``, the four addresses
+        and ``start_time``; any of them may be null.
+
+    Returns
+    -------
+    DataFrame
+        The same rows, same order, with the columns of both sides.
+    """
+    out, client = _Address.named("upstream_local"), _Address.named("downstream_remote")
+    server, own = _Address.named("upstream_remote"), _Address.named("downstream_local")
+    reporter = pl.col("reporter").cast(pl.String).fill_null("unknown")
+    by_client, by_server = reporter == "source", reporter == "destination"
+    src = out.when(by_client & out.known() & ~out.loopback(), client)
+    dst = own.when(by_server | ((reporter == "unknown") & ~server.known()), server)
+    return _enrich(requests, identities, {"src": src, "dst": dst}, "start_time")
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Expressions of the two halves of an address."""
+
+    hi: pl.Expr
+    lo: pl.Expr
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        return cls(pl.col(f"{name}_ip_hi"), pl.col(f"{name}_ip_lo"))
+
+    def known(self) -> pl.Expr:
+        return self.hi.is_not_null() & self.lo.is_not_null()
+
+    def loopback(self) -> pl.Expr:
+        """127.0.0.0/8 or ::1."""
+        return (self.hi == 0) & ((self.lo == 1) | self.lo.is_between(*_LOOPBACK_V4))
+
+    def when(self, condition: pl.Expr, other: "_Address") -> "_Address":
+        """Give this where the condition holds, and the other elsewhere."""
+        return _Address(
+            pl.when(condition).then(self.hi).otherwise(other.hi),
+            pl.when(condition).then(self.lo).otherwise(other.lo),
+        )
+
+
+def _enrich(
+    rows: pl.DataFrame, identities: Identities, sides: Mapping[str, _Address], last: str
+) -> pl.DataFrame:
+    """Columns of both sides, from ``start_time`` to the time in column ``last``."""
+    code = pl.col("network_code")
+    start = pl.col("start_time").to_physical()
+    values = rows.select(
+        start.fill_null(0).alias("start"),
+        pl.coalesce(pl.col(last).to_physical(), start, 0).alias("end"),
+        *(address.hi.fill_null(0).alias(f"{side}_hi") for side, address in sides.items()),
+        *(address.lo.fill_null(0).alias(f"{side}_lo") for side, address in sides.items()),
+        *(
+            pl.when(address.known() & start.is_not_null() & (code >= 0))
+            .then(code.cast(pl.Int64))
+            .otherwise(-1)
+            .alias(f"{side}_network")
+            for side, address in sides.items()
+        ),
+    )
+    added = []
+    for side in sides:
+        network, high, low, start_us, end_us = (
+            values[name].to_numpy()
+            for name in (f"{side}_network", f"{side}_hi", f"{side}_lo", "start", "end")
+        )
+        endpoint_id, *others = identities.endpoints.resolve_span(
+            network, high, low, start_us, end_us
+        ).columns(side)
+        prefix_id, found = identities.prefixes.find(network, high, low)
+        prefix = pl.Series(f"{side}_prefix_id", pa.array(prefix_id, mask=~found), pl.UInt64)
+        added += [endpoint_id, prefix, *others]
+    return rows.with_columns(added)
+
+
+ENRICHERS: Final[Mapping[str, Callable[[pl.DataFrame, Identities], pl.DataFrame]]] = {
+    "flows": enrich_flows,
+    "requests": enrich_requests,
+}
+"""Table to its enricher. One line here adds one."""

@@ -1,0 +1,326 @@
+r"""
+The inventory: who had which address, in which network, and when.
+
+    inventory.toml     [[networks]] [[clusters]] [[prefixes]] [[endpoints]] [[gateways]]
+    inventory/         networks.parquet, ...: the same tables and keys, for millions of rows
+
+Both are checked against the same structs (rows.py), then against each other: a
+name that is used must be declared. What comes out are frames with exactly the
+columns of `schema`, with ids that depend on nothing but the row: 64 bits of
+xxh3 over the identifying columns, as text, null as ``\x01``, joined by ``\0``.
+An endpoint's id does not depend on ``valid_to``, so it stays when it ends.
+
+Before: rows.py. After: identity.py, prefix.py; lake.py keeps the tables.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NoReturn, get_args
+
+import msgspec
+import numpy as np
+import polars as pl
+import xxhash
+from msgspec import Meta
+
+from collectors.config import ConfigError, decode_toml
+from pipeline import schema
+from pipeline.enrich.rows import Cluster, Endpoint, Gateway, InventoryFile, Network, Prefix
+from pipeline.errors import CrosspaneError
+
+_V4_BITS: Final = 96  # a v4 address is the last 32 bits of ::ffff:0:0/96
+
+
+class InventoryError(CrosspaneError):
+    """The inventory cannot be used: names the file, the row and key, and what is allowed."""
+
+
+_ROWS: Final[dict[str, type[msgspec.Struct]]] = {
+    "networks": Network,
+    "clusters": Cluster,
+    "prefixes": Prefix,
+    "endpoints": Endpoint,
+    "gateways": Gateway,
+}
+_DTYPES: Final[dict[str, pl.DataType]] = {
+    "zones": pl.List(pl.String),
+    "valid_from": schema.TIME,
+    "valid_to": schema.TIME,
+    "port": pl.UInt16(),
+}
+_NAMED: Final = {"cluster": "clusters", "network": "networks", "to_network": "networks"}
+"""Column to the table in which its values must be declared."""
+
+_RANGE: Final = ["network", "prefix_ip_hi", "prefix_ip_lo", "prefix_length"]
+OWNER: Final = [
+    *("kind", "cluster", "namespace", "workload", "service"),
+    *("pod", "node", "zone", "identity"),
+]
+"""Columns of an endpoint that say who: rows alike in all of them are the same owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The tables of the inventory, each with exactly the columns of its namesake in `schema`."""
+
+    networks: pl.DataFrame
+    clusters: pl.DataFrame
+    prefixes: pl.DataFrame
+    endpoints: pl.DataFrame
+    gateways: pl.DataFrame
+
+    @property
+    def network_codes(self) -> dict[str, int]:
+        """Name of each network to its number in `networks`."""
+        return {name: code for code, name in enumerate(self.networks["network"])}
+
+    @property
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Table name to rows."""
+        return {name: getattr(self, name) for name in _ROWS}
+
+
+def _as(table: schema.Table, frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select(table.schema.names())
+
+
+def load(path: Path) -> Inventory:
+    """
+    Read a TOML file, or a folder of Parquet files.
+
+    Raises
+    ------
+    InventoryError
+        Names the file, the row and key (``endpoints[3].ip``), and what is allowed.
+    """
+    try:
+        return build(_read_parquet(path) if path.is_dir() else _read_toml(path))
+    except InventoryError as error:
+        raise InventoryError(f"{path}: {error}") from error
+
+
+def empty() -> Inventory:
+    """Nothing is known: every address is unknown."""
+    return build({})
+
+
+def build(rows: Mapping[str, pl.DataFrame]) -> Inventory:
+    """
+    Tables of the file, as frames with its keys as columns, to an inventory.
+
+    Columns and types must be right (`load` sees to it); names, addresses and
+    times are checked here.
+    """
+    raw = {name: rows.get(name, pl.DataFrame(schema=_raw_schema(name))) for name in _ROWS}
+    _check_names(raw)
+    return Inventory(
+        networks=_as(schema.NETWORKS, raw["networks"].rename({"name": "network"})),
+        clusters=_as(schema.CLUSTERS, raw["clusters"].rename({"name": "cluster"})),
+        prefixes=_as(schema.PREFIXES, _prefixes(raw["prefixes"])),
+        endpoints=_as(schema.ENDPOINTS, _endpoints(raw["endpoints"])),
+        gateways=_as(schema.GATEWAYS, _with_address("gateways", raw["gateways"], "gateway")),
+    )
+
+
+# --- readers -----------------------------------------------------------------
+
+
+def _read_toml(path: Path) -> dict[str, pl.DataFrame]:
+    try:
+        file = decode_toml(path.read_bytes(), InventoryFile)
+    except OSError as error:
+        raise InventoryError(str(error.strerror)) from error
+    except ConfigError as error:
+        raise InventoryError(str(error)) from error
+    return {name: _frame(name, getattr(file, name)) for name in _ROWS}
+
+
+def _frame(name: str, rows: tuple[msgspec.Struct, ...]) -> pl.DataFrame:
+    columns: dict[str, list[object]] = {
+        key: [getattr(row, key) for row in rows] for key in _raw_schema(name)
+    }
+    for key in {"valid_from", "valid_to"} & columns.keys():
+        columns[key] = [
+            time.astimezone(UTC) if isinstance(time, datetime) else None for time in columns[key]
+        ]
+    return pl.DataFrame(columns, schema=_raw_schema(name))
+
+
+def _read_parquet(folder: Path) -> dict[str, pl.DataFrame]:
+    files = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
+    if "networks" not in files:
+        raise InventoryError("networks.parquet: needed but missing")
+    if unknown := sorted(files.keys() - _ROWS.keys()):
+        raise InventoryError(
+            f"{unknown[0]}.parquet: no such table, allowed are {', '.join(sorted(_ROWS))}"
+        )
+    return {name: _parquet_table(name, path) for name, path in files.items()}
+
+
+def _parquet_table(name: str, path: Path) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InventoryError(f"{path.name}: cannot be read: {error}") from error
+    fields = {field.name: field for field in msgspec.structs.fields(_ROWS[name])}
+    if unknown := [key for key in frame.columns if key not in fields]:
+        raise InventoryError(
+            f"{name}.{unknown[0]}: no such column, allowed are {', '.join(sorted(fields))}"
+        )
+    columns = []
+    for key, field in fields.items():
+        if key not in frame.columns:
+            if field.required:
+                raise InventoryError(f"{name}.{key}: needed but missing")
+            frame = frame.with_columns(pl.lit(None).alias(key))
+        columns.append(_parquet_column(name, frame[key], field))
+    return pl.DataFrame(columns)
+
+
+def _parquet_column(name: str, column: pl.Series, field: msgspec.structs.FieldInfo) -> pl.Series:
+    """Check the distinct values of one column against the type of the struct's field; cast it."""
+    key, dtype = column.name, _raw_schema(name)[column.name]
+    if key == "zones":
+        column = column.cast(dtype).fill_null([])
+    if isinstance(dtype, pl.Datetime):
+        has_zone = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
+        if not has_zone and column.dtype != pl.Null:
+            raise InventoryError(
+                f"{name}.{key}: {column.dtype} has no time zone, allowed is a timestamp in UTC"
+            )
+        return column.cast(dtype)
+    values = column.unique(maintain_order=True) if dtype != pl.List else column
+    try:
+        msgspec.convert(values.to_list(), list[field.type])  # type: ignore[name-defined]
+    except msgspec.ValidationError as error:
+        match = re.match(r"(.*) - at `\$\[(\d+)\]", str(error), re.DOTALL)
+        what, at = (match[1], int(match[2])) if match else (str(error), 0)
+        row = column.index_of(values[at]) if dtype != pl.List else at
+        _refuse(name, key, row or 0, f"{what[:1].lower()}{what[1:]}{_about(field)}")
+    return column.cast(dtype)
+
+
+def _about(field: msgspec.structs.FieldInfo) -> str:
+    meta = [note for note in getattr(field.type, "__metadata__", ()) if isinstance(note, Meta)]
+    choices = [one for one in get_args(get_args(field.type)[0]) if isinstance(one, str)]
+    allowed = f", allowed are {', '.join(map(repr, choices))}" if choices else ""
+    return allowed + "".join(f" ({note.description})" for note in meta if note.description)
+
+
+def _raw_schema(name: str) -> pl.Schema:
+    """Columns of a table as the file has them."""
+    keys = [field.name for field in msgspec.structs.fields(_ROWS[name])]
+    return pl.Schema({key: _DTYPES.get(key, pl.String()) for key in keys})
+
+
+# --- checks ------------------------------------------------------------------
+
+
+def _refuse(table: str, key: str, row: int, what: str) -> NoReturn:
+    raise InventoryError(f"{table}[{row}].{key}: {what}")
+
+
+def _check_names(raw: Mapping[str, pl.DataFrame]) -> None:
+    """Every name that is used is declared, once."""
+    for table in ("networks", "clusters"):
+        twice = raw[table].select(pl.arg_where(~pl.col("name").is_first_distinct())).to_series()
+        if len(twice):
+            name = raw[table]["name"][twice[0]]
+            first = raw[table]["name"].index_of(name)
+            _refuse(table, "name", twice[0], f"{name!r} is declared by {table}[{first}] already")
+    for table, frame in raw.items():
+        for key in _NAMED.keys() & set(frame.columns):
+            declared = raw[_NAMED[key]]["name"].unique(maintain_order=True)
+            bad = frame.select(
+                pl.arg_where(pl.col(key).is_not_null() & ~pl.col(key).is_in(declared.implode()))
+            ).to_series()
+            if len(bad):
+                allowed = ", ".join(map(repr, declared.head(20))) or "none"
+                what = f"{frame[key][bad[0]]!r} is not declared in {_NAMED[key]}"
+                _refuse(table, key, bad[0], f"{what}, allowed are {allowed}")
+
+
+def _with_address(table: str, frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
+    """``{prefix}_ip_hi`` and ``_lo`` for the text in ``ip``."""
+    texts = frame["ip"].to_list()
+    try:
+        packed = b"".join([_packed(text) for text in texts])
+    except (OSError, ValueError):
+        row = next(row for row, text in enumerate(texts) if not _is_address(text))
+        _refuse(table, "ip", row, f"{texts[row]!r} is no IPv4 or IPv6 address")
+    halves = np.frombuffer(packed, ">u8").astype(np.uint64).reshape(-1, 2)
+    return frame.with_columns(
+        pl.Series(f"{prefix}_ip_hi", halves[:, 0], pl.UInt64),
+        pl.Series(f"{prefix}_ip_lo", halves[:, 1], pl.UInt64),
+    )
+
+
+def _packed(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, text if ":" in text else f"::ffff:{text}")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        _packed(text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _prefixes(frame: pl.DataFrame) -> pl.DataFrame:
+    high, low, length = [], [], []
+    for row, text in enumerate(frame["cidr"].to_list()):
+        try:
+            cidr = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            _refuse("prefixes", "cidr", row, f"{text!r} is no range, expected address/length")
+        if cidr.network_address != ipaddress.ip_interface(text).ip:
+            what = f"{text!r} has bits set beyond its length, expected {str(cidr)!r}"
+            _refuse("prefixes", "cidr", row, what)
+        v4 = cidr.version == 4  # noqa: PLR2004 as in IPv4
+        number = int(cidr.network_address) | (0xFFFF << 32 if v4 else 0)
+        high.append(number >> 64)
+        low.append(number & 0xFFFF_FFFF_FFFF_FFFF)
+        length.append(cidr.prefixlen + (_V4_BITS if v4 else 0))
+    frame = frame.with_columns(
+        pl.Series("prefix_ip_hi", high, pl.UInt64),
+        pl.Series("prefix_ip_lo", low, pl.UInt64),
+        pl.Series("prefix_length", length, pl.UInt8),
+    )
+    return frame.with_columns(
+        _ids(frame, [*_RANGE, "kind", "cluster", "name"]).alias("prefix_id")
+    ).unique("prefix_id", keep="first", maintain_order=True)
+
+
+def _endpoints(frame: pl.DataFrame) -> pl.DataFrame:
+    bad = frame.select(pl.arg_where(pl.col("valid_to") <= pl.col("valid_from"))).to_series()
+    if len(bad):
+        begin, end = frame["valid_from"][bad[0]], frame["valid_to"][bad[0]]
+        what = f"{end.isoformat()} is not after valid_from, {begin.isoformat()}"
+        _refuse("endpoints", "valid_to", bad[0], what)
+    frame = _with_address("endpoints", frame, "endpoint")
+    key = ["network", "endpoint_ip_hi", "endpoint_ip_lo", "valid_from", *OWNER]
+    frame = frame.with_columns(_ids(frame, key).alias("endpoint_id"))
+    if frame["endpoint_id"].n_unique() < len(frame):  # said twice: it holds until the last end
+        end = pl.col("valid_to")
+        last = pl.when(end.is_null().any()).then(None).otherwise(end.max())
+        frame = frame.with_columns(last.over("endpoint_id").alias("valid_to")).unique(
+            "endpoint_id", keep="first", maintain_order=True
+        )
+    return frame
+
+
+def _ids(frame: pl.DataFrame, key: list[str]) -> pl.Series:
+    """Hash of these columns of each row; the same in every process, on every machine."""
+    text = frame.select(
+        pl.concat_str(
+            [pl.col(name).to_physical().cast(pl.String).fill_null("\x01") for name in key],
+            separator="\0",
+        ).cast(pl.Binary)
+    ).to_series()
+    return pl.Series([xxhash.xxh3_64_intdigest(row) for row in text], dtype=pl.UInt64)
