@@ -27,7 +27,7 @@ import logging
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -58,6 +58,14 @@ class _Packed(NamedTuple):
     value: bytes
     rows: int
     shipped: Callable[[], None] | None
+
+
+class _Loss(NamedTuple):
+    """An envelope the spool had no room for: its kind, all losses it stands for, its own."""
+
+    kind: str
+    counts: Counter[str]
+    rows: int
 
 
 class Shipper:
@@ -117,8 +125,8 @@ class Shipper:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._gave_up = False
-        self._gap: dict[str, Counter[str]] = {}
-        """What was lost before the oldest envelope of the spool, by kind and reason."""
+        self._gap: dict[int, _Loss] = {}
+        """What the spool lost and no envelope has told yet, by its offset there."""
         self._unreported: dict[str, Counter[str]] = {}
         """What was lost before the next envelope to come."""
         self.shipped = 0
@@ -261,9 +269,8 @@ class Shipper:
                 while packed:
                     one = packed[0]
                     key = b"%s %d" % (one.topic.encode(), one.rows)
-                    for value in self._spool.put(key, one.value):
-                        newest = value is one.value
-                        self._count_lost(value, self._unreported if newest else self._gap)
+                    for message in self._spool.put(key, one.value):
+                        self._count_lost(message)
                     del packed[0]
                     if one.shipped is not None:
                         one.shipped()
@@ -272,14 +279,17 @@ class Shipper:
         self._wake.set()
         return True
 
-    def _count_lost(self, value: bytes, untold: dict[str, Counter[str]]) -> None:
+    def _count_lost(self, message: Message) -> None:
         """Remember what an envelope that is lost would have told, and its own loss."""
-        envelope = envelopes.decode(value)
-        header, count = envelope.header, envelope.payloads.num_rows
-        losses = untold.setdefault(header.kind, Counter())
-        losses.update(header.dropped)
-        losses["spool_full"] += count
+        envelope = envelopes.decode(message.value)
+        kind, count = envelope.header.kind, envelope.payloads.num_rows
+        loss = _Loss(kind, Counter(envelope.header.dropped), count)
+        loss.counts["spool_full"] += count
         self.lost["spool_full"] += count
+        if message.offset < 0:  # the newest: told by what comes after it
+            self._unreported.setdefault(kind, Counter()).update(loss.counts)
+        else:
+            self._gap[message.offset] = loss
 
     def _tell(self, trouble: str) -> None:
         if trouble and not self.trouble:
@@ -301,7 +311,9 @@ class Shipper:
                 with self._lock:
                     self._away = len(self._spool) > 0
                     if not self._away:
-                        _merge(self._gap, self._unreported)
+                        for kind, losses in _by_kind(self._gap.values()).items():
+                            self._unreported.setdefault(kind, Counter()).update(losses)
+                        self._gap.clear()
                 continue
             # One alone asks whether the log is back: what a dead log is given it may hold.
             messages = messages[:1] if first_try else messages
@@ -310,49 +322,49 @@ class Shipper:
                 self._stop.wait(self._retry_s)
 
     def _drain(self, spool: Spool, messages: Sequence[Message]) -> bool:
+        first = messages[0].offset
         with self._lock:
-            gap, self._gap = self._gap, {}
-        told: dict[str, Counter[str]] = {}
+            gap = {offset: self._gap.pop(offset) for offset in [*self._gap] if offset < first}
+        untold = _by_kind(gap.values())
         rows = 0
         try:
             for message in messages:
                 topic, _, count = (message.key or b"").decode().partition(" ")
-                value = _tell_losses(message.value, gap, told) if gap else message.value
+                value = _tell_losses(message.value, untold) if untold else message.value
                 self._writer.append(topic, self._key, value)
                 rows += int(count)
             self._writer.flush(self._flush_timeout_s)
             spool.done(messages[-1].offset)
         except LogError as error:
             with self._lock:
-                _merge(told, self._gap)
-                _merge(gap, self._gap)
+                self._gap.update(gap)
             self._tell(str(error))
             return False
         with self._lock:
-            _merge(gap, self._gap)
+            self._gap.update({at: loss for at, loss in gap.items() if loss.kind in untold})
+            # What the spool let go while it was on its way has arrived nevertheless.
+            for message in messages:
+                arrived = self._gap.pop(message.offset, None)
+                self.lost["spool_full"] -= arrived.rows if arrived else 0
         self._tell("")
         self.shipped += rows
         return True
 
 
-def _tell_losses(
-    value: bytes, losses: dict[str, Counter[str]], told: dict[str, Counter[str]]
-) -> bytes:
-    """Envelope that also tells of the losses of its kind; these go from one dict to the other."""
+def _by_kind(losses: Iterable[_Loss]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for loss in losses:
+        found.setdefault(loss.kind, Counter()).update(loss.counts)
+    return found
+
+
+def _tell_losses(value: bytes, untold: dict[str, Counter[str]]) -> bytes:
+    """Envelope that also tells the losses of its kind, which are then no longer in ``untold``."""
     envelope = envelopes.decode(value)
-    mine = losses.pop(envelope.header.kind, None)
-    if mine is None:
-        return value
-    told[envelope.header.kind] = mine
-    return envelopes.encode(_with_losses(envelope, mine))
+    mine = untold.pop(envelope.header.kind, None)
+    return value if mine is None else envelopes.encode(_with_losses(envelope, mine))
 
 
 def _with_losses(envelope: Envelope, losses: Counter[str]) -> Envelope:
     dropped = dict(losses + Counter(envelope.header.dropped))
     return Envelope(msgspec.structs.replace(envelope.header, dropped=dropped), envelope.payloads)
-
-
-def _merge(source: dict[str, Counter[str]], target: dict[str, Counter[str]]) -> None:
-    for kind, losses in source.items():
-        target.setdefault(kind, Counter()).update(losses)
-    source.clear()

@@ -87,12 +87,13 @@ class Spool:
         """Bytes that wait."""
         return self._byte_count
 
-    def put(self, key: bytes, value: bytes) -> list[bytes]:
+    def put(self, key: bytes, value: bytes) -> list[Message]:
         """
         Keep one envelope behind the others; those that were lost for it.
 
-        With ``drop_newest`` and no room that is the envelope itself; with
-        ``drop_oldest`` as many of the oldest as it takes.
+        With ``drop_newest`` and no room that is the envelope itself, with -1
+        for its offset; with ``drop_oldest`` as many of the oldest as it takes.
+        What `peek` gave last may be among them.
 
         Raises
         ------
@@ -102,19 +103,19 @@ class Spool:
         with self._lock:
             size = _size(value)
             if not self._drop_oldest and self._byte_count + size > self._limit:
-                return [value]
+                return [_refused(key, value)]
             lost = []
             while self._count and self._byte_count + size > self._limit:
                 head = self._peek(1)
                 if not head:  # damaged on disk: the reader went past it
                     self._count = self._byte_count = 0
                     break
-                lost.append(head[0].value)
+                lost.append(head[0])
                 self._forget(1)
             if lost:
                 self._save()
             if size > self._limit:
-                return [*lost, value]
+                return [*lost, _refused(key, value)]
             self._writer.append(_TOPIC, key, value)
             self._writer.flush()
             self._count += 1
@@ -159,6 +160,10 @@ class Spool:
         with self._lock:
             self._reader.close()
             self._writer.close()
+
+
+def _refused(key: bytes, value: bytes) -> Message:
+    return Message(*_PLACE, -1, 0, key, value)
 
 
 def _size(value: bytes) -> int:

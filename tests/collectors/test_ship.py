@@ -1,5 +1,6 @@
 """Envelopes to the log, by way of the disk while it is away."""
 
+import random
 import threading
 import time
 
@@ -148,8 +149,6 @@ def test_what_the_spool_could_not_hold_is_told_by_the_envelope_after_the_gap(tmp
     log.away = True
     shipper = Shipper(log, key=b"a", spool=spool, retry_s=0.01)
     shipper.start()
-    import random  # noqa: PLC0415
-
     noise = random.Random(1)
     for n in range(30):
         lost_before = {"kernel": 5} if n == 2 else {}
@@ -161,12 +160,56 @@ def test_what_the_spool_could_not_hold_is_told_by_the_envelope_after_the_gap(tmp
     log.away = False
     _until(lambda: len(spool) == 0)
     shipper.put(Parcel(_envelope(30)), threading.Event())
-    _until(lambda: len(log.kept) == 10)
+    _until(lambda: 30 in log.sequences())
     shipper.close()
     spool.close()
-    assert log.sequences() == list(range(21, 31))
+    expected = told = 0
+    for _, _, envelope in log.kept:
+        dropped = envelope.header.dropped
+        assert envelope.header.first_sequence - expected == dropped.get("spool_full", 0)
+        expected = envelope.header.first_sequence + 1
+        told += dropped.get("spool_full", 0)
+    # 21, or 20 if one was on its way when room was made
+    assert told == shipper.lost["spool_full"] in (20, 21)
+    assert log.sequences()[-10:] == list(range(21, 31))
+    assert sum(envelope.header.dropped.get("kernel", 0) for _, _, envelope in log.kept) == 5
+
+
+class _SlowLog(_Log):
+    """A log that takes its time once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = True
+        self.asked = threading.Event()
+        self.answer = threading.Event()
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        if threading.current_thread().name == "drain" and not self.answer.is_set():
+            self.asked.set()
+            self.answer.wait(10)
+            self.away = False
+        super().flush(timeout_s)
+
+
+def test_what_arrived_while_the_spool_let_it_go_is_not_lost(tmp_path):
+    """An envelope on its way when room was made counts only if it did not arrive."""
+    log, spool = _SlowLog(), _spool(tmp_path)
+    shipper = Shipper(log, key=b"a", spool=spool, retry_s=0.01)
+    shipper.start()
+    noise = random.Random(1)
+    for n in range(30):
+        shipper.put(Parcel(_envelope(n, payload=noise.randbytes(100_000))), threading.Event())
+        assert log.asked.wait(10)
+    _until(lambda: shipper.lost["spool_full"] == 21)
+    log.answer.set()
+    _until(lambda: shipper.shipped == 10)
+    shipper.close()
+    spool.close()
+    assert log.sequences() == [0, *range(21, 30)]
     told = [envelope.header.dropped for _, _, envelope in log.kept]
-    assert told == [{"kernel": 5, "spool_full": 21}] + [{}] * 9
+    assert told == [{}, {"spool_full": 20}] + [{}] * 8
+    assert shipper.lost == {"spool_full": 20}
 
 
 def test_with_drop_newest_the_next_envelope_tells_the_loss(tmp_path):
@@ -175,8 +218,6 @@ def test_with_drop_newest_the_next_envelope_tells_the_loss(tmp_path):
     log.away = True
     shipper = Shipper(log, key=b"a", spool=spool, retry_s=0.01)
     shipper.start()
-    import random  # noqa: PLC0415
-
     noise = random.Random(1)
     for n in range(12):
         shipper.put(Parcel(_envelope(n, payload=noise.randbytes(100_000))), threading.Event())

@@ -70,7 +70,7 @@ def test_at_the_bound_the_oldest_go_and_are_given_back(tmp_path):
         used = sum(path.stat().st_size for path in (tmp_path / "spool").rglob("*.log"))
         assert used <= MIB
     assert _drain(spool) == list(range(21, 30))
-    assert [value[0] for value in lost] == list(range(21))
+    assert [message.value[0] for message in lost] == list(range(21))
     spool.close()
 
 
@@ -80,7 +80,7 @@ def test_at_the_bound_the_newest_is_refused_if_so_configured(tmp_path):
     lost = [spool.put(b"t", bytes([n]) * 100_000) for n in range(30)]
     assert _drain(spool) == list(range(9))
     assert lost[:9] == [[]] * 9
-    assert [one[0][0] for one in lost[9:]] == list(range(9, 30))
+    assert [one[0].value[0] for one in lost[9:]] == list(range(9, 30))
     spool.close()
 
 
@@ -88,7 +88,7 @@ def test_an_envelope_larger_than_the_spool_is_refused(tmp_path):
     """It is given back as lost, and so are those that made room in vain."""
     spool = Spool(tmp_path, _config(tmp_path))
     spool.put(b"t", b"small")
-    assert spool.put(b"t", b"x" * 2 * MIB)[-1] == b"x" * 2 * MIB
+    assert spool.put(b"t", b"x" * 2 * MIB)[-1].value == b"x" * 2 * MIB
     spool.close()
 
 
