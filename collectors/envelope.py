@@ -112,7 +112,8 @@ def encode(envelope: Envelope) -> bytes:
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_stream(sink, schema, options=options) as stream:
         stream.write_batch(envelope.payloads.cast(SCHEMA).replace_schema_metadata(metadata))
-    return sink.getvalue().to_pybytes()
+    message: bytes = sink.getvalue().to_pybytes()
+    return message
 
 
 def decode(message: bytes) -> Envelope:

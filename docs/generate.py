@@ -31,10 +31,12 @@ def schema_page() -> str:
     lines.append("\n# Tables\n\nWhat views are made of; may change between versions.\n")
     for table in schema.TABLES:
         lines.append(
-            f"\n## {table.name}\n\n{table.meaning}\n\n| column | type | meaning | source |\n|---|---|---|---|"
+            f"\n## {table.name}\n\n{table.meaning}\n\n"
+            "| column | type | meaning | source |\n|---|---|---|---|"
         )
         lines += [
-            f"| `{column.name}` | {schema.sql_type(column)} | {_cell(column.meaning)} | {_cell(column.source)} |"
+            f"| `{column.name}` | {schema.sql_type(column)} | {_cell(column.meaning)} |"
+            f" {_cell(column.source)} |"
             for column in table.columns
         ]
     lines.append("\n# Reasons for a reject\n")
@@ -46,7 +48,10 @@ def schema_page() -> str:
 
 def config_page() -> str:
     """Every key of the configuration."""
-    head = _NOTE + "# Configuration\n\nOne TOML file. `crosspane config` prints it with all defaults.\n"
+    head = (
+        _NOTE
+        + "# Configuration\n\nOne TOML file. `crosspane config` prints it with all defaults.\n"
+    )
     return head + "\n".join(_keys(Config, "")) + "\n"
 
 
@@ -96,7 +101,12 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 def cli_page() -> str:
     """``--help`` of every command."""
     context = click.Context(command_line, info_name="crosspane", max_content_width=100)
-    parts = [_NOTE + "# The `crosspane` command\n\n```text\n" + command_line.get_help(context) + "\n```\n"]
+    parts = [
+        _NOTE
+        + "# The `crosspane` command\n\n```text\n"
+        + command_line.get_help(context)
+        + "\n```\n"
+    ]
     for name in command_line.list_commands(context):
         command = command_line.get_command(context, name)
         assert command is not None  # noqa: S101 - it was listed

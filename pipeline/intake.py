@@ -132,9 +132,7 @@ class Opener:
             )
             repeated, missing = self._number(place, header, batch.num_rows)
             if missing:
-                drops.append(
-                    _drop(message, header.agent, header.cluster, "sequence_gap", missing)
-                )
+                drops.append(_drop(message, header.agent, header.cluster, "sequence_gap", missing))
             if repeated:
                 drops.append(
                     _drop(message, header.agent, header.cluster, "duplicate", batch.num_rows)
@@ -169,7 +167,7 @@ class Opener:
         if message.topic != expected:
             raise envelope.EnvelopeError(
                 Reason.CLUSTER_MISMATCH,
-                f"agent {header.agent[:60]} of cluster {header.cluster[:60]} wrote to {message.topic}",
+                f"agent {header.agent[:60]} of {header.cluster[:60]} wrote to {message.topic}",
             )
 
     def _number(self, place: Place, header: envelope.Header, count: int) -> tuple[bool, int]:
@@ -177,8 +175,10 @@ class Opener:
         known = self._next.setdefault(place, {})
         counter = f"{header.agent}\0{header.kind}\0{header.epoch_ns}"
         expected = known.pop(counter, None)
-        repeated = count > 0 and expected is not None and header.first_sequence < expected
-        known[counter] = expected if repeated else header.first_sequence + count  # newest last
+        repeated = False
+        known[counter] = header.first_sequence + count  # newest last
+        if expected is not None and count > 0 and header.first_sequence < expected:
+            repeated, known[counter] = True, expected
         if len(known) > _AGENTS_REMEMBERED:
             del known[next(iter(known))]
         # What the spool let go was numbered, and the agent counts it in `dropped`.
@@ -201,7 +201,9 @@ def _reject(message: Message, reason: str, detail: str) -> tuple[object, ...]:
     )
 
 
-def _drop(message: Message, agent: str, cluster: str, reason: str, count: int) -> tuple[object, ...]:
+def _drop(
+    message: Message, agent: str, cluster: str, reason: str, count: int
+) -> tuple[object, ...]:
     minute_ms = message.timestamp_ms // _MINUTE_MS * _MINUTE_MS
     time = pl.Series([minute_ms]).cast(pl.Datetime("ms", "UTC"))[0]
     return (time, message.topic, agent, cluster, reason, count)

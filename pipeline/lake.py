@@ -189,21 +189,22 @@ class Lake:
             for name, key in commit.replaced.items():
                 same_key = f"WHERE {key} IN (SELECT {key} FROM incoming)" if key else ""
                 with self._registered(commit.frames[name]):
-                    self.connection.execute(f"DELETE FROM {name} {same_key}")  # noqa: S608
+                    self.connection.execute(f"DELETE FROM {name} {same_key}")
             for name, frame in commit.frames.items():
                 if frame.height:
                     with self._registered(frame):
                         self.connection.execute(
-                            f"INSERT INTO {name} BY NAME SELECT * FROM incoming"  # noqa: S608 - names are ours
+                            f"INSERT INTO {name} BY NAME SELECT * FROM incoming"
                         )
             for place, (before, after) in commit.offsets.items():
                 moved = self.connection.execute(
-                    f"UPDATE {_offset_table(place)} SET next_offset = ? WHERE next_offset = ?",  # noqa: S608
+                    f"UPDATE {_offset_table(place)} SET next_offset = ? WHERE next_offset = ?",
                     [after, before],
                 ).fetchall()
                 if moved != [(1,)]:
                     raise StaleOffsetError(
-                        f"{place.topic}/{place.partition} is no longer at {before}: another job has it"
+                        f"{place.topic}/{place.partition} is no longer at {before}:"
+                        " another job has it"
                     )
 
     def read(self, query: str) -> pl.DataFrame:
@@ -212,13 +213,12 @@ class Lake:
 
     def maintain(self, *, keep_snapshots_s: int) -> None:
         """Inlined rows to Parquet, small files to larger ones, old snapshots away."""
+        older = f"older_than => now() - INTERVAL {keep_snapshots_s} SECOND"
         for call in (
             "CALL ducklake_flush_inlined_data('lake')",
             "CALL ducklake_merge_adjacent_files('lake')",
-            "CALL ducklake_expire_snapshots('lake',"
-            f" older_than => now() - INTERVAL {keep_snapshots_s} SECOND)",
-            "CALL ducklake_cleanup_old_files('lake',"
-            f" older_than => now() - INTERVAL {keep_snapshots_s} SECOND)",
+            f"CALL ducklake_expire_snapshots('lake', {older})",
+            f"CALL ducklake_cleanup_old_files('lake', {older})",
         ):
             try:
                 self.connection.execute(call).fetchall()
@@ -263,10 +263,8 @@ def sync_inventory(lake: Lake, tables: Mapping[str, pl.DataFrame]) -> None:
         if not lake.read(f"FROM {table.name}").equals(tables[table.name]):
             lake.commit(Commit({table.name: tables[table.name]}, replaced={table.name: None}))
     for name, key in ((schema.ENDPOINTS.name, "endpoint_id"), (schema.PREFIXES.name, "prefix_id")):
-        known = lake.read(f"FROM {name}").cast(dict(tables[name].schema))
-        changed = tables[name].join(
-            known, on=tables[name].columns, how="anti", nulls_equal=True
-        )
+        known = lake.read(f"FROM {name}").cast(tables[name].schema)
+        changed = tables[name].join(known, on=tables[name].columns, how="anti", nulls_equal=True)
         if changed.height:
             lake.commit(Commit({name: changed}, replaced={name: key}))
 

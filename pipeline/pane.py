@@ -84,7 +84,7 @@ def show(connection: duckdb.DuckDBPyConnection, console: Console) -> None:
 
 def health(
     connection: duckdb.DuckDBPyConnection, console: Console, *, all_states: bool
-) -> Sequence[Mapping[str, Any]]:
+) -> list[dict[str, Any]]:
     """Print who is not well and why; return all rows."""
     found = rows(connection, HEALTH)
     ill = [row for row in found if row["state"] != "healthy"]
@@ -116,7 +116,10 @@ def dot(nodes: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]]) 
 
     Source: Graphviz DOT language.
     """
-    lines = ["digraph crosspane {", '  rankdir=LR; node [shape=box, style=rounded, fontname="sans"];']
+    lines = [
+        "digraph crosspane {",
+        '  rankdir=LR; node [shape=box, style=rounded, fontname="sans"];',
+    ]
     called = {call[end] for call in calls for end in ("client", "server")}
     by_cluster: dict[str, list[Mapping[str, Any]]] = {}
     for node in nodes:
@@ -124,7 +127,9 @@ def dot(nodes: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]]) 
             by_cluster.setdefault(node["cluster"] or "", []).append(node)
     for number, (cluster, members) in enumerate(sorted(by_cluster.items())):
         place = " / ".join(filter(None, (members[0]["provider"], members[0]["region"])))
-        lines.append(f"  subgraph cluster_{number} {{ label={_quoted(f'{cluster} {place}'.strip())};")
+        lines.append(
+            f"  subgraph cluster_{number} {{ label={_quoted(f'{cluster} {place}'.strip())};"
+        )
         lines += [
             f"    {_quoted(node['entity'])} [label={_quoted(node['workload'] or node['entity'])}];"
             for node in members
@@ -151,7 +156,7 @@ def _heading(name: str) -> str:
     return name.replace("_ms", " ms").replace("_share", " %").replace("_", " ")
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any) -> str:  # noqa: PLR0911 - one a kind of value
     if value is None:
         return ""
     if name.endswith("_share"):

@@ -23,10 +23,10 @@ from pipeline import schema
 from pipeline.config import Config
 from pipeline.decode.access_log import AccessLog
 from pipeline.decode.netflow import Netflow
-from pipeline.enrich import Identities, enrich_flows, enrich_requests
+from pipeline.enrich import ENRICHERS, Identities
 from pipeline.intake import Intake, Opener
 from pipeline.lake import Commit, Lake
-from pipeline.normalize import normalize_flows, normalize_requests
+from pipeline.normalize import NORMALIZERS
 from pipeline.vantages import Vantages, accounting_rows, reject_rows
 
 log = logging.getLogger("crosspane.job")
@@ -40,8 +40,8 @@ Stage = Callable[[pl.DataFrame], pl.DataFrame]
 def stages(identities: Identities) -> dict[str, tuple[Stage, ...]]:
     """Table to the stages its rows go through, in order. One word here adds one."""
     return {
-        "flows": (normalize_flows, partial(enrich_flows, identities=identities)),
-        "requests": (normalize_requests, partial(enrich_requests, identities=identities)),
+        name: (normalize, partial(ENRICHERS[name], identities=identities))
+        for name, normalize in NORMALIZERS.items()
     }
 
 
@@ -92,9 +92,7 @@ def run(
 class Job:
     """The parts of the loop, and what waits for the next commit."""
 
-    def __init__(
-        self, reader: Reader, lake: Lake, identities: Identities, config: Config
-    ) -> None:
+    def __init__(self, reader: Reader, lake: Lake, identities: Identities, config: Config) -> None:
         self._reader = reader
         self._lake = lake
         self._network_codes = identities.network_codes
@@ -223,7 +221,7 @@ class Job:
     def _remember(self, place: Place, offset: int) -> None:
         """Bring opener and decoders to what they knew at ``offset``."""
         saved = self._lake.read(
-            f"FROM {schema.CHECKPOINTS.name}"  # noqa: S608 - names are ours
+            f"FROM {schema.CHECKPOINTS.name}"
             f" WHERE topic = '{place.topic}' AND partition = {place.partition}"
         )
         states: dict[str, bytes] = dict(zip(saved["kind"], saved["state"], strict=True))
@@ -231,7 +229,7 @@ class Job:
         for kind, decoder in self._decoders.items():
             decoder.restore(place, states.get(kind, b""))
         begin = self._reader.begin_offsets([place])[place]
-        at = max(saved["next_offset"].max() or 0, begin)
+        at = max([*saved["next_offset"], begin])
         self._reader.seek({place: at})
         while at < offset:
             messages = self._reader.poll(self._config.job.poll_bytes, 5.0)
@@ -268,4 +266,4 @@ def _empty_row() -> dict[str, float]:
 def _commit_row(row: Mapping[str, float]) -> pl.DataFrame:
     now = pl.Series("committed_time", [time.time_ns() // 1_000]).cast(schema.TIME)
     columns = {name: [value] for name, value in row.items()}
-    return pl.DataFrame({"committed_time": now, **columns}).cast(dict(schema.COMMITS.schema))
+    return pl.DataFrame({"committed_time": now, **columns}).cast(schema.COMMITS.schema)

@@ -97,16 +97,34 @@ def create_view(view: View) -> str:
 def _address(name: str, meaning: str, source: str) -> tuple[Column, Column]:
     return (
         Column(f"{name}_ip_hi", _U64, f"{meaning}: high 64 bits of 16 bytes", source),
-        Column(f"{name}_ip_lo", _U64, f"{meaning}: low 64 bits; v4-mapped is 0xffff<<32 | v4", source),
+        Column(
+            f"{name}_ip_lo", _U64, f"{meaning}: low 64 bits; v4-mapped is 0xffff<<32 | v4", source
+        ),
     )
 
 
 def _side(side: str) -> tuple[Column, ...]:
     return (
-        Column(f"{side}_endpoint_id", _U64, f"`endpoints` row of the {side} address; null unless resolved"),
-        Column(f"{side}_prefix_id", _U64, f"`prefixes` row, longest match for the {side} address; null if none"),
-        Column(f"{side}_resolution", RESOLUTION, "resolved: one endpoint then had the address in this network; ambiguous: several had; unknown: none is known"),
-        Column(f"{side}_candidate_ids", pl.List(pl.UInt64), "`endpoints` rows that contend, when ambiguous"),
+        Column(
+            f"{side}_endpoint_id",
+            _U64,
+            f"`endpoints` row of the {side} address; null unless resolved",
+        ),
+        Column(
+            f"{side}_prefix_id",
+            _U64,
+            f"`prefixes` row, longest match for the {side} address; null if none",
+        ),
+        Column(
+            f"{side}_resolution",
+            RESOLUTION,
+            "resolved: one endpoint then had the address in this network; ambiguous: several had; unknown: none is known",
+        ),
+        Column(
+            f"{side}_candidate_ids",
+            pl.List(pl.UInt64),
+            "`endpoints` rows that contend, when ambiguous",
+        ),
     )
 
 
@@ -115,7 +133,9 @@ def _side(side: str) -> tuple[Column, ...]:
 _FLOW: Final = (
     *_address("src", "source address", "8/27 sourceIPv4/6Address"),
     *_address("dst", "destination address", "12/28 destinationIPv4/6Address"),
-    Column("src_port", _U16, "source port; null if the protocol has none or it was not exported", "7"),
+    Column(
+        "src_port", _U16, "source port; null if the protocol has none or it was not exported", "7"
+    ),
     Column("dst_port", _U16, "destination port", "11"),
     Column("protocol", _U8, "IP protocol number", "4 protocolIdentifier"),
     Column("tcp_flags", _U16, "TCP flags, OR over the flow", "6 tcpControlBits"),
@@ -131,13 +151,32 @@ _FLOW: Final = (
     *_address("post_nat_dst", "destination address after translation", "226, 282"),
     Column("post_nat_src_port", _U16, "source port after translation", "227"),
     Column("post_nat_dst_port", _U16, "destination port after translation", "228"),
-    Column("end_reason", _U8, "why the flow ended: 1 idle, 2 active, 3 end seen, 4 forced, 5 lack of resources", "136 flowEndReason"),
+    Column(
+        "end_reason",
+        _U8,
+        "why the flow ended: 1 idle, 2 active, 3 end seen, 4 forced, 5 lack of resources",
+        "136 flowEndReason",
+    ),
     Column("event", _U8, "firewall or NAT event, as exported", "233 firewallEvent, 230 natEvent"),
-    Column("biflow_direction", _U8, "239 biflowDirection; the row of the reverse half has 128 added; null if no biflow", "RFC 5103"),
+    Column(
+        "biflow_direction",
+        _U8,
+        "239 biflowDirection; the row of the reverse half has 128 added; null if no biflow",
+        "RFC 5103",
+    ),
     Column("bytes", _U64, "octets observed, as exported", "1, 85, 231"),
     Column("packets", _U64, "packets observed, as exported", "2, 86, 298"),
-    Column("sampling_factor", _F64, "what to multiply observed counts by; 1 if unsampled or unknown", "34, 50, 305/306, 309/310, v5 header"),
-    Column("sampling_source", _U8, "where the factor is from: 0 nothing said, 1 header, 2 record, 3 options"),
+    Column(
+        "sampling_factor",
+        _F64,
+        "what to multiply observed counts by; 1 if unsampled or unknown",
+        "34, 50, 305/306, 309/310, v5 header",
+    ),
+    Column(
+        "sampling_source",
+        _U8,
+        "where the factor is from: 0 nothing said, 1 header, 2 record, 3 options",
+    ),
 )
 
 DECODED_FLOWS: Final = pl.Schema(
@@ -155,9 +194,15 @@ FLOWS: Final = Table(
     "One row per flow record and direction, as one vantage saw it.",
     (
         Column("received_time", TIME, "when the agent had the datagram"),
-        Column("start_time", TIME, "first packet; the time of receipt where the exporter gave none"),
+        Column(
+            "start_time", TIME, "first packet; the time of receipt where the exporter gave none"
+        ),
         Column("end_time", TIME, "last packet"),
-        Column("vantage_id", _U64, "`vantages` row: who saw it, and in which network the addresses mean something"),
+        Column(
+            "vantage_id",
+            _U64,
+            "`vantages` row: who saw it, and in which network the addresses mean something",
+        ),
         *_FLOW,
         *_side("src"),
         *_side("dst"),
@@ -170,30 +215,80 @@ REPORTER: Final = pl.Enum(["source", "destination", "gateway", "unknown"])
 _SQL[REPORTER] = "VARCHAR"
 
 _REQUEST: Final = (
-    Column("reporter", REPORTER, "which proxy of the path wrote it: the client's (source), the server's (destination), an east-west gateway, or not told", "cluster name, SNI, traffic_direction"),
+    Column(
+        "reporter",
+        REPORTER,
+        "which proxy of the path wrote it: the client's (source), the server's (destination), an east-west gateway, or not told",
+        "cluster name, SNI, traffic_direction",
+    ),
     Column("protocol", _TEXT, "HTTP/1.1, HTTP/2, HTTP/3, or TCP", "%PROTOCOL%"),
     Column("method", _TEXT, "HTTP method", "%REQ(:METHOD)%"),
     Column("authority", _TEXT, "host the client asked for", "%REQ(:AUTHORITY)%"),
     Column("path", _TEXT, "path without its query string", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"),
-    Column("status", _U16, "HTTP status; null for TCP, and for 0: no response was sent", "%RESPONSE_CODE%"),
-    Column("response_flags", pl.List(pl.String), "why the proxy, not the application, answered or cut; empty if it did not", "%RESPONSE_FLAGS%"),
+    Column(
+        "status",
+        _U16,
+        "HTTP status; null for TCP, and for 0: no response was sent",
+        "%RESPONSE_CODE%",
+    ),
+    Column(
+        "response_flags",
+        pl.List(pl.String),
+        "why the proxy, not the application, answered or cut; empty if it did not",
+        "%RESPONSE_FLAGS%",
+    ),
     Column("response_code_details", _TEXT, "what set the status", "%RESPONSE_CODE_DETAILS%"),
-    Column("termination_details", _TEXT, "why the connection ended", "%CONNECTION_TERMINATION_DETAILS%"),
-    Column("upstream_failure", _TEXT, "transport failure towards the upstream", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"),
-    Column("policy", _TEXT, "authorization policy that denied it; null if none did", "rbac_access_denied_matched_policy[...]"),
+    Column(
+        "termination_details", _TEXT, "why the connection ended", "%CONNECTION_TERMINATION_DETAILS%"
+    ),
+    Column(
+        "upstream_failure",
+        _TEXT,
+        "transport failure towards the upstream",
+        "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    ),
+    Column(
+        "policy",
+        _TEXT,
+        "authorization policy that denied it; null if none did",
+        "rbac_access_denied_matched_policy[...]",
+    ),
     Column("duration_ms", _F64, "from the first byte in to the last byte out", "%DURATION%"),
     Column("upstream_ms", _F64, "of that, the upstream's", "X-ENVOY-UPSTREAM-SERVICE-TIME"),
     Column("bytes_received", _U64, "body octets from the client side", "%BYTES_RECEIVED%"),
     Column("bytes_sent", _U64, "body octets to the client side", "%BYTES_SENT%"),
-    Column("attempts", _U32, "times the request was sent upstream, the first included; null if not told", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
-    Column("request_id", _TEXT, "x-request-id, the same at every proxy of the path", "%REQ(X-REQUEST-ID)%"),
-    Column("sni", _TEXT, "server name of the TLS connection that came in", "%REQUESTED_SERVER_NAME%"),
+    Column(
+        "attempts",
+        _U32,
+        "times the request was sent upstream, the first included; null if not told",
+        "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    ),
+    Column(
+        "request_id",
+        _TEXT,
+        "x-request-id, the same at every proxy of the path",
+        "%REQ(X-REQUEST-ID)%",
+    ),
+    Column(
+        "sni", _TEXT, "server name of the TLS connection that came in", "%REQUESTED_SERVER_NAME%"
+    ),
     Column("route", _TEXT, "route name", "%ROUTE_NAME%"),
-    Column("upstream_cluster", _TEXT, "the proxy's name for where it sent it", "%UPSTREAM_CLUSTER_RAW%"),
-    Column("service", _TEXT, "host name of the service called, from the upstream cluster or SNI; null if neither names one", "outbound|port|subset|host"),
+    Column(
+        "upstream_cluster", _TEXT, "the proxy's name for where it sent it", "%UPSTREAM_CLUSTER_RAW%"
+    ),
+    Column(
+        "service",
+        _TEXT,
+        "host name of the service called, from the upstream cluster or SNI; null if neither names one",
+        "outbound|port|subset|host",
+    ),
     Column("service_port", _U16, "port of that service", "outbound|port|subset|host"),
-    Column("service_subset", _TEXT, "subset of that service; null if none", "outbound|port|subset|host"),
-    *_address("downstream_remote", "client end of the connection in", "%DOWNSTREAM_REMOTE_ADDRESS%"),
+    Column(
+        "service_subset", _TEXT, "subset of that service; null if none", "outbound|port|subset|host"
+    ),
+    *_address(
+        "downstream_remote", "client end of the connection in", "%DOWNSTREAM_REMOTE_ADDRESS%"
+    ),
     Column("downstream_remote_port", _U16, "its port; null for 0", "%DOWNSTREAM_REMOTE_ADDRESS%"),
     *_address("downstream_local", "proxy end of the connection in", "%DOWNSTREAM_LOCAL_ADDRESS%"),
     Column("downstream_local_port", _U16, "its port", "%DOWNSTREAM_LOCAL_ADDRESS%"),
@@ -201,10 +296,30 @@ _REQUEST: Final = (
     Column("upstream_local_port", _U16, "its port", "%UPSTREAM_LOCAL_ADDRESS%"),
     *_address("upstream_remote", "server end of the connection out", "%UPSTREAM_HOST%"),
     Column("upstream_remote_port", _U16, "its port", "%UPSTREAM_HOST%"),
-    Column("downstream_peer_identity", _TEXT, "SPIFFE ID of the client, by its certificate", "%DOWNSTREAM_PEER_URI_SAN%"),
-    Column("downstream_local_identity", _TEXT, "SPIFFE ID this proxy showed the client", "%DOWNSTREAM_LOCAL_URI_SAN%"),
-    Column("upstream_peer_identity", _TEXT, "SPIFFE ID of the server, by its certificate", "%UPSTREAM_PEER_URI_SAN%"),
-    Column("downstream_tls", _TEXT, "TLS version of the connection in; null if plaintext or not told", "%DOWNSTREAM_TLS_VERSION%"),
+    Column(
+        "downstream_peer_identity",
+        _TEXT,
+        "SPIFFE ID of the client, by its certificate",
+        "%DOWNSTREAM_PEER_URI_SAN%",
+    ),
+    Column(
+        "downstream_local_identity",
+        _TEXT,
+        "SPIFFE ID this proxy showed the client",
+        "%DOWNSTREAM_LOCAL_URI_SAN%",
+    ),
+    Column(
+        "upstream_peer_identity",
+        _TEXT,
+        "SPIFFE ID of the server, by its certificate",
+        "%UPSTREAM_PEER_URI_SAN%",
+    ),
+    Column(
+        "downstream_tls",
+        _TEXT,
+        "TLS version of the connection in; null if plaintext or not told",
+        "%DOWNSTREAM_TLS_VERSION%",
+    ),
     Column("upstream_tls", _TEXT, "TLS version of the connection out", "%UPSTREAM_TLS_VERSION%"),
 )
 
@@ -242,7 +357,11 @@ NETWORKS: Final = Table(
     "IP routing domains: within one, an address means one thing at a time.",
     (
         Column("network", _TEXT, "name"),
-        Column("model", _TEXT, "flat: clusters share it and addresses are unique; gateway: one cluster's own, addresses may recur elsewhere"),
+        Column(
+            "model",
+            _TEXT,
+            "flat: clusters share it and addresses are unique; gateway: one cluster's own, addresses may recur elsewhere",
+        ),
     ),
 )
 
@@ -316,7 +435,11 @@ VANTAGES: Final = Table(
         Column("network", _TEXT, "network in which the addresses it reports mean something"),
         Column("agent", _TEXT, "agent that took it"),
         Column("exporter", _TEXT, "exporter's address, or the proxy"),
-        Column("format", _TEXT, "netflow5, netflow9, ipfix, envoy_json; unknown where the payload told nothing"),
+        Column(
+            "format",
+            _TEXT,
+            "netflow5, netflow9, ipfix, envoy_json; unknown where the payload told nothing",
+        ),
         Column("observation_domain", _U32, "IPFIX observation domain, v9 source id, v5 engine"),
     ),
 )
@@ -357,7 +480,11 @@ AGENT_DROPS: Final = Table(
         Column("topic", _TEXT, "log topic"),
         Column("agent", _TEXT, "agent"),
         Column("cluster", _TEXT, "cluster of the agent"),
-        Column("reason", _TEXT, "why: kernel, queue_full, spool_full...; sequence_gap: the agent's numbers jump; duplicate: sent twice, counted once; log_gap: expired before the job read it (in messages)"),
+        Column(
+            "reason",
+            _TEXT,
+            "why: kernel, queue_full, spool_full...; sequence_gap: the agent's numbers jump; duplicate: sent twice, counted once; log_gap: expired before the job read it (in messages)",
+        ),
         Column("payloads", _I64, "how many"),
     ),
 )

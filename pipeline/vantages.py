@@ -31,7 +31,9 @@ class VantageIds:
 
         ``network_code`` is null where the inventory does not know the network.
         """
-        return rows.join(self.frame, on="vantage", how="left", maintain_order="left").drop("vantage")
+        return rows.join(self.frame, on="vantage", how="left", maintain_order="left").drop(
+            "vantage"
+        )
 
 
 class Vantages:
@@ -54,7 +56,11 @@ class Vantages:
         codes = [network_codes.get(vantage.source.network) for vantage in vantages]
         return VantageIds(
             pl.DataFrame(
-                {"vantage": np.arange(len(ids), dtype=np.int32), "vantage_id": ids, "network_code": codes},
+                {
+                    "vantage": np.arange(len(ids), dtype=np.int32),
+                    "vantage_id": ids,
+                    "network_code": codes,
+                },
                 schema={"vantage": pl.Int32, "vantage_id": pl.UInt64, "network_code": pl.Int32},
             )
         )
@@ -78,7 +84,7 @@ class Vantages:
             vantage.format,
             vantage.observation_domain,
         )
-        identity = xxhash.xxh3_64_intdigest("\0".join(map(str, row)))
+        identity = xxhash.xxh3_64_intdigest("\0".join(map(str, row)).encode())
         if identity not in self._known:
             self._new[identity] = (identity, *row)
         return identity
@@ -90,9 +96,7 @@ def accounting_rows(counts: pl.DataFrame) -> pl.DataFrame:
     return counts.with_columns(minute).select(schema.ACCOUNTING.schema.names())
 
 
-def reject_rows(
-    rejects: pl.DataFrame, payloads: Payloads, offsets: np.ndarray
-) -> pl.DataFrame:
+def reject_rows(rejects: pl.DataFrame, payloads: Payloads, offsets: np.ndarray) -> pl.DataFrame:
     """Rejects of decoders (`rejects.FRAME`, with ids) to rows of `schema.REJECTS`."""
     index = rejects["payload"].to_numpy()
     places = [source.place for source in payloads.sources]

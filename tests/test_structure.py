@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for folder in ("collectors", "pipeline") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("collectors", "pipeline") for path in (ROOT / folder).rglob("*.py")
+)
 ALLOWED = ("collectors.envelope", "collectors.log", "collectors.config", "collectors.toml")
 
 
@@ -29,7 +31,9 @@ def test_the_sources_are_found():
 def test_collectors_know_nothing_of_the_pipeline():
     """An agent runs without the pipeline installed."""
     guilty = {
-        str(path.relative_to(ROOT)): sorted(name for name in imports(path) if name.startswith("pipeline"))
+        str(path.relative_to(ROOT)): sorted(
+            name for name in imports(path) if name.startswith("pipeline")
+        )
         for path in SOURCES
         if path.is_relative_to(ROOT / "collectors")
     }
@@ -40,7 +44,9 @@ def test_the_pipeline_knows_only_the_contracts_of_collectors():
     """Envelope, log and configuration are shared; only the command line starts agents."""
     guilty = {}
     for path in SOURCES:
-        if path.is_relative_to(ROOT / "pipeline") and not path.is_relative_to(ROOT / "pipeline/cli"):
+        if path.is_relative_to(ROOT / "pipeline") and not path.is_relative_to(
+            ROOT / "pipeline/cli"
+        ):
             names = {name for name in imports(path) if name.startswith("collectors.")}
             bad = sorted(name for name in names if not name.startswith(ALLOWED))
             if bad:
@@ -50,7 +56,11 @@ def test_the_pipeline_knows_only_the_contracts_of_collectors():
 
 def test_modules_are_short():
     """About 400 lines at most: a module is read in one sitting."""
-    long = {str(p.relative_to(ROOT)): n for p in SOURCES if (n := len(p.read_text("utf-8").splitlines())) > 430}
+    long = {
+        str(p.relative_to(ROOT)): n
+        for p in SOURCES
+        if (n := len(p.read_text("utf-8").splitlines())) > 430
+    }
     assert long == {}
 
 
@@ -61,7 +71,10 @@ def test_modules_say_where_they_stand_on_the_path():
         str(path.relative_to(ROOT))
         for path in SOURCES
         if path.name not in packages | {"errors.py", "toml.py"}
-        and not ("Before:" in (doc := ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "") and "After:" in doc)
+        and not (
+            "Before:" in (doc := ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+            and "After:" in doc
+        )
     ]
     assert missing == []
 
@@ -70,7 +83,11 @@ def test_reference_pages_are_what_the_definitions_say():
     """Schema, configuration and command line pages are never stale."""
     from docs import generate  # noqa: PLC0415
 
-    stale = [name for name, page in generate.PAGES.items() if (generate.FOLDER / name).read_text("utf-8") != page()]
+    stale = [
+        name
+        for name, page in generate.PAGES.items()
+        if (generate.FOLDER / name).read_text("utf-8") != page()
+    ]
     assert stale == [], "run `make docs`"
 
 
@@ -80,7 +97,9 @@ def test_files_a_page_names_exist(page: str):
     import re  # noqa: PLC0415
 
     text = (ROOT / page).read_text("utf-8")
-    named = re.findall(r"`((?:collectors|pipeline|tests|bench|docs|dashboards)/[\w/.-]+\.\w+)`", text)
+    named = re.findall(
+        r"`((?:collectors|pipeline|tests|bench|docs|dashboards)/[\w/.-]+\.\w+)`", text
+    )
     linked = [link for link in re.findall(r"\]\(([^)#:]+)\)", text) if not link.startswith("http")]
     missing = [name for name in named if not (ROOT / name).exists()]
     missing += [link for link in linked if not ((ROOT / page).parent / link).exists()]

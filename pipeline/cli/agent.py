@@ -62,7 +62,11 @@ def _status_line(status: Status) -> str:
     dropped = ", ".join(f"{count} {reason}" for reason, count in status.dropped.items() if count)
     return (
         f"{status.agent}: received {received}; shipped {status.shipped}"
-        + (f"; waiting on disk {status.spooled_envelopes} batches" if status.spooled_envelopes else "")
+        + (
+            f"; waiting on disk {status.spooled_envelopes} batches"
+            if status.spooled_envelopes
+            else ""
+        )
         + (f"; dropped {dropped}" if dropped else "")
         + (f"; {status.trouble}" if status.trouble else "")
     )

@@ -124,7 +124,11 @@ def version_option() -> click.Option:
             ctx.exit()
 
     return click.Option(
-        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show,
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
         help="Show the version and exit.",
     )
 
@@ -148,7 +152,7 @@ lake_option = click.option(
     "--lake",
     "lake_directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the lake.  [default: that of the configuration, else of the last `crosspane demo`]",
+    help="Folder of the lake.  [default: the configuration's, or the last demo's if newer]",
 )
 
 format_option = click.option(
@@ -169,8 +173,9 @@ def lake_of(config: configuration.Config, lake_directory: Path | None) -> Path:
     configured = Path(config.lake.directory)
     demo = DATA / "demo" / "lake"
     if config is DEFAULT and demo.exists():
-        newest = max((configured, demo), key=lambda path: path.stat().st_mtime if path.exists() else 0)
-        return newest
+        return max(
+            (configured, demo), key=lambda path: path.stat().st_mtime if path.exists() else 0
+        )
     return configured
 
 
@@ -180,7 +185,9 @@ class Duration(click.ParamType[float]):
     name = "duration"
     _UNITS: Final = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Text to seconds."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|[smhd]?)", str(value))
         if not match:
@@ -211,12 +218,18 @@ def parse_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"--at: {text!r} is no ISO 8601 time, for instance 2026-11-24T14:05Z") from error
+        raise UsageError(
+            f"--at: {text!r} is no ISO 8601 time, for instance 2026-11-24T14:05Z"
+        ) from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 for_option = click.option(
-    "--for", "for_s", type=Duration(), metavar="DURATION", help="End after so long, for instance 60s."
+    "--for",
+    "for_s",
+    type=Duration(),
+    metavar="DURATION",
+    help="End after so long, for instance 60s.",
 )
 
 

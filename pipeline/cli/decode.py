@@ -28,11 +28,10 @@ from collectors.pcap import CaptureError, Payload, open_capture, sniff_kind
 from pipeline import accounting, views
 from pipeline.cli.common import fail, screen
 from pipeline.decode import Payloads, Source
-from pipeline.normalize import normalize_flows, normalize_requests
+from pipeline.normalize import NORMALIZERS
 from pipeline.run import DECODERS
 
 _AT_A_TIME: Final = 4_096
-_NORMALIZE: Final = {"flows": normalize_flows, "requests": normalize_requests}
 
 
 @click.command(
@@ -44,13 +43,23 @@ Examples:
   crosspane decode broken.dat --stats > /dev/null"""
 )
 @click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...",
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
-@click.option("--kind", type=click.Choice([*GROUPS]), help="What the files hold.  [default: by file name]")
 @click.option(
-    "--format", "-f", "output", type=click.Choice(["table", "jsonl", "csv", "parquet"]), default="table",
-    show_default=True, help="How rows are printed.",
+    "--kind", type=click.Choice([*GROUPS]), help="What the files hold.  [default: by file name]"
+)
+@click.option(
+    "--format",
+    "-f",
+    "output",
+    type=click.Choice(["table", "jsonl", "csv", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How rows are printed.",
 )
 @click.option("--stats", is_flag=True, help="Print the counters as JSON on standard error.")
 def decode(files: tuple[Path, ...], kind: str | None, output: str, stats: bool) -> None:
@@ -79,7 +88,9 @@ def decode(files: tuple[Path, ...], kind: str | None, output: str, stats: bool) 
                     _write(frame, output, sys.stdout.buffer, header=name not in shown)
                     shown.add(name)
     if tables:
-        _write(pl.concat(tables, how="diagonal").drop("table"), output, sys.stdout.buffer, header=True)
+        _write(
+            pl.concat(tables, how="diagonal").drop("table"), output, sys.stdout.buffer, header=True
+        )
     _report(totals, reasons, damaged, stats=stats)
 
 
@@ -101,11 +112,19 @@ def _decode(
                     "vantage": np.arange(len(decoded.vantages), dtype=np.int32),
                     "exporter": [vantage.source.exporter for vantage in decoded.vantages],
                     "format": [vantage.format for vantage in decoded.vantages],
-                    "observation_domain": [vantage.observation_domain for vantage in decoded.vantages],
+                    "observation_domain": [
+                        vantage.observation_domain for vantage in decoded.vantages
+                    ],
                 },
-                schema_overrides={"exporter": pl.String, "format": pl.String, "observation_domain": pl.UInt32},
+                schema_overrides={
+                    "exporter": pl.String,
+                    "format": pl.String,
+                    "observation_domain": pl.UInt32,
+                },
             )
-            named = _NORMALIZE[name](frame).join(vantages, on="vantage", how="left", maintain_order="left")
+            named = NORMALIZERS[name](frame).join(
+                vantages, on="vantage", how="left", maintain_order="left"
+            )
             yield name, _text_addresses(named.drop("vantage")), {}, {}
 
 
@@ -154,16 +173,21 @@ def _write(frame: pl.DataFrame, output: str, out: BinaryIO, *, header: bool) -> 
         frame.write_parquet(out)
     else:
         filled = frame[[series.name for series in frame if series.null_count() < frame.height]]
-        with pl.Config(tbl_rows=40, tbl_cols=-1, tbl_width_chars=200, tbl_hide_column_data_types=True):
+        with pl.Config(
+            tbl_rows=40, tbl_cols=-1, tbl_width_chars=200, tbl_hide_column_data_types=True
+        ):
             out.write(f"{filled}\n".encode())
     out.flush()
 
 
-def _report(totals: Counter[str], reasons: Counter[str], damaged: dict[str, str], *, stats: bool) -> None:
+def _report(
+    totals: Counter[str], reasons: Counter[str], damaged: dict[str, str], *, stats: bool
+) -> None:
     if stats:
         report = {
             "payloads": {
-                name: totals[f"{name}_payloads"] for name in ("received", "decoded", "partial", "rejected")
+                name: totals[f"{name}_payloads"]
+                for name in ("received", "decoded", "partial", "rejected")
             },
             "records": {
                 "decoded": totals["decoded_records"],
@@ -171,9 +195,13 @@ def _report(totals: Counter[str], reasons: Counter[str], damaged: dict[str, str]
                 "templates": totals["template_records"],
                 "ignored": totals["ignored_records"],
             },
-            "sets": {"waiting_for_template": totals["waiting_sets"], "rejected": totals["rejected_sets"]},
+            "sets": {
+                "waiting_for_template": totals["waiting_sets"],
+                "rejected": totals["rejected_sets"],
+            },
             "sequence": {
-                name: totals[f"sequence_{name}"] for name in ("units_expected", "units_received", "resets")
+                name: totals[f"sequence_{name}"]
+                for name in ("units_expected", "units_received", "resets")
             },
             "rejects": dict(sorted(reasons.items())),
             "damaged_files": damaged,
@@ -182,7 +210,9 @@ def _report(totals: Counter[str], reasons: Counter[str], damaged: dict[str, str]
         return
     for path, damage in damaged.items():
         screen.print(f"[yellow]{path}[/yellow]: {damage}", highlight=False)
-    waiting = f", {totals['waiting_sets']} sets waiting for a template" if totals["waiting_sets"] else ""
+    waiting = (
+        f", {totals['waiting_sets']} sets waiting for a template" if totals["waiting_sets"] else ""
+    )
     rejected = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     screen.print(
         f"{totals['received_payloads']} payloads, {totals['decoded_records']} rows{waiting}"

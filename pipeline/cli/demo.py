@@ -40,7 +40,10 @@ Examples:
   crosspane sql "FROM v_edges"                # afterwards"""
 )
 @click.option(
-    "--directory", type=click.Path(path_type=Path, file_okay=False), default=DATA / "demo", show_default=True,
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA / "demo",
+    show_default=True,
     help="Where log and lake go; an earlier demo there is replaced.",
 )
 def demo(directory: Path) -> None:
@@ -51,7 +54,9 @@ def demo(directory: Path) -> None:
     addresses behind gateways, two share a flat network. Takes some seconds.
     """
     if directory.exists() and not (directory / _MARK).exists() and any(directory.iterdir()):
-        raise UsageError(f"--directory {directory}: not empty, and no earlier demo; name another folder")
+        raise UsageError(
+            f"--directory {directory}: not empty, and no earlier demo; name another folder"
+        )
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     (directory / _MARK).touch()

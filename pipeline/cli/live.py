@@ -20,7 +20,7 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from collectors.agent import open_log, run_all
-from collectors.config import LocalLog
+from collectors.config import LocalLog, UdpInput
 from collectors.envelope import GROUPS, Header
 from collectors.log import LogError, Reader
 from collectors.log.local import LocalReader
@@ -42,6 +42,7 @@ from pipeline.run import run
 
 _END_S: Final = 30.0
 
+
 def open_reader(config: Config) -> Reader:
     """Open the configured log, for reading."""
     if isinstance(config.log, LocalLog):
@@ -57,8 +58,8 @@ def lake_and_identities(config: Config) -> Iterator[tuple[Lake, Identities]]:
     """Open the lake for writing, its dimension tables brought to the inventory."""
     loaded = inventory.load(Path(config.inventory)) if config.inventory else inventory.empty()
     with Lake(Path(config.lake.directory), threads=config.lake.threads) as lake:
-        sync_inventory(lake, loaded.tables())
-        yield lake, Identities(loaded)
+        sync_inventory(lake, loaded.tables)
+        yield lake, Identities.of(loaded)
 
 
 @click.command(
@@ -76,7 +77,9 @@ def up(config: Config, for_s: float | None) -> None:
     Ends with Ctrl-C or SIGTERM, after what was received is in the lake.
     """
     if not isinstance(config.log, LocalLog):
-        raise UsageError("`crosspane up` keeps its log on disk: log.type must be 'local'; with Kafka, run `crosspane agent` and `crosspane job`")
+        raise UsageError(
+            "log.type: `crosspane up` needs 'local'; for Kafka there are `agent` and `job`"
+        )
     if not config.agents:
         raise UsageError("agents: none configured, so nothing would be received")
     context = multiprocessing.get_context("spawn")
@@ -101,7 +104,12 @@ def up(config: Config, for_s: float | None) -> None:
         fail("the agents ended with an error, see above", 1)
 
 
-def _end(stop: threading.Event, stop_agents: Event, agents: multiprocessing.process.BaseProcess, for_s: float | None) -> None:
+def _end(
+    stop: threading.Event,
+    stop_agents: Event,
+    agents: multiprocessing.process.BaseProcess,
+    for_s: float | None,
+) -> None:
     """When it is time, or an agent dies, end the agents first and then the job."""
     until = time.monotonic() + for_s if for_s is not None else float("inf")
     while not stop.wait(0.1) and time.monotonic() < until and agents.is_alive():
@@ -127,10 +135,14 @@ def _agents_process(config: Config, stop: Event) -> None:
 def _tell_where(config: Config) -> None:
     for agent in config.agents:
         inputs = ", ".join(
-            f"{one.__struct_config__.tag} {getattr(one, 'listen', None) or ' '.join(getattr(one, 'paths', ()))}"
+            f"{one.__struct_config__.tag} "
+            + (one.listen if isinstance(one, UdpInput) else " ".join(one.paths))
             for one in agent.inputs
         )
-        screen.print(f"[bold]{agent.cluster}/{agent.name}[/bold] ({agent.network}) takes {inputs}", highlight=False)
+        screen.print(
+            f"[bold]{agent.cluster}/{agent.name}[/bold] ({agent.network}) takes {inputs}",
+            highlight=False,
+        )
     tell_connection(Path(config.lake.directory))
 
 
@@ -173,40 +185,73 @@ Examples:
   crosspane replay day.pcap --speed 10 --config crosspane.toml"""
 )
 @click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...",
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
-@click.option("--cluster", default="local", show_default=True, help="Cluster the captures are from.")
-@click.option("--network", default="local", show_default=True, help="Network their addresses are in.")
-@click.option("--name", default="replay", show_default=True, help="Name of the agent they are attributed to.")
-@click.option("--kind", type=click.Choice([*GROUPS]), help="What the files hold.  [default: by file name]")
-@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="1 as captured, 10 ten times as fast.  [default: as fast as it goes]")
+@click.option(
+    "--cluster", default="local", show_default=True, help="Cluster the captures are from."
+)
+@click.option(
+    "--network", default="local", show_default=True, help="Network their addresses are in."
+)
+@click.option(
+    "--name", default="replay", show_default=True, help="Name of the agent they are attributed to."
+)
+@click.option(
+    "--kind", type=click.Choice([*GROUPS]), help="What the files hold.  [default: by file name]"
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    help="1 as captured, 10 ten times as fast.  [default: as fast as it goes]",
+)
 @click.option("--now", is_flag=True, help="Date payloads now instead of when they were captured.")
 @config_option
-def replay(
-    files: tuple[Path, ...], cluster: str, network: str, name: str, kind: str | None,
-    speed: float | None, now: bool, config: Config,
+def replay(  # noqa: PLR0917 - click passes options by name
+    files: tuple[Path, ...],
+    cluster: str,
+    network: str,
+    name: str,
+    kind: str | None,
+    speed: float | None,
+    now: bool,
+    config: Config,
 ) -> None:
     """Put captures into the log, as if an agent had just received them."""
     stop = stop_on_signals()
     header = Header(agent=name, cluster=cluster, network=network, kind=kind or "netflow")
     with open_log(config.log, "crosspane-replay") as log, _count_payloads() as count:
         done = replay_captures(
-            files, header, log, kind=kind, speed=speed, keep_time=not now,
-            topic_prefix=config.topic_prefix, progress=count, stop=stop,
+            files,
+            header,
+            log,
+            kind=kind,
+            speed=speed,
+            keep_time=not now,
+            topic_prefix=config.topic_prefix,
+            progress=count,
+            stop=stop,
         )
     for error in done.errors:
         screen.print(f"[yellow]damaged:[/yellow] {error}", highlight=False)
     payloads = ", ".join(f"{count} {kind}" for kind, count in done.payloads.items()) or "no"
     skipped = ", ".join(f"{count} {reason}" for reason, count in done.skipped.items())
-    screen.print(f"{payloads} payloads in {done.envelopes} messages" + (f"; left out: {skipped}" if skipped else ""))
+    screen.print(
+        f"{payloads} payloads in {done.envelopes} messages"
+        + (f"; left out: {skipped}" if skipped else "")
+    )
     if done.errors and not done.payloads:
         fail("no file could be read", 1)
 
 
 @contextmanager
 def _count_payloads() -> Iterator[Callable[[Replayed], None]]:
-    with Progress(SpinnerColumn(), TextColumn("{task.completed} payloads"), console=screen, transient=True) as bar:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.completed} payloads"), console=screen, transient=True
+    ) as bar:
         task = bar.add_task("")
 
         def show(done: Replayed) -> None:

@@ -6,6 +6,7 @@ Before: live.py. After: pane.py.
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +28,16 @@ from pipeline.config import Config
 from pipeline.errors import CrosspaneError
 from pipeline.lake import connect
 
-_at = click.option("--at", metavar="TIME", help="What the lake held then (ISO 8601; UTC if not said).")
+_at = click.option(
+    "--at", metavar="TIME", help="What the lake held then (ISO 8601; UTC if not said)."
+)
+_VIEWS: Final = "SELECT view_name FROM duckdb_views() WHERE database_name = 'lake' ORDER BY ALL;"
 _FAIL_ON: Final = {"never": (), "failing": ("failing",), "degraded": ("failing", "degraded")}
 
 
-def _connect(config: Config, lake_directory: Path | None, at: str | None = None) -> duckdb.DuckDBPyConnection:
+def _connect(
+    config: Config, lake_directory: Path | None, at: str | None = None
+) -> duckdb.DuckDBPyConnection:
     return connect(lake_of(config, lake_directory), at=parse_time(at) if at else None)
 
 
@@ -62,6 +68,17 @@ def sql(query: str | None, config: Config, lake_directory: Path | None, output: 
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401, PLC0415 - line editing and history, where Python has it
         screen.print("DuckDB over the lake. End with ; - .tables lists views, .quit leaves.")
+    for statement in _statements(interactive):
+        try:
+            _answer(connection, statement, output)
+        except CrosspaneError as error:
+            if not interactive:
+                raise
+            screen.print(f"[red]{error}[/red]")
+
+
+def _statements(interactive: bool) -> Iterator[str]:
+    """What is typed or piped in, cut at lines that end with a semicolon."""
     statement = ""
     while True:
         try:
@@ -71,18 +88,13 @@ def sql(query: str | None, config: Config, lake_directory: Path | None, output: 
         if not statement and line.strip() in (".quit", ".exit"):
             break
         if not statement and line.strip() == ".tables":
-            line = "SELECT view_name FROM duckdb_views() WHERE database_name = 'lake' ORDER BY ALL;"
+            line = _VIEWS
         statement += line + "\n"
         if line.rstrip().endswith(";"):
-            try:
-                _answer(connection, statement, output)
-            except CrosspaneError as error:
-                if not interactive:
-                    raise
-                screen.print(f"[red]{error}[/red]")
+            yield statement
             statement = ""
     if statement.strip():
-        _answer(connection, statement, output)
+        yield statement
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, query: str, output: str) -> None:
@@ -110,8 +122,13 @@ Examples:
   crosspane topology --at 2026-11-24T14:05Z --format json"""
 )
 @click.option(
-    "--format", "-f", "output", type=click.Choice(["table", "json", "dot"]), default="table",
-    show_default=True, help="Table, JSON (nodes and edges), or Graphviz DOT.",
+    "--format",
+    "-f",
+    "output",
+    type=click.Choice(["table", "json", "dot"]),
+    default="table",
+    show_default=True,
+    help="Table, JSON (nodes and edges), or Graphviz DOT.",
 )
 @_at
 @config_option
@@ -141,18 +158,23 @@ Examples:
 @format_option
 @_at
 @click.option(
-    "--fail-on", type=click.Choice([*_FAIL_ON]), default="never", show_default=True,
+    "--fail-on",
+    type=click.Choice([*_FAIL_ON]),
+    default="never",
+    show_default=True,
     help="Exit with 1 if anything is in this state or worse.",
 )
 @config_option
 @lake_option
-def health(output: str, at: str | None, fail_on: str, config: Config, lake_directory: Path | None) -> None:
+def health(
+    output: str, at: str | None, fail_on: str, config: Config, lake_directory: Path | None
+) -> None:
     """Show what is not well, and why."""
     connection = _connect(config, lake_directory, at)
     if output == "json":
         found = pane.rows(connection, pane.HEALTH)
         echo_json(found)
     else:
-        found = list(pane.health(connection, Console(), all_states=True))
+        found = pane.health(connection, Console(), all_states=True)
     if any(row["state"] in _FAIL_ON[fail_on] for row in found):
         raise SystemExit(1)

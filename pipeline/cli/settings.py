@@ -5,6 +5,7 @@ Before: common.py. After: the terminal.
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -16,9 +17,11 @@ from pipeline.config import Config
 from pipeline.enrich import inventory
 
 
-@click.command(epilog="""\b
+@click.command(
+    epilog="""\b
 Examples:
-  crosspane check --config crosspane.toml""")
+  crosspane check --config crosspane.toml"""
+)
 @config_option
 def check(config: Config) -> None:
     """
@@ -26,7 +29,10 @@ def check(config: Config) -> None:
 
     Nothing is started and nothing is written.
     """
-    click.echo(f"configuration: {len(config.agents)} agents, log {_tag(config)}, lake {config.lake.directory}")
+    click.echo(
+        f"configuration: {len(config.agents)} agents, log {config.log.__struct_config__.tag},"
+        f" lake {config.lake.directory}"
+    )
     if not config.inventory:
         click.echo("inventory: none; every address will be unknown")
         return
@@ -41,21 +47,19 @@ def check(config: Config) -> None:
         click.echo(f"warning: agents see network {network!r}, which the inventory does not declare")
 
 
-def _tag(config: Config) -> str:
-    return str(type(config.log).__struct_config__.tag)
-
-
-@click.command(epilog="""\b
+@click.command(
+    epilog="""\b
 Examples:
   crosspane config > crosspane.toml           # the defaults, to start from
-  crosspane config --config crosspane.toml    # what a file comes to, defaults filled in""")
+  crosspane config --config crosspane.toml    # what a file comes to, defaults filled in"""
+)
 @config_option
 def config(config: Config) -> None:
     """Print the effective configuration as TOML; each key is in docs/reference/config.md."""
     click.echo(tomli_w.dumps(_without_nulls(msgspec.to_builtins(config))), nl=False)
 
 
-def _without_nulls(value: object) -> object:
+def _without_nulls(value: Any) -> Any:
     """TOML has no null: a key that is not set is left out."""
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
@@ -64,10 +68,12 @@ def _without_nulls(value: object) -> object:
     return value
 
 
-@click.command(epilog="""\b
+@click.command(
+    epilog="""\b
 Examples:
   eval "$(crosspane completion bash)"
-  crosspane completion zsh > ~/.zfunc/_crosspane""")
+  crosspane completion zsh > ~/.zfunc/_crosspane"""
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:

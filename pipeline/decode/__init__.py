@@ -17,7 +17,7 @@ decodes again, without keeping the rows, from there to the committed offset.
 Before: run.py. After: rejects.py, normalize.py.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np

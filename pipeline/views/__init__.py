@@ -17,7 +17,9 @@ from typing import Final
 
 from pipeline.views import facts, health, topology
 
-_GROUPS: Final = ", ".join(f"{half} >> {shift} & 65535" for half in ("hi", "lo") for shift in (48, 32, 16, 0))
+_GROUPS: Final = ", ".join(
+    f"{half} >> {shift} & 65535" for half in ("hi", "lo") for shift in (48, 32, 16, 0)
+)
 _SHORTEN: Final = " ".join(
     f"WHEN contains(text, '{':0' * n}:') THEN regexp_replace(text, '{':0' * n}:', '::')"
     for n in range(8, 1, -1)

@@ -77,7 +77,7 @@ CALLS: Final = View(
         LEFT JOIN v_endpoints client ON client.endpoint_id = c.src_endpoint_id
         LEFT JOIN server_side s ON s.request_id = c.request_id AND s.authority = c.authority
             AND s.method = c.method AND s.path = c.path
-        LEFT JOIN gateways g ON g.network = v.network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
+        LEFT JOIN (SELECT * REPLACE (coalesce(name, cluster || ' gateway') AS name) FROM gateways) g ON g.network = v.network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
             AND g.gateway_ip_lo = c.upstream_remote_ip_lo AND g.port = c.upstream_remote_port
         LEFT JOIN endpoints direct ON direct.endpoint_id = c.dst_endpoint_id
             AND direct.kind IN ('pod', 'vm', 'external') AND g.name IS NULL
@@ -136,7 +136,15 @@ _RATES_SQL: Final = """count(*) AS requests, count(*) FILTER (error) AS errors,
 
 _EDGE_KEY: Final = {
     name: CALLS.columns[name]
-    for name in ("client_entity", "client_cluster", "server_entity", "server_cluster", "service", "path_model", "gateway")
+    for name in (
+        "client_entity",
+        "client_cluster",
+        "server_entity",
+        "server_cluster",
+        "service",
+        "path_model",
+        "gateway",
+    )
 }
 
 EDGES: Final = View(

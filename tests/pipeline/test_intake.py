@@ -17,7 +17,12 @@ def message(value: bytes, offset: int = 0, topic: str = TOPIC) -> Message:
 
 
 def enveloped(payloads: list[bytes], **header: object) -> bytes:
-    fields = {"agent": "node-1", "cluster": "cluster-east", "network": "net-east", "kind": "netflow"}
+    fields = {
+        "agent": "node-1",
+        "cluster": "cluster-east",
+        "network": "net-east",
+        "kind": "netflow",
+    }
     batch = pa.RecordBatch.from_arrays(
         [
             pa.array(range(1_000, 1_000 + len(payloads)), pa.int64()),
@@ -40,7 +45,11 @@ def test_payloads_of_many_envelopes_keep_log_order_and_source():
     )
     payloads = intake.payloads["netflow"]
     assert payloads.payload.to_pylist() == [b"a", b"b", b"c"]
-    assert [payloads.sources[code].agent for code in payloads.source] == ["node-1", "node-1", "node-2"]
+    assert [payloads.sources[code].agent for code in payloads.source] == [
+        "node-1",
+        "node-1",
+        "node-2",
+    ]
     assert intake.payload_offsets["netflow"].tolist() == [0, 0, 1]
     assert payloads.received_ns.tolist() == [1_000, 1_001, 1_000]
     assert (intake.payload_count, intake.rejects.height, intake.drops.height) == (3, 0, 0)
@@ -52,7 +61,11 @@ def test_an_agent_cannot_speak_for_another_cluster():
     intake = Opener("crosspane.v1").open([message(value, 7)])
     assert intake.payloads == {}
     row = intake.rejects.row(0, named=True)
-    assert (row["reason"], row["log_offset"], row["raw_length"]) == ("cluster_mismatch", 7, len(value))
+    assert (row["reason"], row["log_offset"], row["raw_length"]) == (
+        "cluster_mismatch",
+        7,
+        len(value),
+    )
     assert row["raw"] == value[:2_048]
 
 

@@ -73,7 +73,9 @@ def test_another_process_reads_while_this_one_writes(tmp_path: Path):
         lake.commit(Commit({"agent_drops": drops(3)}))
         lake.connection.execute("BEGIN")
         lake.connection.execute("INSERT INTO agent_drops SELECT * FROM agent_drops")
-        seen = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True)
+        seen = subprocess.run(
+            [sys.executable, "-c", snippet], capture_output=True, text=True, check=True
+        )
         lake.connection.execute("COMMIT")
         assert seen.stdout.strip() == "3"
         assert count(lake) == 6
@@ -103,7 +105,9 @@ def test_maintenance_changes_no_answer(tmp_path: Path):
         files = len(list(tmp_path.rglob("*.parquet")))
         lake.maintain(keep_snapshots_s=0)
         assert before == (10_003, 9_995_003)
-        assert lake.read("SELECT count(*) AS n, sum(payloads) AS s FROM agent_drops").row(0) == before
+        assert (
+            lake.read("SELECT count(*) AS n, sum(payloads) AS s FROM agent_drops").row(0) == before
+        )
         assert len(list(tmp_path.rglob("*.parquet"))) < files
         assert lake.offsets() == {PLACE: 5}
 
@@ -132,7 +136,9 @@ def test_every_view_has_its_documented_columns_and_no_others(tmp_path: Path):
 
     with Lake(tmp_path) as lake:
         for view in VIEWS:
-            found = lake.read(f"SELECT column_name FROM (DESCRIBE {view.name})")["column_name"].to_list()
+            found = lake.read(f"SELECT column_name FROM (DESCRIBE {view.name})")[
+                "column_name"
+            ].to_list()
             assert found == list(view.columns), view.name
 
 
@@ -150,4 +156,6 @@ def test_addresses_are_text_as_rfc_5952_writes_them(tmp_path: Path):
     frame = pl.DataFrame(cases, {"hi": pl.UInt64, "lo": pl.UInt64, "text": pl.String}, orient="row")
     with Lake(tmp_path) as lake:
         lake.connection.register("cases", frame.to_arrow())
-        assert lake.read("SELECT ip_text(hi, lo) AS ip FROM cases")["ip"].to_list() == [c[2] for c in cases]
+        assert lake.read("SELECT ip_text(hi, lo) AS ip FROM cases")["ip"].to_list() == [
+            c[2] for c in cases
+        ]

@@ -1,0 +1,15 @@
+"""``python -m bench [decode|enrich|write|end_to_end ...]``; all without arguments."""
+
+import importlib
+import os
+import sys
+
+for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_IO_THREADS"):
+    os.environ.setdefault(name, "1")  # one core, as the figures say
+
+PARTS = ("decode", "enrich", "write", "end_to_end")
+
+for part in sys.argv[1:] or PARTS:
+    if part not in PARTS:
+        sys.exit(f"bench: {part!r} is none of {', '.join(PARTS)}")
+    importlib.import_module(f"bench.{part}").main()

@@ -1,0 +1,157 @@
+"""Agent, real Apache Kafka, job, lake; the job killed again and again."""
+
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.errors import LakeError
+from pipeline.lake import connect
+
+if TYPE_CHECKING:
+    from brokers import Broker
+
+DATAGRAMS = 12_000
+RECORDS_A_DATAGRAM = 10
+RECORDS = 120_000
+BYTES = 7_200_060_000  # 1 + 2 + ... + 120,000
+KILLS = 3
+
+
+def datagram(number: int) -> bytes:
+    """IPFIX message ``number`` of one exporter: its records' octets count on from 1."""
+    fields = ((8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (1, 8), (2, 8))
+    template = b"".join(struct.pack("!HH", *field) for field in fields)
+    sets = b""
+    if number % 50 == 0:
+        sets += struct.pack("!HHHH", 2, 8 + len(template), 256, len(fields)) + template
+    first = number * RECORDS_A_DATAGRAM
+    records = b"".join(
+        struct.pack("!IIHHBQQ", 0x0A00000B, 0x0A00000C, 40_000, 8080, 6, first + n + 1, 1)
+        for n in range(RECORDS_A_DATAGRAM)
+    )
+    sets += struct.pack("!HH", 256, 4 + len(records)) + records
+    return struct.pack("!HHIII", 10, 16 + len(sets), 1_764_000_000, first, 7) + sets
+
+
+@contextmanager
+def crosspane(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """A crosspane process in ``cwd``; what it says goes to ``cwd/<command>.log``."""
+    with (cwd / f"{arguments[0]}.log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", *arguments], cwd=cwd, stdout=log, stderr=log, text=True
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def rows_in_lake(cwd: Path) -> int:
+    try:
+        with connect(cwd / "lake") as reader:
+            row = reader.execute("SELECT count(*) FROM flows").fetchone()
+            return row[0] if row else 0
+    except (LakeError, Exception):  # noqa: BLE001 - not there yet, or just being made
+        return 0
+
+
+def configure(cwd: Path, bootstrap: str, port: int) -> None:
+    (cwd / "crosspane.toml").write_text(
+        f"""topic_prefix = "kill"
+[log]
+type = "kafka"
+bootstrap = ["{bootstrap}"]
+[lake]
+directory = "lake"
+maintain_s = 2
+[job]
+commit_rows = 2000
+commit_ms = 50
+checkpoint_s = 1
+discover_s = 0.2
+[[agents]]
+name = "node-1"
+cluster = "cluster-east"
+network = "net-east"
+[agents.batch]
+max_payloads = 100
+max_age_ms = 100
+[agents.spool]
+directory = "agent"
+[[agents.inputs]]
+type = "netflow"
+listen = "127.0.0.1:{port}"
+"""
+    )
+
+
+def send(port: int) -> Iterator[int]:
+    """Send all datagrams at 1,500 a second or less; yields now and then how many were sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(DATAGRAMS):
+            sender.sendto(datagram(number), ("127.0.0.1", port))
+            if number % 150 == 149:
+                time.sleep(0.1)
+                yield number + 1
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(180)
+def test_a_killed_job_loses_nothing_and_repeats_nothing(kafka_broker: "Broker", tmp_path: Path):
+    """SIGKILL in mid-run, three times: the lake ends with exactly what was sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    configure(tmp_path, kafka_broker.bootstrap, port)
+    killed_at: list[int] = []
+    with crosspane("agent", "--config", "crosspane.toml", cwd=tmp_path) as agent:
+        limit = time.monotonic() + 30
+        while f":{port:04X} " not in Path("/proc/net/udp").read_text():
+            assert time.monotonic() < limit, (tmp_path / "agent.log").read_text()
+            time.sleep(0.05)
+        sending = send(port)
+        while len(killed_at) < KILLS:
+            with crosspane("job", "--config", "crosspane.toml", cwd=tmp_path) as job:
+                before = killed_at[-1] if killed_at else 0
+                limit = time.monotonic() + 40
+                while rows_in_lake(tmp_path) <= before:
+                    next(sending, None)
+                    assert time.monotonic() < limit, (tmp_path / "job.log").read_text()
+                os.kill(job.pid, signal.SIGKILL)
+            killed_at.append(rows_in_lake(tmp_path))
+        assert 0 < killed_at[0] < killed_at[-1] < RECORDS, killed_at
+        for _ in sending:
+            pass
+        time.sleep(1)
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(30) == 0, (tmp_path / "agent.log").read_text()
+    said = re.search(r"received (\d+) netflow; shipped (\d+)", (tmp_path / "agent.log").read_text())
+    assert said is not None
+    assert (said[1], said[2]) == (str(DATAGRAMS), str(DATAGRAMS))
+    with crosspane("job", "--config", "crosspane.toml", "--once", cwd=tmp_path) as job:
+        assert job.wait(60) == 0, (tmp_path / "job.log").read_text()
+    with connect(tmp_path / "lake") as reader:
+        found = reader.execute(
+            "SELECT count(*), count(DISTINCT bytes), sum(bytes)::BIGINT, sum(packets)::BIGINT FROM flows"
+        ).fetchone()
+        assert found == (RECORDS, RECORDS, BYTES, RECORDS)
+        counted = reader.execute(
+            "SELECT sum(received_payloads)::BIGINT, sum(decoded_payloads)::BIGINT,"
+            " sum(decoded_records)::BIGINT, sum(sequence_units_lost)::BIGINT, sum(rejected_payloads)::BIGINT"
+            " FROM v_completeness"
+        ).fetchone()
+        assert counted == (DATAGRAMS, DATAGRAMS, RECORDS, 0, 0)
+        assert reader.execute("SELECT count(*) FROM agent_drops").fetchone() == (0,)
