@@ -17,9 +17,9 @@ eight columns more, four a side: ``{side}_endpoint_id``, ``{side}_prefix_id``,
 Before: normalize.py. After: lake.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import polars as pl
 import pyarrow as pa
@@ -31,7 +31,7 @@ from pipeline.enrich.prefix import PrefixIndex
 _LOOPBACK_V4: Final = (0xFFFF_7F00_0000, 0xFFFF_7FFF_FFFF)
 """127.0.0.0/8, low halves of the v4-mapped form."""
 
-__all__ = ["ENRICHERS", "Identities", "enrich_flows", "enrich_requests"]
+__all__ = ["ENRICHERS", "Enricher", "Identities", "enrich_flows", "enrich_requests"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,13 @@ class Identities:
         return cls(
             codes, EndpointIndex(inventory.endpoints, codes), PrefixIndex(inventory.prefixes, codes)
         )
+
+
+class Enricher(Protocol):
+    """Rows and what is known to the same rows, same order, with the columns of both sides."""
+
+    def __call__(self, rows: pl.DataFrame, /, identities: Identities) -> pl.DataFrame:
+        """Add four columns a side."""
 
 
 def enrich_flows(flows: pl.DataFrame, identities: Identities) -> pl.DataFrame:
@@ -178,7 +185,7 @@ def _enrich(
     return rows.with_columns(added)
 
 
-ENRICHERS: Final[Mapping[str, Callable[[pl.DataFrame, Identities], pl.DataFrame]]] = {
+ENRICHERS: Final[Mapping[str, Enricher]] = {
     "flows": enrich_flows,
     "requests": enrich_requests,
 }

@@ -21,6 +21,7 @@ the record, and all of them are candidates.
 Before: inventory.py. After: prefix.py.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -31,7 +32,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline import schema
-from pipeline.enrich.inventory import OWNER
+from pipeline.enrich.inventory import OWNER, InventoryError
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -43,6 +44,9 @@ UNKNOWN: Final = 2
 
 _ALWAYS: Final = np.iinfo(np.int64).min
 _NEVER: Final = np.iinfo(np.int64).max
+_COVERS: Final = 20_000_000
+"""Intervals that rows may cover, beyond four each: n rows that never end cover n * n / 2."""
+
 _LOW_32: Final = np.int64(0xFFFF_FFFF)
 
 
@@ -97,10 +101,15 @@ class EndpointIndex:
         Rows with distinct ``endpoint_id``, as `inventory.load` gives them.
     network_codes
         Name of each network to its code, 0 or more.
+
+    Raises
+    ------
+    InventoryError
+        If so many rows of an address overlap that the intervals would not fit in memory.
     """
 
     def __init__(self, endpoints: pl.DataFrame, network_codes: Mapping[str, int]) -> None:
-        codes = endpoints["network"].replace_strict(dict(network_codes), return_dtype=pl.Int64)
+        codes = endpoints["network"].replace_strict(dict(network_codes)).cast(pl.Int64)
         self._addresses = AddressTable(
             codes.to_numpy(),
             endpoints["endpoint_ip_hi"].to_numpy(),
@@ -109,8 +118,17 @@ class EndpointIndex:
         address = self._addresses.row_index
         begin = endpoints["valid_from"].to_physical().fill_null(_ALWAYS).to_numpy()
         end = endpoints["valid_to"].to_physical().fill_null(_NEVER).to_numpy()
+        first, after = self._cut(address, begin, end)
+        if int((after - first).sum()) > _COVERS + 4 * len(endpoints):
+            row = endpoints.row(int(np.argmax(after - first)), named=True)
+            ip = ipaddress.IPv6Address(row["endpoint_ip_hi"] << 64 | row["endpoint_ip_lo"])
+            raise InventoryError(
+                f"endpoints: too many rows hold at once, for instance of {ip.ipv4_mapped or ip} in"
+                f" {row['network']!r}; set valid_to where an owner is gone"
+            )
         self._assign(
-            *self._cut(address, begin, end),
+            first,
+            after,
             begin,
             _owners(endpoints, address),
             endpoints["endpoint_id"].to_numpy(),
@@ -210,13 +228,13 @@ class EndpointIndex:
         rows = np.flatnonzero(self._from[found] > time)  # most traffic is in the latest
         if not len(rows):
             return found
-        begin, high, wanted = self._first[address[rows]], found[rows], time[rows]
-        low = begin - 1
-        while (high - low).max() > 1:
-            middle = (low + high) >> 1
-            not_after = self._from[middle] <= wanted
-            low, high = np.where(not_after, middle, low), np.where(not_after, high, middle)
-        found[rows] = np.where(low < begin, self._empty, low)
+        low, wanted = self._first[address[rows]], time[rows]
+        count = found[rows] - low  # it is in the first of these, if not before
+        for _ in range(int(count.max()).bit_length()):
+            half = count >> 1
+            low += half * (self._from[low + half] <= wanted)
+            count -= half
+        found[rows] = np.where(self._from[low] > wanted, self._empty, low)
         return found
 
     def _contenders(self, first: Int64s, last: Int64s) -> tuple[Int64s, UInt64s]:
