@@ -11,7 +11,7 @@ microsecond, whatever the address family.
 
 Owner: rows of one address alike in every column of `inventory.OWNER` speak of
 the same owner, whatever their validity: where they overlap they do not
-contend, and the one that starts first (then the lower id) stands for them.
+contend, and the one that starts first stands for them.
 
 Time: a record is its owner's at its first packet. Where nobody is known to
 have had the address then, it is unknown, even if somebody has it later. Where
@@ -204,7 +204,7 @@ class EndpointIndex:
         self, begin: Int64s, end: Int64s, valid_from: Int64s, owner: Int64s, ids: UInt64s
     ) -> None:
         """Give each interval the owners of the rows that cover it."""
-        order = np.lexsort((ids, valid_from))
+        order = np.argsort(valid_from, kind="stable")
         begin, end, owner, ids = begin[order], end[order], owner[order], ids[order]
         interval = _ranges(begin, end - begin)
         row = np.repeat(np.arange(len(ids)), end - begin)

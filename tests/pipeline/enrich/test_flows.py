@@ -70,14 +70,14 @@ network = "net-a"
 ip = "10.0.0.4"
 kind = "pod"
 pod = "db-0"
-valid_from = 2026-01-01T00:00:00Z
-valid_to = 2026-01-01T01:30:00Z
+valid_from = 2026-01-01T01:00:00Z
 [[endpoints]]
 network = "net-a"
 ip = "10.0.0.4"
 kind = "pod"
 pod = "db-0"
-valid_from = 2026-01-01T01:00:00Z
+valid_from = 2026-01-01T00:00:00Z
+valid_to = 2026-01-01T01:30:00Z
 # IPv6: alike in the low half, alike in the high half.
 [[endpoints]]
 network = "net-a"
@@ -230,6 +230,25 @@ def test_two_rows_of_one_owner_do_not_contend(sources):
         "db-0 from 00:00",
         "db-0 from 01:00",
     ]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("kind", "cluster", "namespace", "workload", "service"),
+        *("pod", "node", "zone", "identity"),
+    ],
+)
+def test_rows_that_differ_in_one_name_are_two_owners(tmp_path, key):
+    """Said of one is not said of the other; a name against none is a difference too."""
+    row = '[[endpoints]]\nnetwork = "net-a"\nip = "10.0.0.1"\n'
+    one = row + 'kind = "pod"\n'
+    other = {"kind": row + 'kind = "vm"\n'}.get(key, one + f'{key} = "east"\n')
+    path = tmp_path / "inventory.toml"
+    path.write_text(INVENTORY.split("# The same address", maxsplit=1)[0] + one + other)
+    found = enrich_flows(_frame([_at(0, "10.0.0.1", NOON)]), Identities.of(inventory.load(path)))
+    assert found["src_resolution"].to_list() == ["ambiguous"]
+    assert found["src_candidate_ids"].list.len().to_list() == [2]
 
 
 def test_a_flow_over_a_change_of_hands_is_ambiguous(sources):
