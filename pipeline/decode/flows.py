@@ -1,0 +1,279 @@
+"""
+Raw values of records to flow rows.
+
+Before: records.py. After: netflow.py puts the parts together; normalize.py.
+Source: RFC 3954 section 8, RFC 7012, RFC 5103 (biflows).
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from pipeline import schema
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+F64 = npt.NDArray[np.float64]
+Values = dict[str, U64]
+
+_V4: Final = np.uint64(0xFFFF << 32)
+_NTP_EPOCH_S: Final = 2_208_988_800
+_MAX_S: Final = 9_000_000_000  # beyond it, nanoseconds do not fit 64 bits
+_REVERSE: Final = 128
+
+NO_TIME: Final = np.iinfo(np.int64).min
+
+
+class Context(NamedTuple):
+    """
+    What the message of each record says, n long.
+
+    Attributes
+    ----------
+    vantage, received_ns
+        Whose record, and when it came.
+    export_ns, boot_ns
+        The message's time, and the exporter's start; `NO_TIME` where not told.
+    factor, factor_source
+        Sampling by options: 1 and 0 where not told.
+    """
+
+    vantage: npt.NDArray[np.int32]
+    received_ns: I64
+    export_ns: I64
+    boot_ns: I64
+    factor: F64
+    factor_source: npt.NDArray[np.uint8]
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> "Context":
+        """Only these rows."""
+        return Context(*(column[rows] for column in self))
+
+
+def to_rows(values: Values, context: Context) -> tuple[list[pl.DataFrame], int]:
+    """
+    Rows of `schema.DECODED_FLOWS`, and how many records are no traffic.
+
+    A record with values for the reverse direction gives a second row with the
+    ends exchanged (RFC 5103; or initiator and responder counters).
+    """
+    count = len(context.vantage)
+    if not (values.keys() & {"src_ipv4", "src_ipv6_hi", "dst_ipv4", "dst_ipv6_hi"}):
+        return [], count
+    biflow = "reverse_octet_delta" in values or "reverse_packet_delta" in values
+    if not biflow and ("responder_octets" in values or "responder_packets" in values):
+        biflow = True
+        values["reverse_octet_delta"] = values.get("responder_octets", np.zeros(count, np.uint64))
+        values["reverse_packet_delta"] = values.get("responder_packets", np.zeros(count, np.uint64))
+    forward = _rows(values, context)
+    if not biflow:
+        return [forward], 0
+    octets = values.get("reverse_octet_delta", np.zeros(count, np.uint64))
+    packets = values.get("reverse_packet_delta", np.zeros(count, np.uint64))
+    answered = (octets > 0) | (packets > 0)
+    reverse = _rows(
+        _reversed({name: column[answered] for name, column in values.items()}),
+        context.take(answered),
+    )
+    direction = pl.coalesce(pl.col("biflow_direction"), pl.lit(0, pl.UInt8))
+    return [
+        forward.with_columns(direction.alias("biflow_direction")),
+        reverse.with_columns((direction | _REVERSE).alias("biflow_direction")),
+    ], 0
+
+
+_SWAPPED: Final = (("src_", "dst_"), ("ingress_", "egress_"), ("post_nat_src_", "post_nat_dst_"))
+
+
+def _reversed(values: Values) -> Values:
+    """The same records as the other side would have exported them."""
+    swapped: Values = {}
+    for name, column in values.items():
+        if name.startswith("reverse_"):
+            continue
+        for one, other in _SWAPPED:
+            if name.startswith(one):
+                swapped[other + name.removeprefix(one)] = column
+                break
+            if name.startswith(other):
+                swapped[one + name.removeprefix(other)] = column
+                break
+        else:
+            if name not in (
+                "octet_delta",
+                "packet_delta",
+                "octet_total",
+                "packet_total",
+                "initiator_octets",
+                "initiator_packets",
+                "tcp_flags",
+                "end_reason",
+            ):
+                swapped[name] = column
+    for name, column in values.items():
+        if name.startswith("reverse_"):
+            swapped[name.removeprefix("reverse_")] = column
+    return swapped
+
+
+def _rows(values: Values, context: Context) -> pl.DataFrame:
+    count = len(context.vantage)
+    columns: dict[str, pl.Series] = {
+        "vantage": pl.Series(context.vantage),
+        "received_ns": pl.Series(context.received_ns),
+        "start_ns": _time(_first_time(values, context, "start", "first_switched")),
+        "end_ns": _time(_first_time(values, context, "end", "last_switched")),
+    }
+    for side in ("src", "dst", "post_nat_src", "post_nat_dst"):
+        columns |= _address(side, values, count)
+    for name in (
+        "src_port",
+        "dst_port",
+        "protocol",
+        "tcp_flags",
+        "tos",
+        "direction",
+        "ingress_interface",
+        "egress_interface",
+        "post_nat_src_port",
+        "post_nat_dst_port",
+        "end_reason",
+        "biflow_direction",
+    ):
+        columns[name] = _number(name, values.get(name))
+    columns["icmp_type_code"] = _number("icmp_type_code", _first(values, "icmp_v4", "icmp_v6"))
+    for name in ("src_asn", "dst_asn"):
+        columns[name] = _number(name, values.get(name), null=0)
+    columns["vlan_id"] = _number("vlan_id", _first(values, "vlan_id", "dot1q_vlan_id"))
+    columns["event"] = _number("event", _first(values, "firewall_event", "nat_event"))
+    columns["bytes"] = _number(
+        "bytes",
+        _first(
+            values, "octet_delta", "octet_total", "initiator_octets", "out_octets", "layer2_octets"
+        ),
+    )
+    columns["packets"] = _number(
+        "packets",
+        _first(values, "packet_delta", "packet_total", "initiator_packets", "out_packets"),
+    )
+    factor, source = _sampling(values, context)
+    columns["sampling_factor"] = pl.Series(factor)
+    columns["sampling_source"] = pl.Series(source)
+    given = {name: series for name, series in columns.items() if series is not None}
+    frame = pl.DataFrame({name: given[name] for name in given})
+    absent = [
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in schema.DECODED_FLOWS.items()
+        if name not in given
+    ]
+    return frame.with_columns(absent).select(schema.DECODED_FLOWS.names())
+
+
+def _first(values: Values, *names: str) -> U64 | None:
+    return next((values[name] for name in names if name in values), None)
+
+
+def _number(name: str, column: U64 | None, null: int | None = None) -> pl.Series:
+    """A raw value in its column's type; null where it does not fit, or is ``null``."""
+    dtype = schema.DECODED_FLOWS[name]
+    if column is None:
+        return None  # type: ignore[return-value]
+    series = pl.Series(name, column)
+    if null is not None:
+        bad = column == null
+        if bad.any():
+            return pl.Series(name, pa.array(column, mask=bad)).cast(dtype, strict=False)
+    return series.cast(dtype, strict=False)
+
+
+def _time(nanoseconds: I64 | None) -> pl.Series:
+    if nanoseconds is None:
+        return None  # type: ignore[return-value]
+    missing = nanoseconds == NO_TIME
+    return (
+        pl.Series(pa.array(nanoseconds, mask=missing)) if missing.any() else pl.Series(nanoseconds)
+    )
+
+
+def _address(side: str, values: Values, count: int) -> dict[str, pl.Series]:
+    """Two halves; of a record with both families, the one that is not zero."""
+    v4, high, low = (
+        values.get(f"{side}_ipv4"),
+        values.get(f"{side}_ipv6_hi"),
+        values.get(f"{side}_ipv6_lo"),
+    )
+    if v4 is None and high is None:
+        return {}
+    if v4 is None:
+        chosen_high, chosen_low = high, low
+    elif high is None or low is None:
+        chosen_high, chosen_low = np.zeros(count, np.uint64), v4 | _V4
+    else:
+        is_v6 = (v4 == 0) & ((high | low) != 0)
+        chosen_high = np.where(is_v6, high, np.uint64(0))
+        chosen_low = np.where(is_v6, low, v4 | _V4)
+    return {f"{side}_ip_hi": pl.Series(chosen_high), f"{side}_ip_lo": pl.Series(chosen_low)}
+
+
+def _first_time(values: Values, context: Context, which: str, uptime: str) -> I64 | None:
+    """Nanoseconds by the finest clock the record has; `NO_TIME` where it makes no sense."""
+    for name, unit_ns in ((f"{which}_ms", 10**6), (f"{which}_s", 10**9)):
+        if name in values:
+            column = values[name]
+            sane = (column > 0) & (column <= _MAX_S * 10**9 // unit_ns)
+            return np.where(sane, np.where(sane, column, 0).astype(np.int64) * unit_ns, NO_TIME)
+    for name in (f"{which}_ntp_us", f"{which}_ntp_ns"):
+        if name in values:
+            return _ntp(values[name])
+    if f"{which}_delta_us" in values:
+        delta_ns = (values[f"{which}_delta_us"] & np.uint64(0xFFFF_FFFF)).astype(np.int64) * 1_000
+        return context.export_ns - delta_ns
+    if uptime in values:
+        boot = context.boot_ns
+        if "system_init_ms" in values:
+            init = values["system_init_ms"]
+            sane = (init > 0) & (init <= _MAX_S * 1_000)
+            boot = np.where(sane, np.where(sane, init, 0).astype(np.int64) * 10**6, NO_TIME)
+        up_ms = (values[uptime] & np.uint64(0xFFFF_FFFF)).astype(np.int64)
+        known = boot != NO_TIME
+        # Uptime wraps every 49.7 days: the flow is the one within 2^31 ms of the export.
+        age_ms = (context.export_ns - np.where(known, boot, 0)) // 10**6 - up_ms
+        age_ms = (age_ms + (1 << 31)) % (1 << 32) - (1 << 31)
+        return np.where(known, context.export_ns - age_ms * 10**6, NO_TIME)
+    return None
+
+
+def _ntp(column: U64) -> I64:
+    """NTP 32.32 seconds since 1900 (since 2036 where that has wrapped) to UTC nanoseconds."""
+    seconds = (column >> np.uint64(32)).astype(np.int64)
+    seconds = np.where(seconds < _NTP_EPOCH_S, seconds + (1 << 32), seconds) - _NTP_EPOCH_S
+    fraction = (column & np.uint64(0xFFFF_FFFF)).astype(np.int64) * 10**9 >> 32
+    return np.where(column == 0, NO_TIME, seconds * 10**9 + fraction)
+
+
+def _sampling(values: Values, context: Context) -> tuple[F64, npt.NDArray[np.uint8]]:
+    factor, source = context.factor, context.factor_source
+    told = factor_of(values)
+    if told is None:
+        return factor, source
+    known = told > 0
+    return np.where(known, told, factor), np.where(known, np.uint8(2), source)
+
+
+def factor_of(values: Values) -> F64 | None:
+    """Sampling factor that values themselves tell; 0 where they tell none."""
+    if "sampling_packet_interval" in values and "sampling_packet_space" in values:
+        taken = values["sampling_packet_interval"].astype(np.float64)
+        space = values["sampling_packet_space"].astype(np.float64)
+        return np.where(taken > 0, (taken + space) / np.maximum(taken, 1), 0.0)
+    if "sampling_size" in values and "sampling_population" in values:
+        size = values["sampling_size"].astype(np.float64)
+        population = values["sampling_population"].astype(np.float64)
+        return np.where((size > 0) & (population >= size), population / np.maximum(size, 1), 0.0)
+    for name in ("sampling_interval", "sampler_interval"):
+        if name in values:
+            return values[name].astype(np.float64)
+    return None
