@@ -163,9 +163,11 @@ class Control:
         batch.reject_cut(self._messages, sets, rows[records.cut])
         row = rows[records.of_set]
         message = sets.message[row]
-        is_ipfix = self._messages.version[message] == IPFIX
-        np.add.at(units, message, is_ipfix)
-        np.add.at(batch.option_units, message, is_ipfix)
+        counted = np.bincount(
+            message[self._messages.version[message] == IPFIX], minlength=len(units)
+        )
+        units += counted
+        batch.option_units += counted
         payload = self._messages.payload[sets.message[rows]]
         used[payload] = True
         batch.add(

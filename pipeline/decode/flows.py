@@ -5,7 +5,7 @@ Before: records.py. After: netflow.py puts the parts together; normalize.py.
 Source: RFC 3954 section 8, RFC 7012, RFC 5103 (biflows).
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,9 @@ import pyarrow as pa
 from pipeline import schema
 
 I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.unsignedinteger[Any]]
 F64 = npt.NDArray[np.float64]
-Values = dict[str, U64]
+Values = dict[str, Numbers]
 
 _V4: Final = np.uint64(0xFFFF << 32)
 _NTP_EPOCH_S: Final = 2_208_988_800
@@ -172,16 +172,18 @@ def _rows(values: Values, context: Context) -> pl.DataFrame:
     return frame.with_columns(absent).select(schema.DECODED_FLOWS.names())
 
 
-def _first(values: Values, *names: str) -> U64 | None:
+def _first(values: Values, *names: str) -> Numbers | None:
     return next((values[name] for name in names if name in values), None)
 
 
-def _number(name: str, column: U64 | None, null: int | None = None) -> pl.Series:
+def _number(name: str, column: Numbers | None, null: int | None = None) -> pl.Series:
     """A raw value in its column's type; null where it does not fit, or is ``null``."""
     dtype = schema.DECODED_FLOWS[name]
     if column is None:
         return None  # type: ignore[return-value]
     series = pl.Series(name, column)
+    if series.dtype == dtype and null is None:
+        return series
     if null is not None:
         bad = column == null
         if bad.any():
@@ -210,11 +212,11 @@ def _address(side: str, values: Values, count: int) -> dict[str, pl.Series]:
     if v4 is None:
         chosen_high, chosen_low = high, low
     elif high is None or low is None:
-        chosen_high, chosen_low = np.zeros(count, np.uint64), v4 | _V4
+        chosen_high, chosen_low = np.zeros(count, np.uint64), v4.astype(np.uint64) | _V4
     else:
         is_v6 = (v4 == 0) & ((high | low) != 0)
         chosen_high = np.where(is_v6, high, np.uint64(0))
-        chosen_low = np.where(is_v6, low, v4 | _V4)
+        chosen_low = np.where(is_v6, low, v4.astype(np.uint64) | _V4)
     return {f"{side}_ip_hi": pl.Series(chosen_high), f"{side}_ip_lo": pl.Series(chosen_low)}
 
 
@@ -246,7 +248,7 @@ def _first_time(values: Values, context: Context, which: str, uptime: str) -> I6
     return None
 
 
-def _ntp(column: U64) -> I64:
+def _ntp(column: Numbers) -> I64:
     """NTP 32.32 seconds since 1900 (since 2036 where that has wrapped) to UTC nanoseconds."""
     seconds = (column >> np.uint64(32)).astype(np.int64)
     seconds = np.where(seconds < _NTP_EPOCH_S, seconds + (1 << 32), seconds) - _NTP_EPOCH_S

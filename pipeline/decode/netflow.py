@@ -276,7 +276,8 @@ class _Batch:
             records = read(self.buffer, layout, sets.position[rows], sets.length[rows])
             self.reject_cut(messages, sets, rows[records.cut])
             message = sets.message[rows[records.of_set]]
-            np.add.at(units, message, version[rows[records.of_set]] == IPFIX)
+            ipfix = message[version[rows[records.of_set]] == IPFIX]
+            units += np.bincount(ipfix, minlength=len(units))
             used[payload[rows]] = True
             if len(message):
                 context = self._context(messages, headers, vantage, message)
@@ -406,21 +407,17 @@ class _Batch:
             "sequence_resets",
             "out_of_order_payloads",
         )
+        order = np.argsort(vantage, kind="stable")
+        bounds = np.searchsorted(vantage[order], np.arange(len(known) + 1))
         for number, one in enumerate(known):
-            rows = np.flatnonzero(vantage == number)
+            rows = order[bounds[number] : bounds[number + 1]]
             if not len(rows):
                 continue
-            steps = [
-                one.domain.sequence.step(sequence, max(unit, -1), options)
-                for sequence, unit, options in zip(
-                    headers.sequence[rows].tolist(),
-                    units[rows].tolist(),
-                    self.option_units[rows].tolist(),
-                    strict=True,
-                )
-            ]
+            columns = one.domain.sequence.steps(
+                headers.sequence[rows], units[rows], self.option_units[rows]
+            )
             received = self.payloads.received_ns[messages.payload[rows]]
-            for name, column in zip(names, np.array(steps, np.int64).T, strict=True):
+            for name, column in zip(names, columns, strict=True):
                 if column.any():
                     self.add(name, vantage[rows], received, column)
 

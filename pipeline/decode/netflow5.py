@@ -73,7 +73,10 @@ def read_v5(
     start = begin[of_message] + HEADER[V5] + within * V5_RECORD
     windows = np.ndarray((len(buffer) - V5_RECORD + 1,), f"V{V5_RECORD}", buffer, strides=(1,))
     records = windows[start].view(_RECORD)
-    values = {name: records[name].astype(np.uint64) for name in _RECORD.names or ()}
+    values: Values = {
+        name: records[name].astype(records[name].dtype.newbyteorder("="))
+        for name in _RECORD.names or ()
+    }
     interval = (be16(buffer, begin + 22) & _INTERVAL_BITS).astype(np.float64)
     factor = np.maximum(interval, 1.0)[of_message]
     source = np.where(interval > 1, 1, 0).astype(np.uint8)[of_message]

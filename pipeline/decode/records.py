@@ -9,7 +9,7 @@ Before: templates.py. After: flows.py.
 Source: RFC 7011 sections 6 and 7.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pipeline.decode.templates import VARIABLE, Layout
 
 I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.unsignedinteger[Any]]
 U8 = npt.NDArray[np.uint8]
 
 _HEADER: Final = 4  # of a set: id and length
@@ -32,14 +32,14 @@ class Records(NamedTuple):
     of_set
         int64[n], index into the sets given.
     values
-        Raw name to uint64[n] for numbers; for ``x_ipv6`` to two, ``x_ipv6_hi``
+        Raw name to unsigned numbers, as wide as they came; for ``x_ipv6`` to two, ``x_ipv6_hi``
         and ``x_ipv6_lo``.
     cut
         Indexes of sets that ended inside a record.
     """
 
     of_set: I64
-    values: dict[str, U64]
+    values: dict[str, Numbers]
     cut: I64
 
 
@@ -62,7 +62,7 @@ def read(buffer: U8, layout: Layout, position: I64, length: I64) -> Records:
     first = np.cumsum(count) - count
     within = np.arange(total) - np.repeat(first, count)
     start = np.repeat(position + _HEADER, count) + within * layout.length
-    values: dict[str, U64] = {}
+    values: dict[str, Numbers] = {}
     if total and layout.used:
         records = _windows(buffer, layout.length)[start]
         for name, kind, _, offset, width in layout.used:
@@ -91,14 +91,14 @@ def _column(records: npt.NDArray[np.void], offset: int, width: int) -> npt.NDArr
 
 
 def _put(
-    values: dict[str, U64], name: str, kind: str, column: npt.NDArray[np.generic], width: int
+    values: dict[str, Numbers], name: str, kind: str, column: npt.NDArray[np.generic], width: int
 ) -> None:
     if kind == "ipv6":
         halves = np.ascontiguousarray(column).view(">u8")
         values[f"{name}_hi"] = halves[:, 0].astype(np.uint64)
         values[f"{name}_lo"] = halves[:, 1].astype(np.uint64)
     elif width in (1, 2, 4, 8):
-        values[name] = column.astype(np.uint64)
+        values[name] = column.astype(f"u{width}")
     else:
         padded = np.zeros((len(column), 8), np.uint8)
         padded[:, 8 - width :] = column
@@ -140,7 +140,7 @@ def _read_variable(buffer: U8, layout: Layout, position: I64, length: I64) -> Re
         active, at, end = active[good], cursor[good], end[good]
     sets = np.concatenate(of_set) if of_set else np.array([], np.int64)
     order = np.argsort(sets, kind="stable")
-    values: dict[str, U64] = {}
+    values: dict[str, Numbers] = {}
     for name, kind, place, _, width in layout.used:
         if len(sets):
             where = np.concatenate(offsets[place])[order]
