@@ -9,12 +9,12 @@ import logging
 
 import numpy as np
 import pyarrow as pa
-from pipeline.decode.netflow import Netflow
 
 from bench.measure import alternate, report
 from bench.traffic import RECORDS_A_DATAGRAM, datagrams
 from collectors.log import Place
 from pipeline.decode import Payloads, Source
+from pipeline.decode.netflow import Netflow
 
 _PLACE = Place("crosspane.v1.flow.bench", 0)
 

@@ -18,6 +18,7 @@ Source: DuckLake 1.0 specification.
 """
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +27,6 @@ from types import TracebackType
 from typing import Final, Self
 
 import duckdb
-import duckdb_extensions
 import polars as pl
 
 from collectors.log import Place
@@ -103,19 +103,21 @@ def connect(
 
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
-    """LOAD, else from its wheel, else from the network as DuckDB does, else say so."""
-    with contextlib.suppress(duckdb.Error):
-        connection.execute(f"LOAD {extension}")
-        return
-    with contextlib.suppress(ImportError, duckdb.Error):
-        duckdb_extensions.import_extension(extension)
-        connection.execute(f"LOAD {extension}")
-        return
-    try:
-        connection.execute(f"INSTALL {extension}; LOAD {extension}")
-    except duckdb.Error as error:
-        wheel = f"duckdb-extension-{extension.replace('_', '-')}=={duckdb.__version__}"
-        raise LakeError(f"DuckDB extension {extension}: pip install {wheel} ({error})") from error
+    """LOAD from the extension's wheel, else what DuckDB has or can fetch, else say what to install."""
+    package = f"duckdb_extension_{extension}"
+    found = importlib.util.find_spec(package)
+    origin = Path(found.origin).parent if found and found.origin else None
+    files = origin.rglob(f"{extension}.duckdb_extension") if origin else ()
+    tries = [f"LOAD '{file}'" for file in files]
+    for statement in (*tries, f"LOAD {extension}", f"INSTALL {extension}; LOAD {extension}"):
+        try:
+            connection.execute(statement)
+        except duckdb.Error as error:
+            refusal = str(error)
+        else:
+            return
+    wheel = f"{package.replace('_', '-')}=={duckdb.__version__}"
+    raise LakeError(f"DuckDB extension {extension}: pip install {wheel} ({refusal})")
 
 
 class Lake:

@@ -41,9 +41,14 @@ EDGES: Final = """
         AND h.entity = coalesce(e.source, 'unknown') || ' -> ' || e.target
     WHERE e.kind = 'call' ORDER BY e.requests DESC, client, server"""
 
+_EDGES_SHOWN: Final = f"""
+    SELECT client, server, CASE WHEN gateway IS NULL THEN path ELSE 'via ' || gateway END AS path,
+        requests, errors, denied, p50_ms AS p50, p95_ms AS p95, bytes, tls_share AS tls, state
+    FROM ({EDGES})"""
+
 LEGS: Final = """
     SELECT source, target, flows, bytes, packets, exporters FROM v_topology_edges
-    WHERE kind = 'leg' ORDER BY bytes DESC, source, target LIMIT 12"""
+    WHERE kind = 'leg' ORDER BY bytes DESC, source, target"""
 
 SHARED_ADDRESSES: Final = """
     SELECT ip, string_agg(network || ': ' || entity, ',  ' ORDER BY network) AS who
@@ -55,11 +60,14 @@ HEALTH: Final = """
     FROM v_health
     ORDER BY list_position(['failing', 'degraded', 'unknown', 'healthy'], state), entity_kind, entity"""
 
-COMPLETENESS: Final = """
-    SELECT observer_cluster, exporter, format, received_payloads AS payloads, rows,
-        rejected_payloads + partial_payloads AS not_decoded, waiting_sets AS waiting,
-        sequence_units_lost AS lost, unknown_share, ambiguous_share
-    FROM v_completeness ORDER BY observer_cluster, format, exporter"""
+_COMPLETENESS_SHOWN: Final = """
+    SELECT observer_cluster AS cluster, format, count(*) AS sources,
+        sum(received_payloads)::BIGINT AS payloads, sum(rows)::BIGINT AS rows,
+        sum(rejected_payloads + partial_payloads)::BIGINT AS not_decoded,
+        sum(waiting_sets)::BIGINT AS waiting, sum(greatest(sequence_units_lost, 0))::BIGINT AS lost,
+        sum(unknown_share * sides) / sum(sides) AS unknown_share,
+        sum(ambiguous_share * sides) / sum(sides) AS ambiguous_share
+    FROM v_completeness GROUP BY ALL ORDER BY ALL"""
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
@@ -69,17 +77,29 @@ def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, An
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+def screen() -> Console:
+    """Standard output; wide enough for a pane where nobody says how wide it is."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, 132))
+
+
 def show(connection: duckdb.DuckDBPyConnection, console: Console) -> None:
     """Print the whole pane."""
-    for title, query in (
-        ("Clouds and clusters", CLUSTERS),
-        ("Service edges: one row a logical call path, whichever hops it took", EDGES),
-        ("Legs on the wire, largest (octets by the exporter that saw most)", LEGS),
-        ("One address, more than one workload", SHARED_ADDRESSES),
-    ):
-        table(console, title, rows(connection, query))
+    topology(connection, console, legs=8)
+    shared = rows(connection, SHARED_ADDRESSES)
+    table(console, "One address, more than one workload", shared)
     health(connection, console, all_states=False)
-    table(console, "Completeness: what every number above rests on", rows(connection, COMPLETENESS))
+    complete = rows(connection, _COMPLETENESS_SHOWN)
+    table(console, "Completeness: what every number above rests on", complete)
+
+
+def topology(connection: duckdb.DuckDBPyConnection, console: Console, *, legs: int) -> None:
+    """Print clusters, calls, and the largest legs."""
+    table(console, "Clouds and clusters", rows(connection, CLUSTERS))
+    calls = rows(connection, _EDGES_SHOWN)
+    table(console, "Service edges: a row a call path, whichever hops it took (ms, octets)", calls)
+    largest = rows(connection, f"{LEGS} LIMIT {legs}")
+    table(console, f"Legs on the wire, the {legs} largest", largest)
 
 
 def health(
@@ -88,8 +108,11 @@ def health(
     """Print who is not well and why; return all rows."""
     found = rows(connection, HEALTH)
     ill = [row for row in found if row["state"] != "healthy"]
-    healthy = len(found) - len(ill)
-    table(console, f"Health: {healthy} healthy, {len(ill)} not", found if all_states else ill)
+    shown = [
+        {key: row[key] for key in ("state", "entity_kind", "entity", "reasons", "requests")}
+        for row in (found if all_states else ill)
+    ]
+    table(console, f"Health: {len(found) - len(ill)} healthy, {len(ill)} not", shown)
     return found
 
 
@@ -99,7 +122,8 @@ def table(console: Console, title: str, found: Sequence[Mapping[str, Any]]) -> N
         console.print(f"[bold]{title}[/bold]: none\n")
         return
     names = [name for name in found[0] if any(row[name] not in (None, []) for row in found)]
-    out = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    console.print(f"[bold]{title}[/bold]")
+    out = Table(box=None, pad_edge=False, header_style="dim")
     for name in names:
         number = isinstance(next(row[name] for row in found if row[name] is not None), (int, float))
         out.add_column(_heading(name), justify="right" if number else "left", overflow="fold")
@@ -153,14 +177,14 @@ def _quoted(text: str) -> str:
 
 
 def _heading(name: str) -> str:
-    return name.replace("_ms", " ms").replace("_share", " %").replace("_", " ")
+    return name.replace("_share", "").replace("_", " ")
 
 
 def _cell(name: str, value: Any) -> str:  # noqa: PLR0911 - one a kind of value
     if value is None:
         return ""
-    if name.endswith("_share"):
-        return f"{value * 100:.1f}"
+    if name.endswith("_share") or name == "tls":
+        return f"{value:.1%}"
     if name.endswith("bytes"):
         return _bytes(value)
     if isinstance(value, float):

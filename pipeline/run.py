@@ -21,6 +21,7 @@ import polars as pl
 from collectors.log import Place, Reader
 from pipeline import schema
 from pipeline.config import Config
+from pipeline.decode import Decoder
 from pipeline.decode.access_log import AccessLog
 from pipeline.decode.netflow import Netflow
 from pipeline.enrich import ENRICHERS, Identities
@@ -31,7 +32,7 @@ from pipeline.vantages import Vantages, accounting_rows, reject_rows
 
 log = logging.getLogger("crosspane.job")
 
-DECODERS: Final = {"netflow": Netflow, "access_log": AccessLog}
+DECODERS: Final[dict[str, Callable[[], Decoder]]] = {"netflow": Netflow, "access_log": AccessLog}
 """Kind of payload to its decoder. One line here adds one."""
 
 Stage = Callable[[pl.DataFrame], pl.DataFrame]
@@ -241,7 +242,7 @@ class Job:
             at = known[-1].offset + 1
 
     def _checkpoint(self) -> pl.DataFrame:
-        parts = {_INTAKE: self._opener, **self._decoders}
+        parts: dict[str, Opener | Decoder] = {_INTAKE: self._opener, **self._decoders}
         rows = [
             (*place, kind, offset, part.snapshot(place))
             for place, offset in self._position.items()

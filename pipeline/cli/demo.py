@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from collectors.agent import open_log
@@ -77,5 +76,5 @@ def demo(directory: Path) -> None:
         with lake_and_identities(config) as (lake, identities), open_reader(config) as reader:
             run(reader, lake, identities, config, stop=threading.Event(), until_idle=True)
     with connect(Path(config.lake.directory)) as reader_connection:
-        pane.show(reader_connection, Console())
+        pane.show(reader_connection, pane.screen())
     tell_connection(Path(config.lake.directory))

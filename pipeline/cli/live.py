@@ -154,6 +154,7 @@ def tell_connection(lake_directory: Path) -> None:
         " FROM lake.crosspane.v_edges;",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
 
 

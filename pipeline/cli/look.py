@@ -139,14 +139,12 @@ def topology(output: str, at: str | None, config: Config, lake_directory: Path |
     edges = pane.rows(connection, pane.EDGES)
     if output == "json":
         nodes = pane.rows(connection, "FROM v_topology_nodes ORDER BY entity")
-        legs = pane.rows(connection, pane.LEGS.replace("LIMIT 12", ""))
+        legs = pane.rows(connection, pane.LEGS)
         echo_json({"nodes": nodes, "calls": edges, "legs": legs})
     elif output == "dot":
         click.echo(pane.dot(pane.rows(connection, "FROM v_topology_nodes ORDER BY entity"), edges))
     else:
-        pane.table(Console(), "Clouds and clusters", pane.rows(connection, pane.CLUSTERS))
-        pane.table(Console(), "Service edges", edges)
-        pane.table(Console(), "Legs on the wire, largest", pane.rows(connection, pane.LEGS))
+        pane.topology(connection, pane.screen(), legs=20)
 
 
 @click.command(
@@ -175,6 +173,6 @@ def health(
         found = pane.rows(connection, pane.HEALTH)
         echo_json(found)
     else:
-        found = pane.health(connection, Console(), all_states=True)
+        found = pane.health(connection, pane.screen(), all_states=True)
     if any(row["state"] in _FAIL_ON[fail_on] for row in found):
         raise SystemExit(1)

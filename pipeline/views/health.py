@@ -27,16 +27,21 @@ _WINDOW: Final = f"""(SELECT * FROM v_calls
     WHERE start_time > (SELECT max(start_time) FROM requests) - INTERVAL {WINDOW_MINUTES} MINUTE)"""
 
 
-def _judged(kind: str, entity: str, source: str) -> str:
+_NOT_ARRIVED: Final = "error AND server_duration_ms IS NULL"
+"""A gateway answers for calls the server's proxy never saw, and for time not spent there."""
+
+_ANSWERED: Final = "coalesce(duration_ms, server_duration_ms)"
+
+
+def _judged(kind: str, entity: str, error: str = "error", time_ms: str = _ANSWERED) -> str:
+    """Figures of each entity; a call without one is left out."""
     return f"""SELECT '{kind}' AS entity_kind, {entity} AS entity, count(*) AS requests,
-        count(*) FILTER (error) / count(*) AS error_share,
+        count(*) FILTER ({error}) / count(*) AS error_share,
         count(*) FILTER (denied) AS denied,
-        quantile_cont(coalesce(duration_ms, server_duration_ms), 0.5) AS p50_ms,
-        quantile_cont(coalesce(duration_ms, server_duration_ms), 0.95) AS p95_ms,
-        list_sort(list(DISTINCT flag) FILTER (flag IS NOT NULL)) AS flags,
+        quantile_cont({time_ms}, 0.5) AS p50_ms, quantile_cont({time_ms}, 0.95) AS p95_ms,
+        list_sort(list_distinct(flatten(list(response_flags) FILTER ({error})))) AS flags,
         min(start_time) AS window_start, max(start_time) AS window_end
-    FROM (SELECT *, unnest(CASE WHEN len(response_flags) > 0 THEN response_flags ELSE [NULL] END) AS flag
-          FROM {source}) GROUP BY entity"""
+    FROM {_WINDOW} WHERE {entity} IS NOT NULL GROUP BY entity"""
 
 
 HEALTH: Final = View(
@@ -76,11 +81,11 @@ HEALTH: Final = View(
                     THEN format('{{:.2f}}% lost before us', error_share * 100) END
             ], lambda reason: reason IS NOT NULL) AS reasons
         FROM (
-            {_judged("service", "server_entity", f"{_WINDOW} WHERE server_entity IS NOT NULL")}
+            {_judged("service", "server_entity")}
             UNION ALL BY NAME
-            {_judged("edge", "coalesce(client_entity, 'unknown') || ' -> ' || server_entity", f"{_WINDOW} WHERE server_entity IS NOT NULL")}
+            {_judged("edge", "coalesce(client_entity, 'unknown') || ' -> ' || server_entity")}
             UNION ALL BY NAME
-            {_judged("gateway", "gateway", f"{_WINDOW} WHERE gateway IS NOT NULL")}
+            {_judged("gateway", "gateway", _NOT_ARRIVED, "duration_ms - server_duration_ms")}
             UNION ALL BY NAME
             SELECT 'exporter' AS entity_kind, observer_cluster || '/' || exporter AS entity,
                 loss_share AS error_share, first_time AS window_start, last_time AS window_end

@@ -1,0 +1,77 @@
+"""
+Every table, defined once: DDL, frames, and docs/reference/schema.md come from here.
+
+Addresses are two 64-bit numbers of the 16-byte (v4-mapped) form, high and low
+half, so that they compare, join and compress as numbers; views show text.
+Times are TIMESTAMPTZ in microseconds, UTC. Names, workloads and clusters are
+not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
+`prefixes` or `vantages`, and views join them.
+
+    model      column, table, view, and their types
+    facts      flows, requests
+    entities   who, where, and when
+    job        the pipeline itself
+
+Before: config.py. After: run.py. Views: views/.
+"""
+
+from typing import Final
+
+from pipeline.schema.entities import CLUSTERS, ENDPOINTS, GATEWAYS, NETWORKS, PREFIXES, VANTAGES
+from pipeline.schema.facts import DECODED_FLOWS, DECODED_REQUESTS, FLOWS, REQUESTS
+from pipeline.schema.job import ACCOUNTING, AGENT_DROPS, CHECKPOINTS, COMMITS, REJECTS
+from pipeline.schema.model import (
+    REPORTER,
+    RESOLUTION,
+    TIME,
+    Column,
+    Table,
+    View,
+    create,
+    create_view,
+    sql_type,
+)
+
+__all__ = [
+    "ACCOUNTING",
+    "AGENT_DROPS",
+    "CHECKPOINTS",
+    "CLUSTERS",
+    "COMMITS",
+    "DECODED_FLOWS",
+    "DECODED_REQUESTS",
+    "ENDPOINTS",
+    "FLOWS",
+    "GATEWAYS",
+    "NETWORKS",
+    "PREFIXES",
+    "REJECTS",
+    "REPORTER",
+    "REQUESTS",
+    "RESOLUTION",
+    "TABLES",
+    "TIME",
+    "VANTAGES",
+    "Column",
+    "Table",
+    "View",
+    "create",
+    "create_view",
+    "sql_type",
+]
+
+TABLES: Final = (
+    FLOWS,
+    REQUESTS,
+    NETWORKS,
+    CLUSTERS,
+    ENDPOINTS,
+    PREFIXES,
+    GATEWAYS,
+    VANTAGES,
+    REJECTS,
+    ACCOUNTING,
+    AGENT_DROPS,
+    COMMITS,
+    CHECKPOINTS,
+)

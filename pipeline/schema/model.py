@@ -1,0 +1,123 @@
+"""
+What a table, a column and a view are, and the types they have.
+
+Before: config.py. After: facts.py.
+"""
+
+from typing import Final, NamedTuple
+
+import polars as pl
+
+
+class Column(NamedTuple):
+    """One column: its name with the unit in it, type in frames and in the lake, meaning."""
+
+    name: str
+    dtype: pl.DataType
+    meaning: str
+    source: str = ""
+
+
+class Table(NamedTuple):
+    """One table of the lake."""
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns as a frame has them."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+
+TIME: Final = pl.Datetime("us", "UTC")
+U8, U16, U32, U64 = pl.UInt8(), pl.UInt16(), pl.UInt32(), pl.UInt64()
+I32, I64, F64, TEXT = pl.Int32(), pl.Int64(), pl.Float64(), pl.String()
+
+_SQL_TYPES: Final[dict[pl.DataType, str]] = {
+    U8: "UTINYINT",
+    U16: "USMALLINT",
+    U32: "UINTEGER",
+    U64: "UBIGINT",
+    I32: "INTEGER",
+    I64: "BIGINT",
+    F64: "DOUBLE",
+    TEXT: "VARCHAR",
+    pl.Binary(): "BLOB",
+    pl.Boolean(): "BOOLEAN",
+    TIME: "TIMESTAMPTZ",
+    pl.List(pl.UInt64): "UBIGINT[]",
+    pl.List(pl.String): "VARCHAR[]",
+}
+
+RESOLUTION: Final = pl.Enum(["resolved", "ambiguous", "unknown"])
+REPORTER: Final = pl.Enum(["source", "destination", "gateway", "unknown"])
+_SQL_TYPES.update(dict.fromkeys((RESOLUTION, REPORTER), "VARCHAR"))
+
+
+def sql_type(column: Column) -> str:
+    """
+    Type of a column in the lake.
+
+    >>> sql_type(Column("bytes", pl.UInt64(), ""))
+    'UBIGINT'
+    """
+    return _SQL_TYPES[column.dtype]
+
+
+def create(table: Table) -> str:
+    """DDL of one table."""
+    columns = ", ".join(f"{column.name} {sql_type(column)}" for column in table.columns)
+    return f"CREATE TABLE IF NOT EXISTS {table.name} ({columns})"
+
+
+class View(NamedTuple):
+    """One view: its name, the question it answers, column to meaning, and the query."""
+
+    name: str
+    meaning: str
+    columns: dict[str, str]
+    sql: str
+
+
+def create_view(view: View) -> str:
+    """DDL of one view, its columns in documented order."""
+    columns = ", ".join(view.columns)
+    return f"CREATE OR REPLACE VIEW {view.name} AS SELECT {columns} FROM ({view.sql})"
+
+
+def address(name: str, meaning: str, source: str) -> tuple[Column, Column]:
+    """Columns of one address, ``{name}_ip_hi`` and ``{name}_ip_lo``."""
+    return (
+        Column(f"{name}_ip_hi", U64, f"{meaning}: high 64 bits of 16 bytes", source),
+        Column(
+            f"{name}_ip_lo", U64, f"{meaning}: low 64 bits; v4-mapped is 0xffff<<32 | v4", source
+        ),
+    )
+
+
+def side(side: str) -> tuple[Column, ...]:
+    """Columns that name the endpoint of one side, ``src`` or ``dst``."""
+    return (
+        Column(
+            f"{side}_endpoint_id",
+            U64,
+            f"`endpoints` row of the {side} address; null unless resolved",
+        ),
+        Column(
+            f"{side}_prefix_id",
+            U64,
+            f"`prefixes` row, longest match for the {side} address; null if none",
+        ),
+        Column(
+            f"{side}_resolution",
+            RESOLUTION,
+            "resolved: one endpoint then had the address in this network; ambiguous: several had; unknown: none is known",
+        ),
+        Column(
+            f"{side}_candidate_ids",
+            pl.List(pl.UInt64),
+            "`endpoints` rows that contend, when ambiguous",
+        ),
+    )
