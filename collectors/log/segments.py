@@ -11,7 +11,7 @@ checksum but stands at the wrong place is refused as well. After a bad record
 nothing of that file is believed: a value may hold bytes that look like a
 record, so no attempt is made to find the next one.
 
-Before: __init__.py. After: local.py.
+Before: __init__.py. After: partition.py.
 """
 
 import os
@@ -41,16 +41,21 @@ class DamagedRecord(Exception):  # noqa: N818
     """Bytes of a segment that are no record that was ever appended; caught by `Segment.walk`."""
 
 
+def is_topic(name: str) -> bool:
+    """Whether a topic may have this name: one that Kafka takes, and that is a safe folder name."""
+    return name not in {".", ".."} and _TOPIC.fullmatch(name) is not None
+
+
 def check_topic(topic: str) -> str:
     """
-    Give the topic's name back, when it is one that Kafka would take too.
+    Give the topic's name back, when it may be one.
 
     Raises
     ------
     LogError
-        For a name that is no safe folder name.
+        When not.
     """
-    if topic in {".", ".."} or _TOPIC.fullmatch(topic) is None:
+    if not is_topic(topic):
         raise LogError(
             f"{topic!r} is no name of a topic: use 1 to 249 of A-Z a-z 0-9 . _ -, not '.' or '..'"
         )
@@ -138,6 +143,8 @@ class Segment:
         Offset and byte position of the record that `walk` will read next.
     damage
         What is wrong with the record there, or None: nothing, or not yet written.
+    full
+        Whether the last `walk` stopped because no more would fit.
     """
 
     def __init__(self, directory: Path, place: Place, base: int) -> None:
@@ -146,13 +153,14 @@ class Segment:
         self.offset = base
         self.position = 0
         self.damage: str | None = None
+        self.full = False
         self._file = os.open(segment_path(directory, base), os.O_RDONLY | os.O_CLOEXEC)
 
     def walk(
         self, max_bytes: int, *, skip_below: int = 0, at_least_one: bool = True
     ) -> list[Message]:
         """
-        Read whole records from here, at most ``max_bytes`` of values.
+        Read whole records from here, at most ``max_bytes`` of them.
 
         Stops before a record that is damaged, or not wholly written yet; the
         next call looks at it again.
@@ -160,7 +168,8 @@ class Segment:
         Parameters
         ----------
         max_bytes
-            Bytes of values to return; memory used is this and one record.
+            Bytes of records, heads and keys included, so that many empty
+            values have a bound too. Memory used is this and one record.
         skip_below
             Records with a smaller offset are checked and passed over.
         at_least_one
@@ -170,6 +179,7 @@ class Segment:
         room = max_bytes
         want = _CHUNK_BYTES
         self.damage = None
+        self.full = False
         while True:
             data = os.pread(self._file, want, self.position)
             start = 0
@@ -182,9 +192,10 @@ class Segment:
                 if message is None:
                     break
                 if message.offset >= skip_below:
-                    if len(message.value) > room and (found or not at_least_one):
+                    if end - start > room and (found or not at_least_one):
+                        self.full = True
                         return found
-                    room -= len(message.value)
+                    room -= end - start
                     found.append(message)
                 self.position += end - start
                 self.offset += 1

@@ -19,6 +19,7 @@ import click
 import msgspec
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 
 from collectors.config import AgentConfig, ConfigError, SpoolConfig, UdpInput
 from collectors.log import LogError
@@ -77,7 +78,10 @@ class Commands(click.Group):
         try:
             module = importlib.import_module(f"pipeline.cli.{self._modules[cmd_name]}")
         except ModuleNotFoundError as error:
-            return _not_installed(cmd_name, error.name or "")
+            package = (error.name or "").partition(".")[0]
+            if package in ("collectors", "pipeline"):
+                raise
+            return _not_installed(cmd_name, package)
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -135,7 +139,7 @@ def version_option() -> click.Option:
 
 def fail(message: str, code: int) -> None:
     """One line on standard error, and out."""
-    screen.print(f"[red]crosspane:[/red] {message}", highlight=False, markup=True)
+    screen.print(f"[red]crosspane:[/red] {escape(message)}", highlight=False, soft_wrap=True)
     raise SystemExit(code)
 
 
