@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import click
 import duckdb
-from rich.console import Console
 
 from pipeline import pane
 from pipeline.cli.common import (
@@ -104,7 +103,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, output: str) -> N
         else:
             relation = connection.sql(query)
             if relation is not None:
-                relation.show(max_width=Console().width, max_rows=200)
+                relation.show(max_width=pane.screen().width, max_rows=200)
     except duckdb.Error as error:
         raise CrosspaneError(str(error)) from error
 

@@ -39,7 +39,7 @@ def _judged(kind: str, entity: str, error: str = "error", time_ms: str = _ANSWER
         count(*) FILTER ({error}) / count(*) AS error_share,
         count(*) FILTER (denied) AS denied,
         quantile_cont({time_ms}, 0.5) AS p50_ms, quantile_cont({time_ms}, 0.95) AS p95_ms,
-        list_sort(list_distinct(flatten(list(response_flags) FILTER ({error})))) AS flags,
+        coalesce(list_sort(list_distinct(flatten(list(response_flags) FILTER ({error})))), []) AS flags,
         min(start_time) AS window_start, max(start_time) AS window_end
     FROM {_WINDOW} WHERE {entity} IS NOT NULL GROUP BY entity"""
 

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ipfix import datagram
 
 from pipeline.errors import LakeError
 from pipeline.lake import connect
@@ -22,26 +22,9 @@ if TYPE_CHECKING:
     from brokers import Broker
 
 DATAGRAMS = 12_000
-RECORDS_A_DATAGRAM = 10
 RECORDS = 120_000
 BYTES = 7_200_060_000  # 1 + 2 + ... + 120,000
 KILLS = 3
-
-
-def datagram(number: int) -> bytes:
-    """IPFIX message ``number`` of one exporter: its records' octets count on from 1."""
-    fields = ((8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (1, 8), (2, 8))
-    template = b"".join(struct.pack("!HH", *field) for field in fields)
-    sets = b""
-    if number % 50 == 0:
-        sets += struct.pack("!HHHH", 2, 8 + len(template), 256, len(fields)) + template
-    first = number * RECORDS_A_DATAGRAM
-    records = b"".join(
-        struct.pack("!IIHHBQQ", 0x0A00000B, 0x0A00000C, 40_000, 8080, 6, first + n + 1, 1)
-        for n in range(RECORDS_A_DATAGRAM)
-    )
-    sets += struct.pack("!HH", 256, 4 + len(records)) + records
-    return struct.pack("!HHIII", 10, 16 + len(sets), 1_764_000_000, first, 7) + sets
 
 
 @contextmanager
@@ -49,7 +32,11 @@ def crosspane(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     """A crosspane process in ``cwd``; what it says goes to ``cwd/<command>.log``."""
     with (cwd / f"{arguments[0]}.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", *arguments], cwd=cwd, stdout=log, stderr=log, text=True
+            [sys.executable, "-m", "pipeline.cli", *arguments],
+            cwd=cwd,
+            stdout=log,
+            stderr=log,
+            text=True,
         )
         try:
             yield process

@@ -1,0 +1,183 @@
+"""The loop: what is in the lake after it was stopped, cut off, raced, or fed nonsense."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from ipfix import datagram
+
+from collectors import envelope
+from collectors.log.local import LocalReader, LocalWriter
+from pipeline.config import Config, JobConfig, LakeConfig
+from pipeline.enrich import Identities, inventory
+from pipeline.errors import StaleOffsetError
+from pipeline.lake import Lake
+from pipeline.run import Job, run
+
+TOPIC = "crosspane.v1.flow.cluster-east"
+NOBODY = Identities.of(inventory.empty())
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config(
+        lake=LakeConfig(directory=str(tmp_path / "lake")),
+        job=JobConfig(commit_ms=10, discover_s=0.05, poll_wait_ms=10),
+    )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[LocalWriter]:
+    with LocalWriter(tmp_path / "log", fsync="never") as writer:
+        yield writer
+
+
+def ship(log: LocalWriter, first: int, count: int) -> None:
+    """Datagrams ``first`` to ``first + count - 1`` as one message; the template is in number 0."""
+    batch = pa.RecordBatch.from_arrays(
+        [
+            pa.array([1_764_000_001_000_000_000] * count, pa.int64()),
+            pa.array(["192.0.2.1"] * count, pa.string()).dictionary_encode(),
+            pa.array([datagram(number) for number in range(first, first + count)], pa.binary()),
+        ],
+        schema=envelope.SCHEMA,
+    )
+    header = envelope.Header(
+        agent="node-1",
+        cluster="cluster-east",
+        network="net-east",
+        kind="netflow",
+        first_sequence=first,
+    )
+    log.append(TOPIC, b"node-1", envelope.encode(envelope.Envelope(header, batch)))
+    log.flush()
+
+
+def drain(tmp_path: Path, config: Config) -> None:
+    with Lake(tmp_path / "lake") as lake, LocalReader(tmp_path / "log") as reader:
+        run(reader, lake, NOBODY, config, stop=threading.Event(), until_idle=True)
+
+
+def totals(tmp_path: Path) -> tuple[int, int, int, int]:
+    """Flows, their octets, sets that wait for a template, units lost."""
+    with Lake(tmp_path / "lake") as lake:
+        flows = lake.read("SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM flows").row(0)
+        counts = lake.read(
+            "SELECT coalesce(sum(waiting_sets), 0)::BIGINT,"
+            " coalesce(sum(sequence_units_expected - sequence_units_received), 0)::BIGINT FROM accounting"
+        ).row(0)
+        return (*flows, *counts)
+
+
+def test_templates_outlive_the_job(tmp_path: Path, log: LocalWriter, config: Config):
+    """A job that starts anew decodes data whose template only the one before it saw."""
+    ship(log, 0, 5)
+    drain(tmp_path, config)
+    ship(log, 5, 5)
+    drain(tmp_path, config)
+    assert totals(tmp_path) == (100, 5_050, 0, 0)
+
+
+def test_a_job_cut_off_after_its_checkpoint_remembers_by_the_log(
+    tmp_path: Path, log: LocalWriter, config: Config
+):
+    """What decoders knew is made again from the checkpoint to the committed offset; no row is."""
+    ship(log, 0, 1)
+    drain(tmp_path, config)  # its checkpoint knows the template and number 0
+    ship(log, 1, 4)
+    with Lake(tmp_path / "lake") as lake, LocalReader(tmp_path / "log") as reader:
+        job = Job(reader, lake, NOBODY, config)
+        job.follow()
+        assert job.take(1.0)
+        job._checkpointed_at = float("inf")  # none is due
+        assert job.commit(checkpoint=False) is not None
+        before = lake.read("SELECT DISTINCT next_offset FROM decoder_checkpoints")
+        assert before["next_offset"].to_list() == [1]
+    ship(log, 5, 5)
+    drain(tmp_path, config)
+    assert totals(tmp_path) == (100, 5_050, 0, 0)
+
+
+def test_what_was_taken_but_not_committed_is_taken_again(
+    tmp_path: Path, log: LocalWriter, config: Config
+):
+    """A job that dies with rows in hand leaves them to the next one, once."""
+    ship(log, 0, 5)
+    with Lake(tmp_path / "lake") as lake, LocalReader(tmp_path / "log") as reader:
+        job = Job(reader, lake, NOBODY, config)
+        job.follow()
+        assert job.take(1.0)
+    drain(tmp_path, config)
+    assert totals(tmp_path) == (50, 1_275, 0, 0)
+
+
+def test_the_second_of_two_jobs_writes_nothing(tmp_path: Path, log: LocalWriter, config: Config):
+    """Two jobs took the same message; the one that commits later fails and adds no row."""
+    ship(log, 0, 5)
+    with (
+        Lake(tmp_path / "lake") as lake,
+        LocalReader(tmp_path / "log") as one,
+        LocalReader(tmp_path / "log") as two,
+    ):
+        jobs = [Job(reader, lake, NOBODY, config) for reader in (one, two)]
+        for job in jobs:
+            job.follow()
+            assert job.take(1.0)
+        jobs[0].commit(checkpoint=False)
+        with pytest.raises(StaleOffsetError):
+            jobs[1].commit(checkpoint=False)
+    assert totals(tmp_path) == (50, 1_275, 0, 0)
+
+
+def test_an_envelope_sent_twice_across_a_restart_counts_once(
+    tmp_path: Path, log: LocalWriter, config: Config
+):
+    """The numbering of agents outlives the job too."""
+    ship(log, 0, 5)
+    drain(tmp_path, config)
+    ship(log, 0, 5)
+    drain(tmp_path, config)
+    assert totals(tmp_path) == (50, 1_275, 0, 0)
+    with Lake(tmp_path / "lake") as lake:
+        dropped = lake.read("SELECT reason, payloads FROM agent_drops").rows()
+        assert dropped == [("duplicate", 5)]
+
+
+def test_data_that_waits_for_its_template_waits_over_a_restart(
+    tmp_path: Path, log: LocalWriter, config: Config
+):
+    """Sets that came before their template are decoded when it comes, in another job."""
+    ship(log, 45, 5)
+    drain(tmp_path, config)
+    assert totals(tmp_path)[:3] == (0, 0, 5)
+    ship(log, 50, 1)  # has the template
+    drain(tmp_path, config)
+    # Records 451 to 510: the fifty that waited, and ten more.
+    assert totals(tmp_path)[:3] == (60, 28_830, 0)
+
+
+def test_nonsense_in_the_log_is_counted_and_passed(
+    tmp_path: Path, log: LocalWriter, config: Config
+):
+    """A message that is no envelope becomes a reject with its bytes; the next one is decoded."""
+    log.append(TOPIC, b"node-1", b"no envelope")
+    ship(log, 0, 1)
+    drain(tmp_path, config)
+    assert totals(tmp_path) == (10, 55, 0, 0)
+    with Lake(tmp_path / "lake") as lake:
+        rejects = lake.read("SELECT reason, raw, topic, log_offset FROM v_rejects").rows()
+        assert rejects == [("envelope_malformed", b"no envelope", TOPIC, 0)]
+
+
+def test_every_commit_says_what_it_did(tmp_path: Path, log: LocalWriter, config: Config):
+    """`commits` adds up to what went through."""
+    ship(log, 0, 5)
+    ship(log, 5, 5)
+    drain(tmp_path, config)
+    with Lake(tmp_path / "lake") as lake:
+        row = lake.read(
+            "SELECT sum(messages)::BIGINT, sum(payloads)::BIGINT, sum(flows)::BIGINT FROM v_pipeline"
+        ).row(0)
+        assert row == (2, 10, 100)
