@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["brokers"]
+
 _IN_CI = os.environ.get("CI") == "true"
 _CORPUS = Path(
     os.environ.get("CROSSPANE_CORPUS", Path(__file__).resolve().parents[2] / "shared" / "data")
