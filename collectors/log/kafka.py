@@ -146,7 +146,6 @@ class KafkaWriter:
         client = KafkaAdminClient(
             bootstrap_servers=self._bootstrap.split(","),
             client_id=self._client_id,
-            metrics_enabled=False,
             **self._settings,
         )
         try:
