@@ -3,39 +3,74 @@ JSON access logs of Envoy and Istio: one line in, one request row out.
 
     {"authority": "...", "response_code": 200, "start_time": "2026-11-24T03:02:52.011Z", ...}
 
-Keys are those of Istio's default JSON format and seven more that name
-identities and TLS (tests/lab records them). A key that is absent, null, "-" or
-empty is null; numbers may be text; other keys are left out; a line may stand
-behind the time stamp a container runtime writes. A value of another type in a
-field nobody needs is null: only a line without a usable start time is refused.
+Keys are those of Istio's default JSON format and seven more, for identities
+and TLS; other keys are left out, and so is the stamp a container runtime
+writes in front (``2024-01-01T00:00:00Z stdout F {...}``). A key absent, null,
+"-" or "" is null; of a key written twice the first counts; numbers may be
+text, and the other way round. Text that reads as a JSON array or object is
+null, for it was one. A line is refused without a usable ``start_time``, or
+with a ``response_code`` that is no number of 0..999. Any other field that
+cannot be what it should is null.
 
-All lines of a batch are parsed at once by Polars. If one of them is no JSON the
-batch is parsed line by line instead, so that a bad line costs time, not rows.
+Slices of lines are parsed at once. If one of a slice is no JSON, each is
+looked at alone, and the good ones are parsed together: a bad line costs time,
+never rows. Lines cannot reach into each other, whatever is in them: Polars
+cuts at line breaks before it parses, and a line with a break in it is refused.
 
-Before: pipeline/intake.py. After: pipeline/normalize.py.
+Before: decode/__init__.py. After: addresses.py, rejects.py, normalize.py.
 Source: Envoy access log command operators; Istio telemetry_logging.go.
 """
 
-from typing import Any, Final
+import re
+from itertools import pairwise
+from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from collectors.log import Place
 from pipeline import accounting, rejects, schema
 from pipeline.decode import Decoded, Payloads, Vantage
-from pipeline.decode.addresses import split_addresses
+from pipeline.decode.addresses import parse_addresses, service_names
 from pipeline.rejects import RAW_BYTES, Reason
 
-MAX_LINE_BYTES: Final = 1 << 20
-"""Longer lines are no access log; agents cut at less by default."""
+MAX_LINE_BYTES: Final = 262_144
+"""Longer lines are no access log; agents leave them out by default."""
 
-_TEXTS: Final = {
-    "protocol": "protocol",
+_SLICE_BYTES: Final = 8 << 20
+"""Text parsed at once: bounds what numbers written out in full may come to."""
+
+_MINUTE_NS: Final = 60 * 10**9
+_BREAK: Final = pa.scalar("\n", pa.large_string())
+_NOTHING: Final = pa.scalar("", pa.large_string())
+_SPACE: Final = " \t\r\n"
+_CRI: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+ (?:stdout|stderr) F (.*)$"
+
+_FAULTS: Final = (
+    (Reason.PAYLOAD_EMPTY, "no text"),
+    (Reason.LINE_TOO_LONG, f"more than {MAX_LINE_BYTES} bytes"),
+    (Reason.JSON_MALFORMED, "not UTF-8"),
+    (Reason.JSON_MALFORMED, "more than one line"),
+    (Reason.JSON_MALFORMED, "not one JSON value"),
+    (Reason.JSON_NOT_OBJECT, "a JSON value, but no object"),
+    (Reason.REQUIRED_MISSING, "start_time"),
+    (Reason.FIELD_INVALID, "start_time"),
+    (Reason.FIELD_INVALID, "response_code"),
+)
+_EMPTY, _LONG, _NOT_UTF8, _LINES, _NOT_JSON, _NOT_OBJECT, _NO_START, _BAD_START, _BAD_CODE = range(
+    len(_FAULTS)
+)
+_NO_FAULT: Final = -1
+
+# Key in the log to column, where the column is the text.
+_COPIED: Final = {
     "method": "method",
     "authority": "authority",
-    "path": "path",
     "response_code_details": "response_code_details",
     "connection_termination_details": "termination_details",
     "upstream_transport_failure_reason": "upstream_failure",
@@ -49,38 +84,43 @@ _TEXTS: Final = {
     "downstream_tls_version": "downstream_tls",
     "upstream_tls_version": "upstream_tls",
 }
-_NUMBERS: Final = {
-    "duration": "duration_ms",
-    "upstream_service_time": "upstream_ms",
-    "bytes_received": "bytes_received",
-    "bytes_sent": "bytes_sent",
-    "upstream_request_attempt_count": "attempts",
-}
 _ADDRESSES: Final = {
     "downstream_remote_address": "downstream_remote",
     "downstream_local_address": "downstream_local",
     "upstream_local_address": "upstream_local",
     "upstream_host": "upstream_remote",
 }
-_KEYS: Final = (
-    *_TEXTS,
-    *_NUMBERS,
-    *_ADDRESSES,
-    "response_code",
-    "response_flags",
+_NUMBERS: Final = {
+    "bytes_received": "bytes_received",
+    "bytes_sent": "bytes_sent",
+    "upstream_request_attempt_count": "attempts",
+    "duration": "duration_ms",
+    "upstream_service_time": "upstream_ms",  # a header: text
+}
+_INTEGERS: Final = (*list(_NUMBERS)[:4], "response_code")
+_OTHERS: Final = (
+    "protocol",
+    "path",
     "start_time",
+    "response_flags",
     "traffic_direction",
+    "upstream_service_time",
 )
-_LINE: Final = pl.Struct(dict.fromkeys(_KEYS, pl.String()))
+_AS_TEXT: Final = pl.Schema(
+    dict.fromkeys((*_COPIED, *_ADDRESSES, *_OTHERS, *_INTEGERS), pl.String())
+)
+_AS_NUMBERS: Final = pl.Schema(_AS_TEXT | dict.fromkeys(_INTEGERS, pl.Int64()))
 
-_CRI: Final = r"^\S+ (?:stdout|stderr) [FP] (\{.*)$"
-_OUTBOUND: Final = r"^outbound\|(\d{1,5})\|([^|]*)\|(.+)$"
-_INBOUND_PORT: Final = r"^inbound\|(\d{1,5})\|"
-# outbound_.PORT_.SUBSET_.HOST, cut three times: the host may hold "_." itself.
-_PASSTHROUGH: Final = r"^outbound_\.(\d{1,5})_\.(.*?)_\.(.+)$"
-_POLICY: Final = r"rbac_access_denied_matched_policy\[(.*)\]"
-_TIME: Final = "%Y-%m-%dT%H:%M:%S%.f%#z"
-_MINUTE_NS: Final = 60 * 10**9
+_TIME: Final = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"(?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+_TIME_LIMIT_S: Final = 9_223_372_035  # what nanoseconds in 64 bits reach, either way from 1970
+_BRACKETED_V6: Final = r"^\[[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*\]$"
+_POLICY: Final = r"(?s)^rbac_access_denied_matched_policy\[(.*)\]$"
+
+_Int8s = npt.NDArray[np.int8]
+_Int64s = npt.NDArray[np.int64]
 
 
 class AccessLog:
@@ -88,36 +128,27 @@ class AccessLog:
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these lines."""
+        used, vantage = np.unique(payloads.source, return_inverse=True)
         lines = pl.DataFrame(
             {
-                "vantage": payloads.source,  # each source is one vantage
+                "vantage": vantage.astype(np.int32),
                 "received_ns": payloads.received_ns,
-                "payload": np.arange(len(payloads.source), dtype=np.int32),
+                "payload": np.arange(len(vantage), dtype=np.int32),
                 "raw": pl.Series(payloads.payload, dtype=pl.Binary),
-            },
-            schema_overrides={"vantage": pl.Int32},
+            }
         )
-        text = _object_text(lines["raw"])
-        parsed, reasons = _parse(text)
-        started = pl.DataFrame({"text": parsed["start_time"]}).select(
-            pl.col("text").str.to_datetime(_TIME, time_unit="ns", strict=False, time_zone="UTC")
-        )["text"]
-        missing = _text(parsed["start_time"]).is_null()
-        reasons = _first_reason(
-            reasons,
-            (missing, Reason.REQUIRED_MISSING),
-            (started.is_null(), Reason.FIELD_INVALID),
-        )
-        good = reasons.is_null()
-        rows = pl.concat([lines.select("vantage", "received_ns"), parsed], how="horizontal")
-        requests = _requests(
-            rows.with_columns(started.cast(pl.Int64).alias("start_ns")).filter(good)
-        )
+        faults = np.full(len(lines), _NO_FAULT, np.int8)
+        text = _texts(lines["raw"], faults)
+        fields, at = _parse(text, faults)
+        fields = fields.with_columns(_start_ns())
+        kept = _usable(fields, at, faults)
+        good = lines[at[kept]].select("vantage", "received_ns")
+        rows = pl.concat([good, fields.filter(kept)], how="horizontal")
         return Decoded(
-            vantages=[Vantage(source, "envoy_json", 0) for source in payloads.sources],
-            frames={"requests": requests},
-            rejects=_rejects(lines, reasons),
-            counts=_counts(lines, good),
+            vantages=[Vantage(payloads.sources[code], "envoy_json", 0) for code in used],
+            frames={"requests": _requests(rows)},
+            rejects=_rejects(lines, faults),
+            counts=_counts(lines, faults),
         )
 
     def snapshot(self, place: Place) -> bytes:
@@ -126,20 +157,37 @@ class AccessLog:
         return b""
 
     def restore(self, place: Place, state: bytes) -> None:
-        """Nothing."""
+        """Nothing to forget."""
+        del place, state
 
 
-def _object_text(raw: pl.Series) -> pl.Series:
-    """Lines as text, without a container runtime's stamp; null for what is no UTF-8 or too long."""
-    short = raw.set(raw.bin.size() > MAX_LINE_BYTES, None)
+def _texts(raw: pl.Series, faults: _Int8s) -> pl.Series:
+    """Text that opens with a brace, for every line that has no fault yet; else null."""
+    long = (raw.bin.size() > MAX_LINE_BYTES).to_numpy()
+    faults[long] = _LONG
+    if long.any():
+        raw = raw.set(pl.Series(long), None)
     try:
-        text = short.cast(pl.String)
+        text = raw.cast(pl.String)
     except pl.exceptions.PolarsError:
-        text = pl.Series("raw", [_utf8(line) for line in short], pl.String)
-    stamped = text.str.contains(_CRI)
-    if stamped.any():
-        text = text.str.extract(_CRI).set(~stamped.fill_null(False), None).fill_null(text)  # noqa: FBT003
-    return text.str.strip_chars()
+        text = pl.Series([_utf8(line) for line in raw], dtype=pl.String)
+        faults[text.is_null().to_numpy() & ~long] = _NOT_UTF8
+    text = text.str.strip_chars(_SPACE)
+    braced = text.str.starts_with("{")
+    if not braced.all(ignore_nulls=False):
+        stamped = text.str.extract(_CRI).str.strip_chars(_SPACE)
+        frame = pl.DataFrame({"text": text, "stamped": stamped, "braced": braced})
+        text = frame.select(
+            pl.when("braced").then("text").otherwise(pl.coalesce("stamped", "text"))
+        ).to_series()
+        for row in np.flatnonzero((~text.str.starts_with("{")).fill_null(value=False).to_numpy()):
+            faults[row] = _fault_without_brace(text[int(row)])
+    faults[text.str.contains("\n", literal=True).fill_null(value=False).to_numpy()] = _LINES
+    # Half a surrogate pair is no text; Polars would let it pass.
+    for row in np.flatnonzero(text.str.contains(r"\\u[dD]").fill_null(value=False).to_numpy()):
+        if _refused(text[int(row)]):
+            faults[row] = _NOT_JSON
+    return text.set(pl.Series(faults != _NO_FAULT), None)
 
 
 def _utf8(line: bytes | None) -> str | None:
@@ -149,149 +197,218 @@ def _utf8(line: bytes | None) -> str | None:
         return None
 
 
-def _parse(text: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
-    """Values of `_KEYS` as text, and the reason of each line that has none."""
-    none = pl.Series("reason", [None] * len(text), pl.String)
-    if text.null_count() == 0 and text.str.starts_with("{").all():
+def _fault_without_brace(line: str) -> int:
+    if not line:
+        return _EMPTY
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return _NOT_JSON
+    return _NOT_OBJECT
+
+
+def _parse(text: pl.Series, faults: _Int8s) -> tuple[pl.DataFrame, _Int64s]:
+    """Fields of each line that is a JSON object, and which lines those are."""
+    at = np.flatnonzero(faults == _NO_FAULT)
+    lines = text.gather(at)
+    ends = np.cumsum(lines.str.len_bytes().cast(pl.Int64).to_numpy())
+    cuts = np.searchsorted(ends, np.arange(_SLICE_BYTES, ends[-1] if len(at) else 0, _SLICE_BYTES))
+    borders = [0, *np.unique(cuts[cuts > 0]).tolist(), len(at)]
+    parts = []
+    kept = np.zeros(len(at), np.bool_)
+    for first, after in pairwise(borders):
+        frame, good = _parse_slice(lines[first:after])
+        parts.append(frame)
+        kept[first:after] = good
+    faults[at[~kept]] = _NOT_JSON
+    return pl.concat(parts), at[kept]
+
+
+def _parse_slice(lines: pl.Series) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
+    """Fields of those lines that are JSON objects, and which those are."""
+    frame = _read(lines)
+    if frame is not None:
+        return frame, np.ones(len(lines), np.bool_)
+    kept = ~np.fromiter((_refused(line) for line in lines), np.bool_, len(lines))
+    parts = [_clean(pl.DataFrame(schema=_AS_TEXT))]
+    # Where Polars is stricter than expected, halves find the line.
+    work = [np.flatnonzero(kept)]
+    while work:
+        rows = work.pop()
+        frame = _read(lines.gather(rows))
+        if frame is not None:
+            parts.append(frame)
+        elif len(rows) == 1:
+            kept[rows] = False
+        else:
+            middle = len(rows) // 2
+            work += [rows[middle:], rows[:middle]]
+    return pl.concat(parts), kept
+
+
+def _read(lines: pl.Series) -> pl.DataFrame | None:
+    """Fields of lines, each without a line break; None if any is no JSON object."""
+    if len(lines) == 0:
+        return _clean(pl.DataFrame(schema=_AS_TEXT))
+    texts = lines.to_arrow(compat_level=pl.CompatLevel.oldest())
+    joined = pc.binary_join_element_wise(texts, _BREAK, _NOTHING).buffers()[2].to_pybytes()
+    # Numbers are numbers in nearly all logs, and read faster as such.
+    for fields in (_AS_NUMBERS, _AS_TEXT):
         try:
-            return text.str.json_decode(_LINE).struct.unnest(), none
-        except pl.exceptions.PolarsError:
-            pass  # which line it was, the slow way tells
-    values: list[dict[str, str | None]] = []
-    reasons: list[str | None] = []
-    for line in text:
-        row, reason = _parse_line(line)
-        values.append(row)
-        reasons.append(reason)
-    return (
-        pl.DataFrame(values, schema=dict.fromkeys(_KEYS, pl.String())),
-        pl.Series("reason", reasons, pl.String),
+            frame = pl.read_ndjson(joined, schema=fields)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            continue
+        if frame.height == len(lines):
+            return _clean(frame)
+    return None
+
+
+_LONG_NUMBER: Final = re.compile("[0-9]{39}")
+_MAX_INTEGER: Final = (1 << 128) - 1
+
+
+def _refused(line: str) -> bool:
+    """Whether a line is no JSON, in the sense Polars has; too deep a line is left to it."""
+    try:
+        value = msgspec.json.decode(line)
+    except RecursionError:
+        return False
+    except msgspec.DecodeError:
+        return True
+    return _LONG_NUMBER.search(line) is not None and _holds_long_integer(value)
+
+
+def _holds_long_integer(value: object) -> bool:
+    """Whether any integer in it has more bits than Polars reads."""
+    waiting = [value]
+    while waiting:
+        top = waiting.pop()
+        if isinstance(top, dict):
+            waiting.extend(top.values())
+        elif isinstance(top, list):
+            waiting.extend(top)
+        elif isinstance(top, int) and abs(top) > _MAX_INTEGER:
+            return True
+    return False
+
+
+def _usable(fields: pl.DataFrame, at: _Int64s, faults: _Int8s) -> npt.NDArray[np.bool_]:
+    """Which parsed lines become rows; the others get their fault."""
+    for fault, rows in (
+        (_BAD_CODE, fields["response_code_invalid"]),
+        (_BAD_START, fields["start_ns"].is_null()),
+        (_NO_START, fields["start_time"].is_null()),
+    ):
+        faults[at[rows.to_numpy()]] = fault
+    return np.asarray(faults[at] == _NO_FAULT)
+
+
+def _clean(frame: pl.DataFrame) -> pl.DataFrame:
+    """Texts without what stands for nothing, numbers as columns have them."""
+    text = cs.string()
+    frame = frame.with_columns(pl.when(~text.is_in(["", "-"])).then(text))
+    # Those two are looked at as they are: a list is no value of theirs.
+    open_ = cs.string().exclude("start_time", "response_code")
+    opened = frame.select((open_.str.starts_with("{") | open_.str.starts_with("[")).any())
+    values = pl.col([name for name in opened.columns if opened[name][0]])
+    if opened.height and any(opened.row(0)):
+        listed = values.str.starts_with("[") & values.str.ends_with("]")
+        listed &= ~values.str.contains(_BRACKETED_V6)
+        listed |= values.str.starts_with("{") & values.str.ends_with("}")
+        frame = frame.with_columns(pl.when(~listed).then(values))
+    code = pl.col("response_code").cast(pl.Int64, strict=False)
+    wrong = pl.col("response_code").is_not_null() & ~code.is_between(0, 999).fill_null(value=False)
+    return frame.with_columns(
+        *(_number(pl.col(key), schema.DECODED_REQUESTS[_NUMBERS[key]]) for key in _NUMBERS),
+        response_code=pl.when(code.is_between(1, 999)).then(code).cast(pl.UInt16),
+        response_code_invalid=wrong,
     )
 
 
-def _parse_line(line: str | None) -> tuple[dict[str, str | None], str | None]:
-    empty: dict[str, str | None] = dict.fromkeys(_KEYS)
-    if line is None:
-        return empty, Reason.JSON_MALFORMED
-    try:
-        value = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-        return empty, Reason.JSON_MALFORMED
-    if not isinstance(value, dict):
-        return empty, Reason.JSON_NOT_OBJECT
-    return {key: _as_text(value.get(key)) for key in _KEYS}, None
+def _number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    number = value.cast(dtype, strict=False)
+    if dtype == pl.Float64():
+        return pl.when((number >= 0) & number.is_finite()).then(number)
+    return number
 
 
-def _as_text(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, (str, int, float)) else None
-
-
-def _text(column: pl.Series | pl.Expr) -> Any:
-    """Null for what proxies write where they have nothing."""
-    return column.replace({"-": None, "": None})
-
-
-def _first_reason(reasons: pl.Series, *more: tuple[pl.Series, Reason]) -> pl.Series:
-    for rows, reason in more:
-        reasons = reasons.set(rows & reasons.is_null(), reason.value)
-    return reasons
+def _start_ns() -> pl.Expr:
+    """RFC 3339 to UTC nanoseconds; digits beyond the ninth are left out."""
+    text = pl.col("start_time")
+    tail = text.str.slice(19)
+    second = text.str.head(19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+    fraction = tail.str.extract(r"^\.([0-9]{1,9})").str.pad_end(9, "0").cast(pl.Int64)
+    offset = tail.str.extract("([+-][0-9]{2}:[0-9]{2})$")
+    minutes = offset.str.slice(1, 2).cast(pl.Int64) * 60 + offset.str.slice(4).cast(pl.Int64)
+    east = pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes)
+    utc = second.cast(pl.Int64) // 1_000_000 - east.fill_null(0) * 60
+    fits = text.str.contains(_TIME) & utc.is_between(-_TIME_LIMIT_S, _TIME_LIMIT_S)
+    return pl.when(fits).then(utc * 10**9 + fraction.fill_null(0)).alias("start_ns")
 
 
 def _requests(rows: pl.DataFrame) -> pl.DataFrame:
-    """Text of good lines to rows of `schema.DECODED_REQUESTS`."""
-    rows = split_addresses(rows, _ADDRESSES)
-    schema_of = schema.DECODED_REQUESTS
-    cluster, sni = _text(pl.col("upstream_cluster")), _text(pl.col("requested_server_name"))
-    direction = _text(pl.col("traffic_direction"))
-    reporter = (
-        pl.when((direction == "outbound") | cluster.str.contains(r"^outbound\|"))
-        .then(pl.lit("source"))
-        .when((direction == "inbound") | cluster.str.contains(r"^inbound(-vip)?\|"))
-        .then(pl.lit("destination"))
-        .when((direction == "gateway") | cluster.str.starts_with("outbound_."))
-        .then(pl.lit("gateway"))
-        .when(cluster.is_in(["PassthroughCluster", "BlackHoleCluster"]))
-        .then(pl.lit("source"))
-        .when(cluster == "InboundPassthroughCluster")
-        .then(pl.lit("destination"))
-        .otherwise(pl.lit("unknown"))
-    )
-
-    def named(group: int) -> pl.Expr:
-        """Port, subset or host of the service called."""
-        return pl.coalesce(
-            cluster.str.extract(_OUTBOUND, group),
-            cluster.str.extract(_PASSTHROUGH, group),
-            sni.str.extract(_PASSTHROUGH, group),
-        )
-
-    protocol, method = _text(pl.col("protocol")), _text(pl.col("method"))
-    status = pl.col("response_code").cast(pl.UInt16, strict=False)
-    flags = pl.col("response_flags").fill_null("").str.split(",")
+    """Usable lines to rows of `schema.DECODED_REQUESTS`."""
+    flags = pl.col("response_flags").str.strip_chars(",").str.split(",")
+    tcp = pl.col("protocol").is_null() & pl.col("method").is_null()
     return rows.select(
         "vantage",
         "received_ns",
         "start_ns",
-        reporter.cast(schema.REPORTER).alias("reporter"),
-        *(
-            _text(pl.col(key)).alias(name)
-            for key, name in _TEXTS.items()
-            if key not in ("protocol", "path")
+        *(pl.col(key).alias(name) for key, name in _COPIED.items()),
+        *(pl.col(key).alias(name) for key, name in _NUMBERS.items()),
+        *service_names(
+            rows["upstream_cluster"], rows["requested_server_name"], rows["traffic_direction"]
         ),
-        pl.when(protocol.is_null() & method.is_null())
-        .then(pl.lit("TCP"))
-        .otherwise(protocol)
-        .alias("protocol"),
+        *_address_columns(rows),
+        protocol=pl.when(tcp).then(pl.lit("TCP")).otherwise("protocol"),
         # Query strings carry what is nobody's business.
-        _text(pl.col("path")).str.extract(r"^([^?#]*)").alias("path"),
-        pl.when(status > 0).then(status).alias("status"),
-        flags.list.filter(~pl.element().is_in(["", "-"])).alias("response_flags"),
-        pl.col("response_code_details").str.extract(_POLICY).alias("policy"),
-        *(
-            _text(pl.col(key)).cast(schema_of[name], strict=False).alias(name)
-            for key, name in _NUMBERS.items()
+        path=pl.col("path").str.splitn("?", 2).struct[0],
+        status="response_code",
+        response_flags=flags.fill_null(pl.lit([], pl.List(pl.String))),
+        policy=pl.coalesce(
+            pl.col("response_code_details").str.extract(_POLICY),
+            pl.col("connection_termination_details").str.extract(_POLICY),
         ),
-        named(3).alias("service"),
-        pl.coalesce(named(1), cluster.str.extract(_INBOUND_PORT))
-        .cast(pl.UInt16, strict=False)
-        .alias("service_port"),
-        _text(named(2)).alias("service_subset"),
-        *(
-            f"{name}_{part}" for name in _ADDRESSES.values() for part in ("ip_hi", "ip_lo", "port")
-        ),
-    ).select(schema_of.names())
+    ).select(schema.DECODED_REQUESTS.names())
 
 
-def _rejects(lines: pl.DataFrame, reasons: pl.Series) -> pl.DataFrame:
-    length = lines["raw"].bin.size().cast(pl.UInt32)
-    too_long = length > MAX_LINE_BYTES
-    reason = reasons.set(too_long & reasons.is_not_null(), Reason.LINE_TOO_LONG.value)
-    return lines.select(
-        "vantage",
-        "payload",
-        reason.alias("reason"),
-        pl.lit("").alias("detail"),
-        pl.col("raw").bin.slice(0, RAW_BYTES),
-        length.alias("raw_length"),
-    ).filter(reason.is_not_null())
+def _address_columns(rows: pl.DataFrame) -> list[pl.Series]:
+    return [
+        column.alias(f"{name}_{part}")
+        for key, name in _ADDRESSES.items()
+        for part, column in parse_addresses(rows[key])._asdict().items()
+    ]
 
 
-def _counts(lines: pl.DataFrame, good: pl.Series) -> pl.DataFrame:
-    minute = pl.col("received_ns") // _MINUTE_NS * _MINUTE_NS
-    decoded = pl.col("good").cast(pl.Int64).sum()
+def _rejects(lines: pl.DataFrame, faults: _Int8s) -> pl.DataFrame:
+    at = np.flatnonzero(faults != _NO_FAULT)
+    found = [_FAULTS[fault] for fault in faults[at]]
+    return (
+        lines[at]
+        .with_columns(
+            pl.Series("reason", [reason.value for reason, _ in found], pl.String),
+            pl.Series("detail", [detail for _, detail in found], pl.String),
+            raw_length=pl.col("raw").bin.size().cast(pl.UInt32),
+            raw=pl.col("raw").bin.head(RAW_BYTES),
+        )
+        .select(rejects.FRAME.names())
+    )
+
+
+def _counts(lines: pl.DataFrame, faults: _Int8s) -> pl.DataFrame:
+    good = pl.col("good").cast(pl.Int64)
     sums = {
         "received_payloads": pl.len().cast(pl.Int64),
         "received_bytes": pl.col("raw").bin.size().cast(pl.Int64).sum(),
-        "decoded_payloads": decoded,
-        "decoded_records": decoded,
-        "rejected_payloads": (~pl.col("good")).cast(pl.Int64).sum(),
+        "decoded_payloads": good.sum(),
+        "rejected_payloads": (1 - good).sum(),
+        "decoded_records": good.sum(),
     }
+    minute = pl.col("received_ns") // _MINUTE_NS * _MINUTE_NS
     return (
-        lines.with_columns(good.alias("good"))
+        lines.with_columns(good=faults == _NO_FAULT)
         .group_by("vantage", minute.alias("minute_ns"), maintain_order=True)
-        .agg(total.alias(name) for name, total in sums.items())
+        .agg(**sums)
         .with_columns(
             pl.lit(0, pl.Int64).alias(name) for name in accounting.COUNTERS if name not in sums
         )

@@ -1,64 +1,209 @@
 """
-Addresses as proxies write them to numbers: ``10.0.0.1:80``, ``[2001:db8::1]:80``.
+Whom a proxy says it talked to, as text, to columns: n texts in, n rows out.
 
-What is no address and port (``-``, ``pipe``, ``envoy://internal_client_address/``)
-is null. Only the distinct addresses of a batch are parsed; there are few.
+    10.0.0.1:80            address and port
+    [2001:db8::1]:80       address and port; a zone (%eth0) is left out
+    10.0.0.1               address, port null
+    10.0.0.1:0             address, port null: Envoy writes 0 where it was not told
+    pipe, envoy://...      null: an address, but none of a network
+    -, text of no address  null
 
-Before: access_log.py. After: schema `DECODED_REQUESTS`.
+Ports differ from line to line and hosts recur, so the text is cut first and
+only distinct hosts are read: IPv4 by columns, IPv6 one by one. Names of
+clusters and servers are read the same way:
+
+    outbound|PORT|SUBSET|HOST      the client's proxy; the service called
+    inbound|PORT||                 the server's proxy; port only, service by SNI
+    outbound_.PORT_.SUBSET_.HOST   an east-west gateway; also what an SNI says
+    inbound-vip|PORT|NAME|HOST     a waypoint: service and port, reporter unknown
+
+Before: access_log.py. After: access_log.py (what it reads its columns with).
 """
 
-import ipaddress
-from typing import Final
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow.compute as pc
 
-_IP: Final = r"^\[?([0-9a-fA-F:.]+?)\]?:[0-9]{1,5}$"
-_PORT: Final = r":([0-9]{1,5})$"
+from pipeline import schema
+
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_V4: Final = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
+_V6_CHARACTERS: Final = 100
+"""No text of an IPv6 address is longer, zone included."""
+_MAPPED: Final = 0xFFFF << 32
+_LOW_64: Final = (1 << 64) - 1
 
 
-def split_addresses(frame: pl.DataFrame, columns: dict[str, str]) -> pl.DataFrame:
+class Addresses(NamedTuple):
+    """Halves of the 16-byte form (UInt64, both null or neither) and ports (UInt16)."""
+
+    ip_hi: pl.Series
+    ip_lo: pl.Series
+    port: pl.Series
+
+
+class Distinct(NamedTuple):
+    """A column as its distinct values, and for each row the index of its value."""
+
+    values: pl.Series
+    codes: pl.Series
+
+    def rows(self, read: pl.Series) -> pl.Series:
+        """What was read from the values, for each row; null where the row is."""
+        return read.gather(self.codes)
+
+
+def distinct(text: pl.Series) -> Distinct:
+    """Distinct values of a String column, in order of appearance."""
+    encoded = pc.dictionary_encode(text.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    return Distinct(
+        pl.Series(text.name, encoded.dictionary, dtype=pl.String),
+        pl.Series("code", encoded.indices, dtype=pl.Int32),
+    )
+
+
+def parse_addresses(text: pl.Series) -> Addresses:
     """
-    Text columns to ``{name}_ip_hi``, ``{name}_ip_lo`` and ``{name}_port``.
+    Read n texts.
 
     Parameters
     ----------
-    frame
-        n rows with the text columns.
-    columns
-        Name of a text column to the name its numbers get.
-
-    Returns
-    -------
-    DataFrame
-        The same rows, same order, with the numbers beside; port 0 is null.
+    text
+        n rows, String. Nothing in them raises.
     """
-    texts = frame.select(pl.col(text).str.extract(_IP).alias(name) for text, name in columns.items())
-    distinct = pl.concat([texts[name].alias("text") for name in texts.columns]).unique().drop_nulls()
-    halves = [_halves(text) for text in distinct]
-    known = pl.DataFrame(
-        {"text": distinct, "hi": [high for high, _ in halves], "lo": [low for _, low in halves]},
-        schema={"text": pl.String, "hi": pl.UInt64, "lo": pl.UInt64},
+    host, port = _cut(text)
+    hosts = distinct(host)
+    hi, lo = _read_hosts(hosts.values)
+    number = port.cast(pl.UInt16, strict=False)
+    # Polars reads a sign as part of a number; in a port there is none.
+    wrong = port.is_not_null() & (number.is_null() | port.str.starts_with("+"))
+    rows = pl.DataFrame([hosts.rows(hi), hosts.rows(lo), number, wrong.alias("wrong")])
+    rows = rows.select(
+        pl.when(~pl.col("wrong")).then(pl.col("ip_hi", "ip_lo")),
+        pl.when(~pl.col("wrong") & pl.col("ip_lo").is_not_null() & (pl.col("port") != 0)).then(
+            pl.col("port")
+        ),
     )
-    added = []
-    for text, name in columns.items():
-        found = texts.select(name).join(
-            known, left_on=name, right_on="text", how="left", maintain_order="left"
+    return Addresses(rows["ip_hi"], rows["ip_lo"], rows["port"])
+
+
+def service_names(
+    upstream_cluster: pl.Series, server_name: pl.Series, direction: pl.Series
+) -> list[pl.Series]:
+    """Reporter, service, its port and subset, by cluster name, SNI and direction of the log."""
+    cluster, sni = _read_names(upstream_cluster), _read_names(server_name)
+    both = pl.concat(
+        [cluster, sni.rename({name: f"sni_{name}" for name in sni.columns})], how="horizontal"
+    ).with_columns(direction=direction.str.to_lowercase())
+    # The SNI counts only in the passthrough form: any other is the client's own text.
+    by_cluster, sni_named = pl.col("host").is_not_null(), pl.col("sni_reporter") == "gateway"
+    told = pl.col("direction").replace_strict(
+        {"outbound": "source", "inbound": "destination", "gateway": "gateway"}, default=None
+    )
+    return both.select(
+        pl.coalesce(told, "reporter", pl.lit("unknown")).cast(schema.REPORTER).alias("reporter"),
+        service=pl.when(by_cluster).then("host").when(sni_named).then("sni_host"),
+        service_port=pl.when(by_cluster | ~sni_named.fill_null(value=False))
+        .then("port")
+        .otherwise(pl.coalesce("sni_port", "port")),
+        service_subset=pl.when(by_cluster).then("subset").when(sni_named).then("sni_subset"),
+    ).get_columns()
+
+
+def _read_names(names: pl.Series) -> pl.DataFrame:
+    """``outbound|PORT|SUBSET|HOST`` and its like, cut three times: a host may hold ``_.``."""
+    known = distinct(names)
+    name = pl.col("name")
+    bar, dot = name.str.splitn("|", 4), name.str.splitn("_.", 4)
+    inbound, waypoint = name.str.starts_with("inbound|"), name.str.starts_with("inbound-vip|")
+    outbound, passed = name.str.starts_with("outbound|"), name.str.starts_with("outbound_.")
+    _, port, subset, host = (
+        pl.when(outbound | inbound | waypoint)
+        .then(bar.struct[part])
+        .when(passed)
+        .then(dot.struct[part])
+        for part in range(4)
+    )
+    number = port.cast(pl.UInt16, strict=False)
+    named = host.is_not_null() & (host != "")
+    read = (
+        known.values.alias("name")
+        .to_frame()
+        .select(
+            reporter=pl.when(outbound | name.is_in(["PassthroughCluster", "BlackHoleCluster"]))
+            .then(pl.lit("source"))
+            .when(inbound | name.str.starts_with("InboundPassthroughCluster"))
+            .then(pl.lit("destination"))
+            .when(passed)
+            .then(pl.lit("gateway")),
+            host=pl.when(named).then(host),
+            port=pl.when((named | inbound) & (number > 0)).then(number),
+            subset=pl.when(named & ~waypoint & (subset != "")).then(subset),
         )
-        port = frame[text].str.extract(_PORT).cast(pl.UInt16, strict=False)
-        has_address = found["hi"].is_not_null()
-        added += [
-            found["hi"].alias(f"{name}_ip_hi"),
-            found["lo"].alias(f"{name}_ip_lo"),
-            pl.select(pl.when(has_address & (port > 0)).then(port)).to_series().alias(f"{name}_port"),
-        ]
-    return frame.with_columns(added)
+    )
+    return pl.DataFrame([known.rows(column) for column in read.get_columns()])
 
 
-def _halves(text: str) -> tuple[int | None, int | None]:
-    """High and low 64 bits of the 16-byte (v4-mapped) form; None for what is no address."""
+def _cut(text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Host and port, as texts; the host of IPv6 keeps its opening bracket."""
+    whole = pl.col("text")
+    at_colon = whole.str.splitn(":", 2)
+    host, port = at_colon.struct[0], at_colon.struct[1]
+    bracket = whole.str.starts_with("[")
+    if text.str.starts_with("[").any():
+        at_bracket = whole.str.splitn("]", 2)
+        rest = at_bracket.struct[1]
+        after = (
+            pl.when(rest.str.starts_with(":"))
+            .then(rest.str.strip_prefix(":"))
+            .when(rest.is_null() | (rest != ""))
+            .then(pl.lit("no port"))
+        )
+        host = pl.when(bracket).then(at_bracket.struct[0]).otherwise(host)
+        port = pl.when(bracket).then(after).otherwise(port)
+    cut = text.alias("text").to_frame().select(host=host, port=port)
+    return cut["host"], cut["port"]
+
+
+def _read_hosts(hosts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Halves of distinct hosts; null where a host is no address."""
+    is_v4 = hosts.str.contains(_V4)
+    octet = pl.col("host").str.split_exact(".", 3)
+    v4 = (
+        hosts.alias("host")
+        .to_frame()
+        .filter(is_v4)
+        .select(
+            (octet.struct[place].cast(pl.UInt64) * (1 << (24 - 8 * place))).alias(str(place))
+            for place in range(4)
+        )
+    )
+    rows = is_v4.fill_null(value=False).to_numpy()
+    hi = np.zeros(len(hosts), np.uint64)
+    lo = np.zeros(len(hosts), np.uint64)
+    known = rows.copy()
+    lo[rows] = v4.select(pl.sum_horizontal(pl.all()) + _MAPPED).to_series().to_numpy()
+    for row in np.flatnonzero(hosts.str.starts_with("[").fill_null(value=False).to_numpy()):
+        number = _read_v6(hosts[int(row)])
+        if number is not None:
+            hi[row], lo[row], known[row] = number >> 64, number & _LOW_64, True
+    return _nullable("ip_hi", hi, known), _nullable("ip_lo", lo, known)
+
+
+def _read_v6(host: str) -> int | None:
+    """Number of ``[2001:db8::1``, bracket included; None if it is no address."""
+    if len(host) > _V6_CHARACTERS:
+        return None
     try:
-        parsed = ipaddress.ip_address(text)
-    except ValueError:
-        return None, None
-    number = int(parsed) | (0xFFFF << 32 if isinstance(parsed, ipaddress.IPv4Address) else 0)
-    return number >> 64, number & (1 << 64) - 1
+        return int(IPv6Address(host[1:]))
+    except AddressValueError:
+        return None
+
+
+def _nullable(name: str, values: npt.NDArray[np.uint64], known: npt.NDArray[np.bool_]) -> pl.Series:
+    frame = pl.DataFrame({name: values, "known": known})
+    return frame.select(pl.when(pl.col("known")).then(pl.col(name))).to_series()
