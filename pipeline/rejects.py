@@ -32,11 +32,10 @@ class Reason(StrEnum):
     SET_ID_RESERVED = "set_id_reserved"
     TEMPLATE_MALFORMED = "template_malformed"
     TEMPLATE_TOO_LARGE = "template_too_large"  # more fields or bytes than `decode` allows
-    TEMPLATE_LIMIT = "template_limit"  # more templates than one exporter may have
+    TEMPLATE_LIMIT = "template_limit"  # more templates or fields than one domain may have
     RECORD_TRUNCATED = "record_truncated"  # a set ends inside a record
-    FIELD_LENGTH = "field_length"  # a length its element cannot have
     PENDING_LIMIT = "pending_limit"  # waited for a template too long, or too much waited
-    STATE_LIMIT = "state_limit"  # more exporters or domains than one partition may have
+    STATE_LIMIT = "state_limit"  # more domains, fields or samplers than are remembered
     JSON_MALFORMED = "json_malformed"
     JSON_NOT_OBJECT = "json_not_object"
     LINE_TOO_LONG = "line_too_long"

@@ -17,7 +17,7 @@ REVERSE_PEN: Final = 29305
 
 
 class Element(NamedTuple):
-    """Name of the raw value, and how it is read: uint, ipv4 or ipv6."""
+    """Name of the raw value, and how it is read: uint, ipv4, ipv6, or ntp (32.32 bits)."""
 
     name: str
     kind: str = "uint"
@@ -53,13 +53,13 @@ _UINTS: Final = {
     151: "end_s",
     152: "start_ms",
     153: "end_ms",
-    154: "start_ntp_us",
-    155: "end_ntp_us",
-    156: "start_ntp_ns",
-    157: "end_ntp_ns",
     158: "start_delta_us",
     159: "end_delta_us",
     160: "system_init_ms",
+    176: "icmp_v4_type",
+    177: "icmp_v4_code",
+    178: "icmp_v6_type",
+    179: "icmp_v6_code",
     227: "post_nat_src_port",
     228: "post_nat_dst_port",
     230: "nat_event",
@@ -93,6 +93,12 @@ ELEMENTS: Final[dict[tuple[int, int], Element]] = {
             (226, "post_nat_dst_ipv4", "ipv4"),
             (281, "post_nat_src_ipv6", "ipv6"),
             (282, "post_nat_dst_ipv6", "ipv6"),
+            (154, "start_ntp_us", "ntp"),
+            (155, "end_ntp_us", "ntp"),
+            (156, "start_ntp_ns", "ntp"),
+            (157, "end_ntp_ns", "ntp"),
+            (324, "observation_ntp_us", "ntp"),
+            (325, "observation_ntp_ns", "ntp"),
         )
     },
     **{
@@ -102,7 +108,7 @@ ELEMENTS: Final[dict[tuple[int, int], Element]] = {
 }
 """(enterprise number, element id) to what is made of it. One line here adds one."""
 
-_WIDTHS: Final = {"uint": range(1, 9), "ipv4": (4,), "ipv6": (16,)}
+_WIDTHS: Final = {"uint": range(1, 9), "ipv4": (4,), "ipv6": (16,), "ntp": (8,)}
 
 
 def readable(element: Element, length: int) -> bool:

@@ -50,30 +50,35 @@ class Context(NamedTuple):
 
     def take(self, rows: npt.NDArray[np.bool_]) -> "Context":
         """Only these rows."""
-        return Context(*(column[rows] for column in self))
+        return Context(
+            self.vantage[rows],
+            self.received_ns[rows],
+            self.export_ns[rows],
+            self.boot_ns[rows],
+            self.factor[rows],
+            self.factor_source[rows],
+        )
 
 
-def to_rows(values: Values, context: Context) -> tuple[list[pl.DataFrame], int]:
+_BACK: Final = ("reverse_octet_delta", "reverse_octet_total", "responder_octets")
+_BACK_PACKETS: Final = ("reverse_packet_delta", "reverse_packet_total", "responder_packets")
+
+
+def to_rows(values: Values, context: Context) -> list[pl.DataFrame]:
     """
-    Rows of `schema.DECODED_FLOWS`, and how many records are no traffic.
+    Frames of `schema.DECODED_FLOWS`, of records that name an end of a flow.
 
     A record with values for the reverse direction gives a second row with the
     ends exchanged (RFC 5103; or initiator and responder counters).
     """
-    count = len(context.vantage)
-    if not (values.keys() & {"src_ipv4", "src_ipv6_hi", "dst_ipv4", "dst_ipv6_hi"}):
-        return [], count
-    biflow = "reverse_octet_delta" in values or "reverse_packet_delta" in values
-    if not biflow and ("responder_octets" in values or "responder_packets" in values):
-        biflow = True
-        values["reverse_octet_delta"] = values.get("responder_octets", np.zeros(count, np.uint64))
-        values["reverse_packet_delta"] = values.get("responder_packets", np.zeros(count, np.uint64))
     forward = _rows(values, context)
-    if not biflow:
-        return [forward], 0
-    octets = values.get("reverse_octet_delta", np.zeros(count, np.uint64))
-    packets = values.get("reverse_packet_delta", np.zeros(count, np.uint64))
-    answered = (octets > 0) | (packets > 0)
+    octets, packets = _first(values, *_BACK), _first(values, *_BACK_PACKETS)
+    if octets is None and packets is None:
+        return [forward]
+    answered = np.zeros(len(context.vantage), np.bool_)
+    for column in (octets, packets):
+        if column is not None:
+            answered |= column > 0
     reverse = _rows(
         _reversed({name: column[answered] for name, column in values.items()}),
         context.take(answered),
@@ -82,41 +87,57 @@ def to_rows(values: Values, context: Context) -> tuple[list[pl.DataFrame], int]:
     return [
         forward.with_columns(direction.alias("biflow_direction")),
         reverse.with_columns((direction | _REVERSE).alias("biflow_direction")),
-    ], 0
+    ]
 
 
 _SWAPPED: Final = (("src_", "dst_"), ("ingress_", "egress_"), ("post_nat_src_", "post_nat_dst_"))
+_OF_ONE_WAY: Final = frozenset(
+    {
+        "octet_delta",
+        "packet_delta",
+        "octet_total",
+        "packet_total",
+        "initiator_octets",
+        "initiator_packets",
+        "out_octets",
+        "out_packets",
+        "layer2_octets",
+        "tcp_flags",
+        "end_reason",
+        "icmp_v4",
+        "icmp_v6",
+        "icmp_v4_type",
+        "icmp_v4_code",
+        "icmp_v6_type",
+        "icmp_v6_code",
+    }
+)
+"""What is told of the forward direction says nothing about the reverse."""
+_RESPONDER: Final = {"responder_octets": "octet_delta", "responder_packets": "packet_delta"}
 
 
 def _reversed(values: Values) -> Values:
     """The same records as the other side would have exported them."""
-    swapped: Values = {}
-    for name, column in values.items():
-        if name.startswith("reverse_"):
-            continue
-        for one, other in _SWAPPED:
-            if name.startswith(one):
-                swapped[other + name.removeprefix(one)] = column
-                break
-            if name.startswith(other):
-                swapped[one + name.removeprefix(other)] = column
-                break
-        else:
-            if name not in (
-                "octet_delta",
-                "packet_delta",
-                "octet_total",
-                "packet_total",
-                "initiator_octets",
-                "initiator_packets",
-                "tcp_flags",
-                "end_reason",
-            ):
-                swapped[name] = column
-    for name, column in values.items():
-        if name.startswith("reverse_"):
-            swapped[name.removeprefix("reverse_")] = column
+    swapped: Values = {
+        _RESPONDER.get(name) or _exchanged(name): column
+        for name, column in values.items()
+        if name not in _OF_ONE_WAY and not name.startswith("reverse_")
+    }
+    swapped |= {
+        name.removeprefix("reverse_"): column
+        for name, column in values.items()
+        if name.startswith("reverse_")
+    }
     return swapped
+
+
+def _exchanged(name: str) -> str:
+    for one, other in _SWAPPED:
+        if name.startswith(one):
+            return other + name.removeprefix(one)
+        if name.startswith(other):
+            return one + name.removeprefix(other)
+    return name
 
 
 def _rows(values: Values, context: Context) -> pl.DataFrame:

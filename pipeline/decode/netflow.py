@@ -1,8 +1,10 @@
 """
 NetFlow v5, v9 and IPFIX datagrams of many exporters to flow rows, together.
 
-    datagrams -> messages -> sets          sets.py, a step for all at once
-    template and options sets, in order    templates.py, domains.py
+    datagrams -> messages -> sets          opening.py, sets.py, a step for all at once
+    template sets, in order                control.py
+    data sets that wait for a template     waiting.py
+    options sets, in order                 options.py
     data sets, grouped by layout           records.py, one gather a group
     raw values -> rows                     flows.py
 
@@ -15,49 +17,37 @@ Before: pipeline/intake.py. After: pipeline/normalize.py.
 Source: RFC 3954, RFC 7011, Cisco NetFlow v5 record format.
 """
 
-from collections import defaultdict
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from collectors.log import Place
-from pipeline import accounting, rejects, schema
-from pipeline.decode import Decoded, Payloads, Vantage
-from pipeline.decode.control import Control
-from pipeline.decode.domains import (
-    MAX_PENDING_BYTES,
-    MAX_PENDING_SETS,
-    PENDING_NS,
-    Domains,
-    Known,
-    Options,
-    Pending,
-)
-from pipeline.decode.flows import NO_TIME, Context, Values, to_rows
+from pipeline import schema
+from pipeline.decode import Decoded, Payloads
+from pipeline.decode.batch import Batch
+from pipeline.decode.control import learn_templates, resolve
+from pipeline.decode.domains import Domains
+from pipeline.decode.flows import Context, Values, to_rows
 from pipeline.decode.netflow5 import read_v5
-from pipeline.decode.records import read
-from pipeline.decode.sets import (
-    IPFIX,
-    V5,
-    V9,
-    Messages,
-    Reject,
-    Sets,
-    be16,
-    be32,
-    find_messages,
-    find_sets,
-)
-from pipeline.rejects import RAW_BYTES, Reason
+from pipeline.decode.opening import open_batch
+from pipeline.decode.options import History, Told
+from pipeline.decode.records import Records, read
+from pipeline.decode.sets import FIRST_DATA_SET, IPFIX, V5
+from pipeline.decode.templates import Layout
+from pipeline.decode.waiting import Late, settle
+from pipeline.rejects import Reason
 
 I64 = npt.NDArray[np.int64]
-U8 = npt.NDArray[np.uint8]
 
-_FORMATS: Final = {V5: "netflow5", V9: "netflow9", IPFIX: "ipfix"}
-_FIRST_DATA_SET: Final = 256
-_MINUTE_NS: Final = 60 * 10**9
+_SEQUENCE_COUNTERS: Final = (
+    "sequence_units_expected",
+    "sequence_units_received",
+    "sequence_resets",
+    "out_of_order_payloads",
+)
 
 
 class Netflow:
@@ -68,7 +58,12 @@ class Netflow:
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these datagrams, and of sets that waited for them."""
-        return _Batch(payloads, self._places).decode()
+        batch = open_batch(payloads, self._places)
+        frames = [*_decode_v5(batch), *_decode_sets(batch)]
+        _count_sequences(batch)
+        rejects, counts = batch.ledger.close()
+        flows = pl.concat(frames) if frames else schema.DECODED_FLOWS.to_frame()
+        return Decoded(batch.ledger.vantages, {"flows": flows}, rejects, counts)
 
     def snapshot(self, place: Place) -> bytes:
         """Templates, options, numbering and waiting sets of one partition."""
@@ -82,441 +77,169 @@ class Netflow:
             self._places[place] = Domains.load(state)
 
 
-class _Headers(NamedTuple):
-    """What message headers say, m long."""
+def _context(batch: Batch, message: I64, count: I64) -> Context:
+    """What messages say, once for each of ``count`` records of theirs."""
+    total = int(count.sum())
+    return Context(
+        np.repeat(batch.vantage[message], count),
+        np.repeat(batch.received_ns[message], count),
+        np.repeat(batch.headers.export_ns[message], count),
+        np.repeat(batch.headers.boot_ns[message], count),
+        np.ones(total),
+        np.zeros(total, np.uint8),
+    )
 
-    sequence: I64
-    domain: I64
-    export_ns: I64
-    boot_ns: I64
+
+def _decode_v5(batch: Batch) -> list[pl.DataFrame]:
+    rows = np.flatnonzero(batch.messages.version == V5)
+    if not len(rows):
+        return []
+    values, count, factor, source = read_v5(
+        batch.buffer, batch.messages.begin[rows], batch.messages.end[rows]
+    )
+    batch.units[rows] = count
+    batch.ledger.add("decoded_records", rows, count)
+    batch.ledger.used[batch.messages.payload[rows]] = True
+    context = _context(batch, rows, count)._replace(
+        factor=np.repeat(factor, count), factor_source=np.repeat(source, count)
+    )
+    return to_rows(values, context)
 
 
-class _Batch:
-    """One call of `Netflow.decode`."""
-
-    def __init__(self, payloads: Payloads, places: dict[Place, Domains]) -> None:
-        self.payloads = payloads
-        self._places = places
-        count = len(payloads.payload)
-        _, offsets, data = payloads.payload.buffers()
-        first = payloads.payload.offset
-        self._offsets = np.frombuffer(offsets, np.int32)[first : first + count + 1].astype(np.int64)
-        self.buffer = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-        self.rejects: list[Reject] = []
-        self._frames: list[pl.DataFrame] = []
-        self._vantages: list[Vantage] = []
-        self._numbers: dict[tuple[int, int, int], int] = {}
-        self._totals: dict[str, list[tuple[npt.NDArray[np.int32], I64, I64]]] = defaultdict(list)
-
-    def decode(self) -> Decoded:
-        count = len(self.payloads.payload)
-        messages, refused = find_messages(self.buffer, self._offsets[:-1], self._offsets[1:])
-        self.rejects += refused
-        headers = self._read_headers(messages)
-        vantage = self._number(messages, headers)
-        known = [self._domain(self._vantages[number]) for number in range(len(self._vantages))]
-        sets, refused = find_sets(self.buffer, messages)
-        self.rejects += refused
-        used = np.zeros(count, np.bool_)
-        units = np.where(messages.version == V9, 1, 0)
-        self.option_units = np.zeros(len(units), np.int64)
-        self._decode_v5(messages, headers, vantage, units, used)
-        waits = self._decode_sets(messages, headers, vantage, known, sets, units, used)
-        self._sequences(messages, headers, vantage, known, units)
-        return Decoded(
-            vantages=self._vantages,
-            frames={
-                "flows": pl.concat(self._frames)
-                if self._frames
-                else schema.DECODED_FLOWS.to_frame()
-            },
-            rejects=self._reject_rows(messages, vantage),
-            counts=self._counts(messages, vantage, used, waits),
-        )
-
-    # --- messages ------------------------------------------------------------
-
-    def _read_headers(self, messages: Messages) -> _Headers:
-        buffer, at, version = self.buffer, messages.begin, messages.version
-        if not len(at):
-            return _Headers(*(np.array([], np.int64) for _ in range(4)))
-        v5, v9 = version == V5, version == V9
-        word = [be32(buffer, at + 4 * number) for number in range(4)]
-        last = be32(buffer, np.minimum(at + 16, messages.end - 4))
-        export_s = np.where(version == IPFIX, word[1], word[2])
-        nanoseconds = np.where(v5, np.minimum(word[3], 999_999_999), 0)
-        export_ns = export_s * 10**9 + nanoseconds
-        boot_ns = np.where(version == IPFIX, NO_TIME, export_ns - word[1] * 10**6)
-        engine = be16(buffer, np.minimum(at + 20, messages.end - 2))
-        sequence = np.select([v5, v9], [last, word[3]], word[2])
-        domain = np.select([v5, v9], [engine, last], word[3])
-        return _Headers(sequence, domain, export_ns, boot_ns)
-
-    def _number(self, messages: Messages, headers: _Headers) -> npt.NDArray[np.int32]:
-        """Vantage of each message."""
-        source = self.payloads.source[messages.payload].astype(np.int64)
-        key = (source << 36) | (messages.version << 32) | headers.domain
-        distinct, inverse = np.unique(key, return_inverse=True)
-        numbers = []
-        for one in distinct.tolist():
-            parts = (one >> 36, one >> 32 & 15, one & 0xFFFF_FFFF)
-            numbers.append(self._vantage(*parts))
-        return np.array(numbers, np.int32)[inverse] if numbers else np.array([], np.int32)
-
-    def _vantage(self, source: int, version: int, domain: int) -> int:
-        key = (source, version, domain)
-        if key not in self._numbers:
-            self._numbers[key] = len(self._vantages)
-            name = _FORMATS.get(version, "unknown")
-            self._vantages.append(Vantage(self.payloads.sources[source], name, domain))
-        return self._numbers[key]
-
-    def _domain(self, vantage: Vantage) -> Known:
-        source = vantage.source
-        key = (
-            source.agent,
-            source.network,
-            source.exporter,
-            vantage.format,
-            vantage.observation_domain,
-        )
-        return self._places.setdefault(source.place, Domains()).get(key)
-
-    # --- NetFlow v5 ----------------------------------------------------------
-
-    def _decode_v5(
-        self,
-        messages: Messages,
-        headers: _Headers,
-        vantage: npt.NDArray[np.int32],
-        units: I64,
-        used: npt.NDArray[np.bool_],
-    ) -> None:
-        rows = np.flatnonzero(messages.version == V5)
-        if not len(rows):
-            return
-        values, of_message, factor, source = read_v5(
-            self.buffer, messages.begin[rows], messages.end[rows]
-        )
-        message = rows[of_message]
-        units[rows] = np.bincount(of_message, minlength=len(rows))
-        context = self._context(messages, headers, vantage, message)._replace(
-            factor=factor, factor_source=source
-        )
-        self._emit(values, context)
-        used[messages.payload[rows]] = True
-
-    def _context(
-        self, messages: Messages, headers: _Headers, vantage: npt.NDArray[np.int32], message: I64
-    ) -> Context:
-        return Context(
-            vantage[message],
-            self.payloads.received_ns[messages.payload[message]],
-            headers.export_ns[message],
-            headers.boot_ns[message],
-            np.ones(len(message)),
-            np.zeros(len(message), np.uint8),
-        )
-
-    def _emit(self, values: Values, context: Context) -> None:
-        frames, ignored = to_rows(values, context)
-        self._frames += frames
-        if ignored:
-            self.add("ignored_records", context.vantage, context.received_ns)
-        else:
-            self.add("decoded_records", context.vantage, context.received_ns)
-
-    def add(
-        self, counter: str, vantage: npt.NDArray[np.int32], received_ns: I64, amount: I64 | int = 1
-    ) -> None:
-        self._totals[counter].append(
-            (
-                vantage,
-                received_ns,
-                np.broadcast_to(
-                    np.int64(amount) if isinstance(amount, int) else amount, vantage.shape
+def _decode_sets(batch: Batch) -> Iterator[pl.DataFrame]:
+    """Rows of NetFlow v9 and IPFIX."""
+    sets = batch.sets
+    is_data = sets.number >= FIRST_DATA_SET
+    changes = learn_templates(batch, np.flatnonzero(~is_data))
+    rows = np.flatnonzero(is_data)
+    layouts, index = resolve(batch, rows, changes)
+    missing = rows[index < 0]
+    batch.unknown[sets.message[missing]] = True
+    late = settle(batch, missing, changes)
+    groups = _groups(layouts, rows, index)
+    history = _learn_options(batch, groups, late)
+    for layout, mine in groups:
+        if layout.is_options:
+            continue
+        records = read(batch.buffer, layout, sets.position[mine], sets.length[mine])
+        batch.take_records(_counter(layout), mine, records.count, records.cut)
+        if layout.is_traffic and records.values:
+            context = _context(batch, sets.message[mine], records.count)
+            yield from to_rows(
+                records.values,
+                history.apply(
+                    context, batch.of_set[mine], sets.position[mine], records.count, records.values
                 ),
             )
-        )
+    yield from _decode_late(batch, late, history)
 
-    # --- NetFlow v9 and IPFIX ------------------------------------------------
 
-    def _decode_sets(
-        self,
-        messages: Messages,
-        headers: _Headers,
-        vantage: npt.NDArray[np.int32],
-        known: list[Known],
-        sets: Sets,
-        units: I64,
-        used: npt.NDArray[np.bool_],
-    ) -> npt.NDArray[np.bool_]:
-        """Decode all data sets; True where a payload has a set that waits."""
-        payload = messages.payload[sets.message]
-        waits = np.zeros(len(used), np.bool_)
-        of_vantage = vantage[sets.message]
-        is_data = sets.number >= _FIRST_DATA_SET
-        control = Control(self, messages, vantage, known, sets)
-        control.templates(np.flatnonzero(~is_data), used)
-        layouts, index = control.resolve(np.flatnonzero(is_data))
-        missing = np.flatnonzero(is_data & (index < 0))
-        self._put_aside(messages, headers, known, of_vantage, sets, missing, waits)
-        version = messages.version[sets.message]
-        units[sets.message[missing[version[missing] == IPFIX]]] = -(1 << 40)
-        options = [number for number, layout in enumerate(layouts) if layout.is_options]
-        for number in options:
-            rows = np.flatnonzero(index == number)
-            control.options(layouts[number], rows, units, used)
-        control.settle_options()
-        states, state_of = control.states(np.flatnonzero(is_data))
-        for number, layout in enumerate(layouts):
-            if layout.is_options:
-                continue
-            rows = np.flatnonzero(index == number)
-            records = read(self.buffer, layout, sets.position[rows], sets.length[rows])
-            self.reject_cut(messages, sets, rows[records.cut])
-            message = sets.message[rows[records.of_set]]
-            ipfix = message[version[rows[records.of_set]] == IPFIX]
-            units += np.bincount(ipfix, minlength=len(units))
-            used[payload[rows]] = True
-            if len(message):
-                context = self._context(messages, headers, vantage, message)
-                self._emit(
-                    records.values,
-                    _with_options(context, states, state_of[rows[records.of_set]], records.values),
-                )
-        self._take_up(known, control)
-        return waits
+def _groups(layouts: list[Layout], rows: I64, index: I64) -> list[tuple[Layout, I64]]:
+    """Data sets of each layout, in order."""
+    if len(layouts) == 1:
+        return [(layouts[0], rows[index == 0])]
+    order = np.argsort(index, kind="stable")
+    bounds = np.searchsorted(index[order], np.arange(len(layouts) + 1))
+    return [
+        (layout, rows[order[bounds[number] : bounds[number + 1]]])
+        for number, layout in enumerate(layouts)
+    ]
 
-    def reject_cut(self, messages: Messages, sets: Sets, rows: I64) -> None:
-        for row in rows.tolist():
-            begin, end = int(sets.position[row]), int(sets.position[row] + sets.length[row])
-            payload = int(messages.payload[sets.message[row]])
-            self.rejects.append(
-                Reject(payload, Reason.RECORD_TRUNCATED, f"set {sets.number[row]}", begin, end)
-            )
 
-    def _put_aside(
-        self,
-        messages: Messages,
-        headers: _Headers,
-        known: list[Known],
-        of_vantage: npt.NDArray[np.int32],
-        sets: Sets,
-        rows: I64,
-        waits: npt.NDArray[np.bool_],
-    ) -> None:
-        for row in rows.tolist():
-            message = int(sets.message[row])
-            payload = int(messages.payload[message])
-            begin, length = int(sets.position[row]), int(sets.length[row])
-            domain = known[of_vantage[row]].domain
-            received_ns = int(self.payloads.received_ns[payload])
-            if (
-                domain.pending_bytes + length > MAX_PENDING_BYTES
-                or len(domain.pending) >= MAX_PENDING_SETS
-            ):
-                detail = f"set {sets.number[row]}: {domain.pending_bytes} bytes wait already"
-                self.rejects.append(
-                    Reject(payload, Reason.PENDING_LIMIT, detail, begin, begin + length)
-                )
-                continue
-            waits[payload] = True
-            domain.pending_bytes += length
-            domain.pending.append(
-                Pending(
-                    int(sets.number[row]),
-                    received_ns,
-                    int(headers.export_ns[message]),
-                    int(headers.boot_ns[message]),
-                    self.buffer[begin : begin + length].tobytes(),
-                )
-            )
-            self.add("waiting_sets", of_vantage[row : row + 1], np.array([received_ns]))
+def _counter(layout: Layout) -> str:
+    if layout.is_options:
+        return "option_records"
+    return "decoded_records" if layout.is_traffic else "ignored_records"
 
-    def _take_up(self, known: list[Known], control: Control) -> None:
-        """Decode sets whose template has come; give up those that waited too long."""
-        now_ns = int(self.payloads.received_ns.max()) if len(self.payloads.received_ns) else 0
-        for number, one in enumerate(known):
-            domain = one.domain
-            if not domain.pending:
-                continue
-            waiting, ready = [], []
-            for pending in domain.pending:
-                if control.first_layout(number, pending.number) is not None:
-                    ready.append(pending)
-                elif now_ns - pending.received_ns > PENDING_NS:
-                    self.rejects.append(
-                        Reject(
-                            -1 - number,
-                            Reason.PENDING_LIMIT,
-                            f"set {pending.number}: no template in time",
-                            0,
-                            0,
-                        )
-                    )
-                    self._left(number, pending)
-                else:
-                    waiting.append(pending)
-            domain.pending = waiting
-            domain.pending_bytes = sum(len(pending.body) for pending in waiting)
-            for pending in ready:
-                self._left(number, pending)
-                self._decode_pending(number, one, pending, control)
 
-    def _left(self, number: int, pending: Pending) -> None:
-        self.add("waiting_sets", np.array([number], np.int32), np.array([pending.received_ns]), -1)
-
-    def _decode_pending(self, number: int, one: Known, pending: Pending, control: Control) -> None:
-        layout = control.first_layout(number, pending.number)
-        assert layout is not None
-        buffer = np.frombuffer(pending.body, np.uint8)
-        records = read(buffer, layout, np.array([0]), np.array([len(buffer)]))
-        count = len(records.of_set)
-        vantage, received = np.full(count, number, np.int32), np.full(count, pending.received_ns)
-        if layout.is_options:
-            self.add("option_records", vantage, received)
-            control.learn_options(one, records.values, count)
-        elif count:
-            context = Context(
-                vantage,
-                received,
-                np.full(count, pending.export_ns),
-                np.full(count, pending.boot_ns),
-                np.ones(count),
-                np.zeros(count, np.uint8),
-            )
-            state = np.zeros(count, np.int64)
-            self._emit(
-                records.values, _with_options(context, [one.domain.options], state, records.values)
-            )
-
-    # --- what is told about it -----------------------------------------------
-
-    def _sequences(
-        self,
-        messages: Messages,
-        headers: _Headers,
-        vantage: npt.NDArray[np.int32],
-        known: list[Known],
-        units: I64,
-    ) -> None:
-        names = (
-            "sequence_units_expected",
-            "sequence_units_received",
-            "sequence_resets",
-            "out_of_order_payloads",
-        )
-        order = np.argsort(vantage, kind="stable")
-        bounds = np.searchsorted(vantage[order], np.arange(len(known) + 1))
-        for number, one in enumerate(known):
-            rows = order[bounds[number] : bounds[number + 1]]
-            if not len(rows):
-                continue
-            columns = one.domain.sequence.steps(
-                headers.sequence[rows], units[rows], self.option_units[rows]
-            )
-            received = self.payloads.received_ns[messages.payload[rows]]
-            for name, column in zip(names, columns, strict=True):
-                if column.any():
-                    self.add(name, vantage[rows], received, column)
-
-    def _reject_rows(self, messages: Messages, vantage: npt.NDArray[np.int32]) -> pl.DataFrame:
-        first: dict[int, int] = {}
-        if self.rejects:
-            for payload, number in zip(
-                messages.payload[::-1].tolist(), vantage[::-1].tolist(), strict=True
-            ):
-                first[payload] = number
-        rows = []
-        for reject in self.rejects:
-            number = first.get(reject.payload) if reject.payload >= 0 else -1 - reject.payload
-            payload = max(reject.payload, 0)
-            if number is None:
-                number = self._vantage(int(self.payloads.source[payload]), 0, 0)
-            raw = self.buffer[reject.begin : min(reject.end, reject.begin + RAW_BYTES)].tobytes()
-            rows.append(
-                (
-                    number,
-                    payload,
-                    reject.reason.value,
-                    reject.detail[:200],
-                    raw,
-                    reject.end - reject.begin,
-                )
-            )
-        return pl.DataFrame(rows, rejects.FRAME, orient="row")
-
-    def _counts(
-        self,
-        messages: Messages,
-        vantage: npt.NDArray[np.int32],
-        used: npt.NDArray[np.bool_],
-        waits: npt.NDArray[np.bool_],
-    ) -> pl.DataFrame:
-        count = len(used)
-        of_payload = np.full(count, -1, np.int64)
-        of_payload[messages.payload[::-1]] = vantage[::-1]
-        for payload in np.flatnonzero(of_payload < 0).tolist():
-            of_payload[payload] = self._vantage(int(self.payloads.source[payload]), 0, 0)
-        numbers, received = of_payload.astype(np.int32), self.payloads.received_ns
-        refused = np.zeros(count, np.bool_)
-        refused[[reject.payload for reject in self.rejects if reject.payload >= 0]] = True
-        partial = (refused & used) | (waits & ~refused) | (waits & used)
-        rejected = refused & ~partial
-        self.add("received_payloads", numbers, received)
-        self.add("received_bytes", numbers, received, np.diff(self._offsets))
-        for name, rows in (
-            ("decoded_payloads", ~partial & ~rejected),
-            ("partial_payloads", partial),
-            ("rejected_payloads", rejected),
-        ):
-            self.add(name, numbers[rows], received[rows])
-        sets = [reject for reject in self.rejects if reject.reason not in _WHOLE]
-        if sets:
-            payloads = np.array([max(reject.payload, 0) for reject in sets])
-            self.add("rejected_sets", numbers[payloads], received[payloads])
-        width = len(self._vantages)
-        minutes: dict[int, dict[str, int]] = defaultdict(
-            lambda: dict.fromkeys(accounting.COUNTERS, 0)
-        )
-        for name, parts in self._totals.items():
-            for of_vantage, received_ns, amount in parts:
-                key = received_ns // _MINUTE_NS * width + of_vantage
-                distinct, inverse = np.unique(key, return_inverse=True)
-                sums = np.bincount(inverse, weights=amount, minlength=len(distinct))
-                for one, total in zip(distinct.tolist(), sums.tolist(), strict=True):
-                    minutes[one][name] += int(total)
-        rows = [
-            (key % width, key // width * _MINUTE_NS, *counts.values())
-            for key, counts in minutes.items()
+def _learn_options(batch: Batch, groups: list[tuple[Layout, I64]], late: list[Late]) -> History:
+    """Learn from options data, in the order in which it can be read."""
+    sets = batch.sets
+    history = History(batch.known)
+    every: list[Told] = []
+    for layout, rows in groups:
+        if not layout.is_options:
+            continue
+        records = read(batch.buffer, layout, sets.position[rows], sets.length[rows])
+        batch.take_records("option_records", rows, records.count, records.cut)
+        np.add.at(batch.option_units, sets.message[rows], records.count)
+        every += [
+            Told(int(sets.position[row]), int(batch.of_set[row]), row, values, count)
+            for row, (values, count) in zip(rows.tolist(), _by_set(records), strict=True)
         ]
-        return pl.DataFrame(rows, accounting.FRAME, orient="row")
+    for one in late:
+        if one.layout.is_options:
+            records = _read_late(batch, one.layout, [one])
+            every += [
+                Told(one.position, one.vantage, -1, values, count)
+                for values, count in _by_set(records)
+            ]
+    for told in sorted(every, key=lambda told: told.position):
+        if not history.learn(told) and told.row >= 0:
+            detail = f"set {sets.number[told.row]}: no room for all its samplers"
+            batch.refuse_set(told.row, Reason.STATE_LIMIT, detail)
+    return history
 
 
-_WHOLE: Final = frozenset(
-    {Reason.PAYLOAD_EMPTY, Reason.VERSION_UNKNOWN, Reason.HEADER_TRUNCATED, Reason.LENGTH_MISMATCH}
-)
-"""Reasons that speak of a message, not of a set in one."""
+def _by_set(records: Records) -> Iterator[tuple[Values, int]]:
+    """Values and number of records of each set."""
+    end = np.cumsum(records.count).tolist()
+    for stop, count in zip(end, records.count.tolist(), strict=True):
+        start = stop - count
+        yield {name: column[start:stop] for name, column in records.values.items()}, count
 
 
-def _with_options(context: Context, states: list[Options], state: I64, values: Values) -> Context:
-    """Sampling and start of the exporter, as options data said before each record."""
-    if all(not one.by_selector and not one.factor and one.system_init_ns < 0 for one in states):
-        return context
-    factor = np.array([one.factor for one in states])[state]
-    selector = values.get("selector_id", values.get("sampler_id"))
-    if selector is not None:
-        pairs, inverse = np.unique(
-            np.stack([state.astype(np.uint64), selector]), axis=1, return_inverse=True
+def _decode_late(batch: Batch, late: list[Late], history: History) -> Iterator[pl.DataFrame]:
+    """Rows of sets that waited for their template."""
+    by_layout: dict[Layout, list[Late]] = {}
+    for one in late:
+        if not one.layout.is_options:
+            by_layout.setdefault(one.layout, []).append(one)
+    for layout, ones in by_layout.items():
+        records = _read_late(batch, layout, ones)
+        if not (layout.is_traffic and records.values):
+            continue
+        vantage = np.array([one.vantage for one in ones], np.int32)
+        position = np.array([one.position for one in ones])
+        total = int(records.count.sum())
+        context = Context(
+            np.repeat(vantage, records.count),
+            np.repeat([one.pending.received_ns for one in ones], records.count),
+            np.repeat([one.pending.export_ns for one in ones], records.count),
+            np.repeat([one.pending.boot_ns for one in ones], records.count),
+            np.ones(total),
+            np.zeros(total, np.uint8),
         )
-        told = np.array(
-            [states[int(one)].by_selector.get(int(number), 0.0) for one, number in pairs.T]
+        yield from to_rows(
+            records.values,
+            history.apply(context, vantage, position, records.count, records.values),
         )
-        factor = np.where(told[inverse.reshape(-1)] > 0, told[inverse.reshape(-1)], factor)
-    init_ns = np.array([one.system_init_ns for one in states], np.int64)[state]
-    return context._replace(
-        boot_ns=np.where((context.boot_ns == NO_TIME) & (init_ns >= 0), init_ns, context.boot_ns),
-        factor=np.where(factor > 0, factor, 1.0),
-        factor_source=np.where(factor > 0, np.uint8(3), np.uint8(0)),
-    )
+
+
+def _read_late(batch: Batch, layout: Layout, ones: list[Late]) -> Records:
+    """Read sets that waited, and account for them."""
+    length = np.array([len(one.pending.body) for one in ones])
+    buffer = np.frombuffer(b"".join(one.pending.body for one in ones), np.uint8)
+    records = read(buffer, layout, np.cumsum(length) - length, length)
+    for one, count in zip(ones, records.count.tolist(), strict=True):
+        batch.ledger.add_one(_counter(layout), one.vantage, one.pending.received_ns, count)
+    for place in records.cut.tolist():
+        one = ones[place]
+        message = int(np.searchsorted(batch.messages.begin, one.position, "right")) - 1
+        payload = int(batch.messages.payload[message])
+        batch.ledger.cut_late(one.vantage, one.pending, payload)
+    return records
+
+
+def _count_sequences(batch: Batch) -> None:
+    """Compare each message's number with what its exporter sent before."""
+    units = np.where(batch.unknown & (batch.messages.version == IPFIX), -1, batch.units)
+    order = np.argsort(batch.vantage, kind="stable")
+    bounds = np.searchsorted(batch.vantage[order], np.arange(len(batch.known) + 1))
+    for number, one in enumerate(batch.known):
+        rows = order[bounds[number] : bounds[number + 1]]
+        columns = one.domain.sequence.steps(
+            batch.headers.sequence[rows], units[rows], batch.option_units[rows]
+        )
+        for name, column in zip(_SEQUENCE_COUNTERS, columns, strict=True):
+            batch.ledger.add(name, rows, column)

@@ -66,11 +66,11 @@ _INTERVAL_BITS: Final = 0x3FFF
 def read_v5(
     buffer: npt.NDArray[np.uint8], begin: I64, end: I64
 ) -> tuple[Values, I64, npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
-    """Raw values of all records, the message of each, and its sampling factor and where it is from."""
+    """Raw values of all records; records, sampling factor and where it is from of each message."""
     count = (end - begin - HEADER[V5]) // V5_RECORD
-    of_message = np.repeat(np.arange(len(begin)), count)
-    within = np.arange(len(of_message)) - np.repeat(np.cumsum(count) - count, count)
-    start = begin[of_message] + HEADER[V5] + within * V5_RECORD
+    first = np.cumsum(count) - count
+    within = np.arange(int(count.sum())) - np.repeat(first, count)
+    start = np.repeat(begin + HEADER[V5], count) + within * V5_RECORD
     windows = np.ndarray((len(buffer) - V5_RECORD + 1,), f"V{V5_RECORD}", buffer, strides=(1,))
     records = windows[start].view(_RECORD)
     values: Values = {
@@ -78,6 +78,5 @@ def read_v5(
         for name in _RECORD.names or ()
     }
     interval = (be16(buffer, begin + 22) & _INTERVAL_BITS).astype(np.float64)
-    factor = np.maximum(interval, 1.0)[of_message]
-    source = np.where(interval > 1, 1, 0).astype(np.uint8)[of_message]
-    return values, of_message, factor, source
+    is_sampled = interval > 1
+    return values, count, np.maximum(interval, 1.0), is_sampled.astype(np.uint8)

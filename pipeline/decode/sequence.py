@@ -56,27 +56,22 @@ class Sequence(msgspec.Struct):
         if units < 0:
             self.last = -1
             return 0, 0, 0, 0
-        if self.last < 0:
-            self._take(number, units)
-            return units, units, 0, 0
-        gap = self._gap(number, units, options)
-        if self.counts_itself:
+        gap = self._gap(number, units, options) if self.last >= 0 else 0
+        if self.counts_itself and self.last >= 0:
             units -= options
-        if gap == 0:
-            self._take(number, units)
-            return units, units, 0, 0
-        if abs(gap) > _RESET:
-            self._take(number, units)
-            return units, units, 1, 0
-        if gap < 0 and self._restarted(number, units):
-            # What was taken for late was the new count's beginning.
-            expected, late = units + self.behind_received, self.behind_count - 1
-            self._take(number, units)
-            return expected, units, 1, -late
-        if gap > 0:
-            self._take(number, units)
-            return gap + units, units, 0, 0
-        return 0, units, 0, 1  # late: it was counted as lost
+        if gap < 0 and abs(gap) <= _RESET:
+            return self._late(number, units)
+        self._take(number, units)
+        is_reset = abs(gap) > _RESET
+        return units + (0 if is_reset else gap), units, int(is_reset), 0
+
+    def _late(self, number: int, units: int) -> tuple[int, int, int, int]:
+        """A message that was counted as lost, unless it proves that counting began anew."""
+        if not self._restarted(number, units):
+            return 0, units, 0, 1
+        received, count = self.behind_received, self.behind_count
+        self._take(number, units)
+        return units + received, units, 1, 1 - count
 
     def steps(self, numbers: I64, units: I64, options: I64) -> I64:
         """
@@ -88,7 +83,8 @@ class Sequence(msgspec.Struct):
         first = [self.step(int(numbers[0]), max(int(units[0]), -1), int(options[0]))]
         told = units - options if self.counts_itself else units
         gaps = numbers[1:] - numbers[:-1] - (told[1:] if self.counts_itself else told[:-1])
-        if (units >= 0).all() and not (gaps % _MODULUS).any() and self.last == numbers[0]:
+        follows = (units >= 0).all() and not (gaps % _MODULUS).any()
+        if follows and (self.last, self.units) == (numbers[0], told[0]):
             taken = np.zeros((4, len(numbers)), np.int64)
             taken[:2] = told
             taken[:, 0] = first[0]
@@ -105,9 +101,8 @@ class Sequence(msgspec.Struct):
         return itself if self.counts_itself else usual
 
     def _restarted(self, number: int, units: int) -> bool:
-        follows = (
-            self.behind_last >= 0 and number == (self.behind_last + self.behind_units) % _MODULUS
-        )
+        step = units if self.counts_itself else self.behind_units
+        follows = self.behind_last >= 0 and number == (self.behind_last + step) % _MODULUS
         if not follows:
             self.behind_count = self.behind_received = 0
         self.behind_count += 1
