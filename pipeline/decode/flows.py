@@ -18,11 +18,13 @@ I64 = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.unsignedinteger[Any]]
 F64 = npt.NDArray[np.float64]
 Values = dict[str, Numbers]
+Mask = npt.NDArray[np.bool_]
 
 _V4: Final = np.uint64(0xFFFF << 32)
 _NTP_EPOCH_S: Final = 2_208_988_800
 _MAX_S: Final = 9_000_000_000  # beyond it, nanoseconds do not fit 64 bits
 _REVERSE: Final = 128
+_ICMP, _ICMP6 = 1, 58
 
 NO_TIME: Final = np.iinfo(np.int64).min
 
@@ -142,7 +144,7 @@ def _exchanged(name: str) -> str:
 
 def _rows(values: Values, context: Context) -> pl.DataFrame:
     count = len(context.vantage)
-    columns: dict[str, pl.Series] = {
+    columns: dict[str, pl.Series | None] = {
         "vantage": pl.Series(context.vantage),
         "received_ns": pl.Series(context.received_ns),
         "start_ns": _time(_first_time(values, context, "start", "first_switched")),
@@ -150,9 +152,11 @@ def _rows(values: Values, context: Context) -> pl.DataFrame:
     }
     for side in ("src", "dst", "post_nat_src", "post_nat_dst"):
         columns |= _address(side, values, count)
+    is_icmp = _is_icmp(values.get("protocol"))
+    for name in ("src_port", "dst_port"):
+        columns[name] = _number(name, values.get(name), null=is_icmp)
+    columns["icmp_type_code"] = _icmp(values, is_icmp)
     for name in (
-        "src_port",
-        "dst_port",
         "protocol",
         "tcp_flags",
         "tos",
@@ -165,9 +169,9 @@ def _rows(values: Values, context: Context) -> pl.DataFrame:
         "biflow_direction",
     ):
         columns[name] = _number(name, values.get(name))
-    columns["icmp_type_code"] = _number("icmp_type_code", _first(values, "icmp_v4", "icmp_v6"))
     for name in ("src_asn", "dst_asn"):
-        columns[name] = _number(name, values.get(name), null=0)
+        number = values.get(name)
+        columns[name] = _number(name, number, null=None if number is None else number == 0)
     columns["vlan_id"] = _number("vlan_id", _first(values, "vlan_id", "dot1q_vlan_id"))
     columns["event"] = _number("event", _first(values, "firewall_event", "nat_event"))
     columns["bytes"] = _number(
@@ -197,24 +201,40 @@ def _first(values: Values, *names: str) -> Numbers | None:
     return next((values[name] for name in names if name in values), None)
 
 
-def _number(name: str, column: Numbers | None, null: int | None = None) -> pl.Series:
-    """A raw value in its column's type; null where it does not fit, or is ``null``."""
-    dtype = schema.DECODED_FLOWS[name]
+def _number(name: str, column: Numbers | None, null: Mask | None = None) -> pl.Series | None:
+    """A raw value in its column's type; null where it does not fit, or where ``null``."""
     if column is None:
-        return None  # type: ignore[return-value]
-    series = pl.Series(name, column)
-    if series.dtype == dtype and null is None:
-        return series
-    if null is not None:
-        bad = column == null
-        if bad.any():
-            return pl.Series(name, pa.array(column, mask=bad)).cast(dtype, strict=False)
-    return series.cast(dtype, strict=False)
+        return None
+    has_null = null is not None and null.any()
+    series = pl.Series(name, pa.array(column, mask=null) if has_null else column)
+    dtype = schema.DECODED_FLOWS[name]
+    return series if series.dtype == dtype else series.cast(dtype, strict=False)
 
 
-def _time(nanoseconds: I64 | None) -> pl.Series:
+def _is_icmp(protocol: Numbers | None) -> Mask | None:
+    return None if protocol is None else (protocol == _ICMP) | (protocol == _ICMP6)
+
+
+def _icmp(values: Values, is_icmp: Mask | None) -> pl.Series | None:
+    """Type and code, wherever they stand; many exporters put them where the port is."""
+    if is_icmp is not None and not is_icmp.any():
+        return None
+    column = _first(values, "icmp_v4", "icmp_v6")
+    for version in ("v4", "v6"):
+        kind, code = values.get(f"icmp_{version}_type"), values.get(f"icmp_{version}_code")
+        if column is None and kind is not None and code is not None:
+            column = kind.astype(np.uint64) << np.uint64(8) | code
+    if "icmp_v4" in values and "icmp_v6" in values and "protocol" in values:
+        column = np.where(values["protocol"] == _ICMP6, values["icmp_v6"], values["icmp_v4"])
+    if column is None and is_icmp is not None and "dst_port" in values:
+        column = values["dst_port"]
+        is_icmp &= values.get("src_port", np.zeros(1, np.uint8)) == 0  # else they are no such thing
+    return _number("icmp_type_code", column, null=None if is_icmp is None else ~is_icmp)
+
+
+def _time(nanoseconds: I64 | None) -> pl.Series | None:
     if nanoseconds is None:
-        return None  # type: ignore[return-value]
+        return None
     missing = nanoseconds == NO_TIME
     return (
         pl.Series(pa.array(nanoseconds, mask=missing)) if missing.any() else pl.Series(nanoseconds)
@@ -242,38 +262,45 @@ def _address(side: str, values: Values, count: int) -> dict[str, pl.Series]:
 
 
 def _first_time(values: Values, context: Context, which: str, uptime: str) -> I64 | None:
-    """Nanoseconds by the finest clock the record has; `NO_TIME` where it makes no sense."""
-    for name, unit_ns in ((f"{which}_ms", 10**6), (f"{which}_s", 10**9)):
-        if name in values:
-            column = values[name]
-            sane = (column > 0) & (column <= _MAX_S * 10**9 // unit_ns)
-            return np.where(sane, np.where(sane, column, 0).astype(np.int64) * unit_ns, NO_TIME)
-    for name in (f"{which}_ntp_us", f"{which}_ntp_ns"):
-        if name in values:
-            return _ntp(values[name])
+    """Nanoseconds by the clock the record has; `NO_TIME` where it makes no sense."""
+    told = _absolute(values, which)
+    if told is not None:
+        return told
     if f"{which}_delta_us" in values:
         delta_ns = (values[f"{which}_delta_us"] & np.uint64(0xFFFF_FFFF)).astype(np.int64) * 1_000
         return context.export_ns - delta_ns
-    if uptime in values:
-        boot = context.boot_ns
-        if "system_init_ms" in values:
-            init = values["system_init_ms"]
-            sane = (init > 0) & (init <= _MAX_S * 1_000)
-            boot = np.where(sane, np.where(sane, init, 0).astype(np.int64) * 10**6, NO_TIME)
-        up_ms = (values[uptime] & np.uint64(0xFFFF_FFFF)).astype(np.int64)
-        known = boot != NO_TIME
-        # Uptime wraps every 49.7 days: the flow is the one within 2^31 ms of the export.
-        age_ms = (context.export_ns - np.where(known, boot, 0)) // 10**6 - up_ms
-        age_ms = (age_ms + (1 << 31)) % (1 << 32) - (1 << 31)
-        return np.where(known, context.export_ns - age_ms * 10**6, NO_TIME)
-    return None
+    if uptime not in values:
+        return _absolute(values, "observation")  # an event has one time
+    boot = context.boot_ns
+    if "system_init_ms" in values:
+        boot = _scaled(values["system_init_ms"], 10**6)
+    up_ms = (values[uptime] & np.uint64(0xFFFF_FFFF)).astype(np.int64)
+    known = boot != NO_TIME
+    # Uptime wraps every 49.7 days: the flow is the one within 2^31 ms of the export.
+    age_ms = (context.export_ns - np.where(known, boot, 0)) // 10**6 - up_ms
+    age_ms = (age_ms + (1 << 31)) % (1 << 32) - (1 << 31)
+    return np.where(known, context.export_ns - age_ms * 10**6, NO_TIME)
+
+
+def _absolute(values: Values, which: str) -> I64 | None:
+    for name, unit_ns in ((f"{which}_ms", 10**6), (f"{which}_s", 10**9)):
+        if name in values:
+            return _scaled(values[name], unit_ns)
+    ntp = _first(values, f"{which}_ntp_us", f"{which}_ntp_ns")
+    return None if ntp is None else _ntp(ntp)
+
+
+def _scaled(column: Numbers, unit_ns: int) -> I64:
+    """Units since 1970 to nanoseconds; 0 and what does not fit is no time."""
+    sane = (column > 0) & (column <= _MAX_S * 10**9 // unit_ns)
+    return np.where(sane, np.where(sane, column, 0).astype(np.int64) * unit_ns, NO_TIME)
 
 
 def _ntp(column: Numbers) -> I64:
     """NTP 32.32 seconds since 1900 (since 2036 where that has wrapped) to UTC nanoseconds."""
     seconds = (column >> np.uint64(32)).astype(np.int64)
     seconds = np.where(seconds < _NTP_EPOCH_S, seconds + (1 << 32), seconds) - _NTP_EPOCH_S
-    fraction = (column & np.uint64(0xFFFF_FFFF)).astype(np.int64) * 10**9 >> 32
+    fraction = ((column & np.uint64(0xFFFF_FFFF)).astype(np.int64) * 10**9 + (1 << 31)) >> 32
     return np.where(column == 0, NO_TIME, seconds * 10**9 + fraction)
 
 
