@@ -19,11 +19,10 @@ it before its first bad record: there a write was torn. In an older segment a
 bad record costs the rest of that segment; readers go on with the next one and
 the gap shows in the offsets.
 
-Before: partition.py. After: kafka.py, the other home of the log.
+Before: partition.py, cursor.py. After: kafka.py, the other home of the log.
 """
 
 import fcntl
-import logging
 import os
 import sys
 import time
@@ -34,6 +33,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from collectors.log import LogError, Message, Place
+from collectors.log.cursor import Cursor
 from collectors.log.partition import Fsync, Partition, Policy
 from collectors.log.segments import (
     HEADER_BYTES,
@@ -44,8 +44,6 @@ from collectors.log.segments import (
     partition_numbers,
     segment_bases,
 )
-
-_log = logging.getLogger(__name__)
 
 _POLL_SLEEP_S: Final = 0.02
 _END_SCAN_BYTES: Final = 1024 * 1024
@@ -251,76 +249,6 @@ def _take_lock(root: Path) -> int:
     return lock_file
 
 
-class _Cursor:
-    """Reads one place forward, from segment to segment."""
-
-    def __init__(self, root: Path, place: Place, offset: int) -> None:
-        self._place = place
-        self._directory = root / place.topic / str(place.partition)
-        self._offset = offset
-        self._segment: Segment | None = None
-
-    def read(self, max_bytes: int, *, at_least_one: bool) -> list[Message]:
-        """Read what is there now; as `Segment.walk`, over the borders of segments."""
-        while segment := self._segment or self._open():
-            found = self._walk(segment, max_bytes, at_least_one)
-            if found or segment.full:
-                return found
-            later = [base for base in segment_bases(self._directory) if base > segment.base]
-            if not later:
-                self._check_not_cut(segment)
-                return []
-            # Now that there is a later segment this one grows no more: look a last time.
-            found = self._walk(segment, max_bytes, at_least_one)
-            if found or segment.full:
-                return found
-            if segment.damage is not None:
-                _log.warning(
-                    "damaged record (%s) at offset %d of %s: skipped to offset %d",
-                    segment.damage,
-                    segment.offset,
-                    self._place,
-                    later[0],
-                )
-            self._offset = max(self._offset, later[0])
-            self.close()
-        return []
-
-    def _walk(self, segment: Segment, max_bytes: int, at_least_one: bool) -> list[Message]:
-        found = segment.walk(max_bytes, skip_below=self._offset, at_least_one=at_least_one)
-        if found:
-            self._offset = found[-1].offset + 1
-        return found
-
-    def _open(self) -> Segment | None:
-        """Open the segment that holds the wanted offset, or else the oldest kept, if there is one."""
-        while bases := segment_bases(self._directory):
-            base = max((base for base in bases if base <= self._offset), default=bases[0])
-            try:
-                self._segment = Segment(self._directory, self._place, base)
-            except FileNotFoundError:  # retention was faster: look again
-                continue
-            return self._segment
-        return None
-
-    def _check_not_cut(self, segment: Segment) -> None:
-        """Refuse to wait at an offset that the log has not reached, or no longer reaches."""
-        if segment.size() < segment.position or (
-            segment.damage is None and segment.offset < self._offset
-        ):
-            raise LogError(
-                f"{self._place} of the local log ends before offset {self._offset}: it was cut"
-                " after a loss of power, or replaced. What it holds now is no continuation of"
-                " what was read; seek to its begin or end offset to go on"
-            )
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
-
-
 class LocalReader:
     """
     Reads a log on local disk, also while another process writes it.
@@ -336,14 +264,14 @@ class LocalReader:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._cursors: list[_Cursor] = []
+        self._cursors: list[Cursor] = []
         self._ends: dict[Place, Segment] = {}
         self._turn = 0
 
     def places(self, prefix: str) -> list[Place]:
         """See `Reader.places`."""
         try:
-            topics = os.listdir(self._root)
+            topics = [path.name for path in self._root.iterdir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(
@@ -382,7 +310,7 @@ class LocalReader:
         """See `Reader.seek`."""
         for cursor in self._cursors:
             cursor.close()
-        self._cursors = [_Cursor(self._root, place, offset) for place, offset in offsets.items()]
+        self._cursors = [Cursor(self._root, place, offset) for place, offset in offsets.items()]
 
     def poll(self, max_bytes: int, timeout_s: float) -> list[Message]:
         """See `Reader.poll`; the bytes counted are those of whole records."""

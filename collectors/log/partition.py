@@ -4,7 +4,7 @@ The writing end of one partition of the local log: append, sync, roll, forget.
 Knows nothing of locks and topics: `local.LocalWriter` holds the lock of the
 whole log while it has any of these.
 
-Before: segments.py. After: local.py.
+Before: segments.py. After: cursor.py, then local.py.
 """
 
 import logging

@@ -11,7 +11,7 @@ checksum but stands at the wrong place is refused as well. After a bad record
 nothing of that file is believed: a value may hold bytes that look like a
 record, so no attempt is made to find the next one.
 
-Before: __init__.py. After: partition.py.
+Before: __init__.py. After: partition.py (writes), cursor.py (reads).
 """
 
 import os
@@ -75,7 +75,7 @@ def segment_path(directory: Path, base: int) -> Path:
 def segment_bases(directory: Path) -> list[int]:
     """First offsets of the segments in a partition's folder, ascending; none when it is gone."""
     try:
-        names = os.listdir(directory)
+        names = [path.name for path in directory.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(found[1]) for found in map(_SEGMENT.fullmatch, names) if found)
@@ -84,7 +84,7 @@ def segment_bases(directory: Path) -> list[int]:
 def partition_numbers(topic_directory: Path) -> list[int]:
     """Partitions that have a folder, ascending."""
     try:
-        names = os.listdir(topic_directory)
+        names = [path.name for path in topic_directory.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
