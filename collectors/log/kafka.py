@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -30,6 +30,7 @@ logger = logging.getLogger("crosspane.log")
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _BUFFER_MS: Final = 10_000
+_CONNECT_MS: Final = 5_000
 _FETCH_BYTES: Final = 32 * 1024 * 1024
 
 
@@ -90,6 +91,7 @@ class KafkaWriter:
                 max_request_size=MAX_MESSAGE_BYTES,
                 max_block_ms=_BUFFER_MS,
                 allow_auto_create_topics=False,
+                bootstrap_timeout_ms=_CONNECT_MS,
                 metrics_enabled=False,
                 **self._settings,
             )
@@ -129,16 +131,19 @@ class KafkaWriter:
         except LogError:
             # What is still queued would be written later, after what the caller
             # sends again: start with an empty queue instead.
-            self._producer.close(timeout=0)
-            self._producer = None
-            self._reopen()
+            self._abandon()
             raise
 
-    def _reopen(self) -> None:
-        try:
-            self._producer = self._open()
-        except LogError:
-            self._producer = _Away(self)
+    def _abandon(self) -> None:
+        """Let go of a producer and of what it still holds."""
+        producer, self._producer = self._producer, _Away(self)
+        if isinstance(producer, _Away):
+            return
+        # close() flushes first, whatever its timeout: nothing public drops the queue.
+        producer._sender.force_close()  # noqa: SLF001
+        producer._sender.join(1.0)  # noqa: SLF001
+        with suppress(KafkaError):
+            producer.close(timeout=0)
 
     def _make(self, topic: str) -> None:
         if topic in self._known:
@@ -146,6 +151,7 @@ class KafkaWriter:
         client = KafkaAdminClient(
             bootstrap_servers=self._bootstrap.split(","),
             client_id=self._client_id,
+            bootstrap_timeout_ms=_CONNECT_MS,
             **self._settings,
         )
         try:
@@ -222,6 +228,7 @@ class KafkaReader:
                 max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
                 metadata_max_age_ms=30_000,
                 allow_auto_create_topics=False,
+                bootstrap_timeout_ms=_CONNECT_MS,
                 metrics_enabled=False,
                 **(settings or {}),
             )
