@@ -103,7 +103,7 @@ def connect(
 
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
-    """LOAD from the extension's wheel, else what DuckDB has or can fetch, else say what to install."""
+    """LOAD from the extension's wheel, else what DuckDB has or can fetch, else say so."""
     package = f"duckdb_extension_{extension}"
     found = importlib.util.find_spec(package)
     origin = Path(found.origin).parent if found and found.origin else None

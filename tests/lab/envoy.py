@@ -32,7 +32,7 @@ _TYPE = "type.googleapis.com/envoy."
 _HTTP_FILTERS = _TYPE + "extensions.filters.http."
 _NETWORK_FILTERS = _TYPE + "extensions.filters.network."
 _LISTENER_FILTERS = _TYPE + "extensions.filters.listener."
-_ANY = "0.0.0.0"  # noqa: S104 - inside a namespace of its own
+_ANY = "0.0.0.0"
 _MAX_AGE = "25s"
 _IDLE = "10s"
 

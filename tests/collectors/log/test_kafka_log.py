@@ -5,11 +5,10 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-
 from brokers import Broker
+
 from collectors.log import LogError, Place
 from collectors.log.kafka import KafkaReader, KafkaWriter
-
 
 # kafka-python leaves the sockets of refused connections to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
