@@ -36,11 +36,15 @@ def log(tmp_path: Path) -> Iterator[LocalWriter]:
 
 def ship(log: LocalWriter, first: int, count: int) -> None:
     """Datagrams ``first`` to ``first + count - 1`` as one message; the template is in number 0."""
+    ship_payloads(log, first, [datagram(number) for number in range(first, first + count)])
+
+
+def ship_payloads(log: LocalWriter, first: int, payloads: list[bytes]) -> None:
     batch = pa.RecordBatch.from_arrays(
         [
-            pa.array([1_764_000_001_000_000_000] * count, pa.int64()),
-            pa.array(["192.0.2.1"] * count, pa.string()).dictionary_encode(),
-            pa.array([datagram(number) for number in range(first, first + count)], pa.binary()),
+            pa.array([1_764_000_001_000_000_000] * len(payloads), pa.int64()),
+            pa.array(["192.0.2.1"] * len(payloads), pa.string()).dictionary_encode(),
+            pa.array(payloads, pa.binary()),
         ],
         schema=envelope.SCHEMA,
     )
@@ -169,6 +173,28 @@ def test_nonsense_in_the_log_is_counted_and_passed(
     with Lake(tmp_path / "lake") as lake:
         rejects = lake.read("SELECT reason, raw, topic, log_offset FROM v_rejects").rows()
         assert rejects == [("envelope_malformed", b"no envelope", TOPIC, 0)]
+
+
+def test_hostile_datagrams_are_rows_of_rejects_and_the_good_ones_pass(
+    tmp_path: Path, log: LocalWriter, config: Config
+):
+    """Junk, a cut datagram and a set that claims too much: three reasons, three times the bytes."""
+    cut, liar = datagram(1)[:60], datagram(1)[:18] + b"\xff\xff" + datagram(1)[20:]
+    ship_payloads(log, 0, [b"junk", cut, datagram(0), liar])
+    drain(tmp_path, config)
+    with Lake(tmp_path / "lake") as lake:
+        assert lake.read("SELECT count(*), sum(bytes)::BIGINT FROM flows").row(0) == (10, 55)
+        rejects = lake.read("SELECT reason, raw FROM v_rejects ORDER BY raw_length").rows()
+        assert rejects == [
+            ("version_unknown", b"junk"),
+            ("length_mismatch", cut),
+            ("set_length", liar[16:]),
+        ]
+        counts = lake.read(
+            "SELECT sum(received_payloads)::BIGINT, sum(decoded_payloads)::BIGINT,"
+            " sum(rejected_payloads)::BIGINT FROM v_completeness"
+        ).row(0)
+        assert counts == (4, 1, 3)
 
 
 def test_every_commit_says_what_it_did(tmp_path: Path, log: LocalWriter, config: Config):
