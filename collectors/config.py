@@ -16,7 +16,7 @@ Before: the file. After: agent.py.
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -138,6 +138,8 @@ class KafkaLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"log.sasl_password_file: {error}") from error
 
+
+T = TypeVar("T")
 
 Log = LocalLog | KafkaLog
 
@@ -346,13 +348,20 @@ def check_agents(agents: tuple[AgentConfig, ...]) -> None:
             raise ValueError(f"agents: two are named {name!r} in cluster {cluster!r}")
 
 
-def load(path: Path) -> AgentFile:
-    """Read a file of agents; `ConfigError` when it cannot be used."""
+def load(path: Path, of_type: type[T] = AgentFile) -> T:  # type: ignore[assignment]
+    """
+    Read a configuration file; relative paths in it are relative to the working directory.
+
+    Raises
+    ------
+    ConfigError
+        Names the file, the key, and what is allowed.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     try:
-        return decode_toml(data, AgentFile)
+        return decode_toml(data, of_type)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error

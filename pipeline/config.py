@@ -12,20 +12,12 @@ is nothing to receive, without inventory every address is unknown.
 Before: the file. After: run.py. Generated from here: docs/reference/config.md.
 """
 
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from collectors.config import (
-    AgentConfig,
-    ConfigError,
-    LocalLog,
-    Log,
-    check_agents,
-    decode_toml,
-)
+from collectors.config import AgentConfig, AgentFile, LocalLog, Log
 
 
 class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,19 +73,12 @@ class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ] = 2.0
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Config(AgentFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
     inventory: Annotated[
         str, Meta(description="inventory, TOML file or folder of Parquet; empty: all is unknown")
     ] = ""
-    topic_prefix: Annotated[
-        str,
-        Meta(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$",
-            description="first part of the names of all topics",
-        ),
-    ] = "crosspane.v1"
     log: Annotated[Log, Meta(description="where payloads wait for the job")] = LocalLog(
         directory="crosspane-data/log"
     )
@@ -102,25 +87,3 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = ()
     lake: Annotated[LakeConfig, Meta(description="where rows go")] = LakeConfig()
     job: Annotated[JobConfig, Meta(description="how the loop works")] = JobConfig()
-
-    def __post_init__(self) -> None:
-        check_agents(self.agents)
-
-
-def load(path: Path) -> Config:
-    """
-    Read a configuration file; relative paths in it are relative to the working directory.
-
-    Raises
-    ------
-    ConfigError
-        Names the file, the key, and what is allowed.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    try:
-        return decode_toml(data, Config)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from collectors.config import AgentConfig, ConfigError, SpoolConfig, UdpInput
+from collectors.config import AgentConfig, ConfigError, SpoolConfig, UdpInput, load
 from collectors.log import LogError
 from pipeline import config as configuration
 from pipeline.errors import CrosspaneError, InventoryError, UsageError
@@ -148,7 +148,7 @@ config_option = click.option(
     "-c",
     "config",
     type=click.Path(path_type=Path, dir_okay=False),
-    callback=lambda _ctx, _param, path: configuration.load(path) if path else DEFAULT,
+    callback=lambda _ctx, _param, path: load(path, configuration.Config) if path else DEFAULT,
     help="Configuration file (TOML); `crosspane config` prints one to start from.",
 )
 
