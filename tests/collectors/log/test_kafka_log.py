@@ -1,23 +1,12 @@
 """Apache Kafka goes away and comes back."""
 
-import gc
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from brokers import Broker
 
 from collectors.log import LogError, Place
 from collectors.log.kafka import KafkaReader, KafkaWriter
-
-# kafka-python leaves the sockets of refused connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(autouse=True)
-def sockets_are_gone_after() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 @pytest.mark.kafka
