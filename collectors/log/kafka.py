@@ -20,9 +20,12 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
     KafkaError,
     KafkaTimeoutError,
+    LogTruncationError,
     MessageSizeTooLargeError,
+    OffsetOutOfRangeError,
     TopicAlreadyExistsError,
 )
+from kafka.net.compat import KafkaNetClient
 
 from collectors.log import LogError, Message, Place
 
@@ -40,6 +43,22 @@ def _as_log_error(bootstrap: str, doing: str) -> Iterator[None]:
         yield
     except (KafkaError, OSError, ValueError, TypeError) as error:
         raise LogError(f"Kafka at {bootstrap}: {doing}: {error or type(error).__name__}") from error
+
+
+def _connect(kind: Any, **settings: Any) -> Any:
+    """Make a client of this kind; if it fails, its sockets are closed, which it leaves open."""
+    begun: list[Any] = []
+
+    def begin(**config: Any) -> Any:
+        begun.append(KafkaNetClient(**config))
+        return begun[-1]
+
+    try:
+        return kind(kafka_client=begin, bootstrap_timeout_ms=_CONNECT_MS, **settings)
+    except BaseException:
+        for client in begun:
+            client.close()
+        raise
 
 
 class KafkaWriter:
@@ -81,7 +100,8 @@ class KafkaWriter:
 
     def _open(self) -> Any:
         with _as_log_error(self._bootstrap, "connecting"):
-            return KafkaProducer(
+            return _connect(
+                KafkaProducer,
                 bootstrap_servers=self._bootstrap.split(","),
                 client_id=self._client_id,
                 acks="all",
@@ -91,7 +111,6 @@ class KafkaWriter:
                 max_request_size=MAX_MESSAGE_BYTES,
                 max_block_ms=_BUFFER_MS,
                 allow_auto_create_topics=False,
-                bootstrap_timeout_ms=_CONNECT_MS,
                 metrics_enabled=False,
                 **self._settings,
             )
@@ -148,10 +167,10 @@ class KafkaWriter:
     def _make(self, topic: str) -> None:
         if topic in self._known:
             return
-        client = KafkaAdminClient(
+        client = _connect(
+            KafkaAdminClient,
             bootstrap_servers=self._bootstrap.split(","),
             client_id=self._client_id,
-            bootstrap_timeout_ms=_CONNECT_MS,
             **self._settings,
         )
         try:
@@ -217,18 +236,18 @@ class KafkaReader:
         self._ready: deque[Message] = deque()
         self._away = False
         with _as_log_error(bootstrap, "connecting"):
-            self._consumer = KafkaConsumer(
+            self._consumer = _connect(
+                KafkaConsumer,
                 bootstrap_servers=bootstrap.split(","),
                 client_id="crosspane-job",
                 group_id=None,
                 enable_auto_commit=False,
-                auto_offset_reset="earliest",
+                auto_offset_reset="none",  # see _move: a reset would read again what was read
                 isolation_level="read_committed",
                 fetch_max_bytes=_FETCH_BYTES,
                 max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
                 metadata_max_age_ms=30_000,
                 allow_auto_create_topics=False,
-                bootstrap_timeout_ms=_CONNECT_MS,
                 metrics_enabled=False,
                 **(settings or {}),
             )
@@ -279,7 +298,13 @@ class KafkaReader:
 
     def _fetch(self, timeout_s: float) -> None:
         try:
-            found = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
+            try:
+                found = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
+            except OffsetOutOfRangeError as error:
+                self._move(error.args[0])
+                return
+        except LogTruncationError as error:
+            raise self._cut(error.divergent_offsets) from error
         except (KafkaError, OSError) as error:
             if not self._away:
                 logger.warning("Kafka at %s: %s; trying on", self._bootstrap, error)
@@ -301,6 +326,23 @@ class KafkaReader:
                 )
                 for one in records
             )
+
+    def _move(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Go on with the oldest kept where retention was faster; refuse what is past the end."""
+        begins = self._consumer.beginning_offsets(list(offsets), timeout_ms=_BUFFER_MS)
+        past_the_end = {one: at for one, at in offsets.items() if at >= begins[one]}
+        if past_the_end:
+            raise self._cut(past_the_end)
+        for one, begin in begins.items():
+            self._consumer.seek(one, begin)
+
+    def _cut(self, places: Mapping[TopicPartition, object]) -> LogError:
+        names = ", ".join(f"{one.topic} partition {one.partition}" for one in places)
+        return LogError(
+            f"Kafka at {self._bootstrap}: {names} ends before what was read of it: it was made"
+            " anew, or its newest messages were lost. What it holds now is no continuation;"
+            " seek to its begin or end offset to go on"
+        )
 
     def close(self) -> None:
         """See `Reader.close`."""
