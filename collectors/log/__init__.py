@@ -94,7 +94,10 @@ class Reader(Protocol):
         Read these places, and only these, from these offsets on.
 
         An offset older than what is kept moves to the oldest kept; the caller
-        sees it by the gap in `Message.offset` and counts it.
+        sees it by the gap in `Message.offset` and counts it. The end offset is
+        waited at. One past it is refused by `poll`: the log was made anew or
+        lost its newest messages, and to go on in silence would be to read
+        twice, or to pass over, what it holds now.
         """
 
     def poll(self, max_bytes: int, timeout_s: float) -> Sequence[Message]:
@@ -104,6 +107,12 @@ class Reader(Protocol):
         Returns after ``timeout_s`` with none, or as soon as there are some; at
         most ``max_bytes`` of values, but always at least one message if any is
         ready.
+
+        Raises
+        ------
+        LogError
+            When a place ends before the offset to read next; when the log on
+            disk cannot be read. A broker that is away is no error here.
         """
 
     def close(self) -> None:
