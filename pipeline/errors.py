@@ -4,8 +4,8 @@ Every exception a user can meet, in one tree.
     CrosspaneError
         LakeError         the lake cannot be opened, read or written
             StaleOffsetError  another job has committed these offsets: this one must stop
-        InventoryError    a row of the inventory makes no sense; exit code 2
         UsageError        what was asked for makes no sense; exit code 2
+            InventoryError    a row of the inventory; exit code 2
     collectors.config.ConfigError   a key of the configuration; exit code 2
     collectors.log.LogError         the log cannot be used
 
@@ -29,9 +29,9 @@ class StaleOffsetError(LakeError):
     """
 
 
-class InventoryError(CrosspaneError):
-    """The inventory cannot be used: names the row, the key, and what is allowed."""
-
-
 class UsageError(CrosspaneError):
     """What was asked for makes no sense: says what is allowed."""
+
+
+class InventoryError(UsageError):
+    """The inventory cannot be used: names the row, the key, and what is allowed."""

@@ -24,7 +24,7 @@ from rich.markup import escape
 from collectors.config import AgentConfig, ConfigError, SpoolConfig, UdpInput, load
 from collectors.log import LogError
 from pipeline import config as configuration
-from pipeline.errors import CrosspaneError, InventoryError, UsageError
+from pipeline.errors import CrosspaneError, UsageError
 
 DATA: Final = Path("crosspane-data")
 DEFAULT: Final = configuration.Config(
@@ -96,7 +96,7 @@ class Commands(click.Group):
         logging.getLogger("crosspane").setLevel(level)
         try:
             return super().invoke(ctx)
-        except (ConfigError, InventoryError, UsageError) as error:
+        except (ConfigError, UsageError) as error:
             fail(str(error), 2)
         except (CrosspaneError, LogError) as error:
             fail(str(error), 1)

@@ -32,7 +32,8 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline import schema
-from pipeline.enrich.inventory import OWNER, InventoryError
+from pipeline.enrich.inventory import OWNER
+from pipeline.errors import InventoryError
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]

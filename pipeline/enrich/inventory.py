@@ -31,13 +31,9 @@ from msgspec import Meta
 from collectors.config import ConfigError, decode_toml
 from pipeline import schema
 from pipeline.enrich.rows import Cluster, Endpoint, Gateway, InventoryFile, Network, Prefix
-from pipeline.errors import CrosspaneError
+from pipeline.errors import InventoryError
 
 _V4_BITS: Final = 96  # a v4 address is the last 32 bits of ::ffff:0:0/96
-
-
-class InventoryError(CrosspaneError):
-    """The inventory cannot be used: names the file, the row and key, and what is allowed."""
 
 
 _ROWS: Final[dict[str, type[msgspec.Struct]]] = {

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -430,21 +431,22 @@ def test_a_reader_follows_a_writer_over_segments(tmp_path: Path):
     assert numbered(found) == [(n, b"%d" % n) for n in range(3_000)]
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
     """No file grows beyond 1,000 bytes: what a full disk looks like to a writer."""
     bounds = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, bounds[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_full_disk_is_an_error_and_leaves_no_torn_record(tmp_path: Path):
     """An append that does not fit is refused whole; smaller ones still pass."""
-    with LocalWriter(tmp_path, fsync="never") as writer:
+    with small_files(), LocalWriter(tmp_path, fsync="never") as writer:
         writer.append("t", b"k", b"v" * 500)
         with pytest.raises(LogError, match=r"append failed: .*File too large"):
             writer.append("t", b"k", b"w" * 600)

@@ -1,0 +1,191 @@
+"""The command as its user meets it: help, output, and what each exit code says."""
+
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline import demo as recording
+from pipeline.cli import COMMANDS, main
+
+WEST = recording.FOLDER / "captures" / "cluster-west" / "ipfix.pcap"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The demo's lake."""
+    directory = tmp_path_factory.mktemp("cli") / "demo"
+    assert crosspane("demo", "--directory", str(directory)).exit_code == 0
+    return str(directory / "lake")
+
+
+def crosspane(*arguments: str, stdin: str | None = None) -> Result:
+    result = CliRunner().invoke(main, arguments, input=stdin)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_examples(command: str):
+    """`--help` of each command ends in commands to type."""
+    result = crosspane(command, "--help")
+    assert result.exit_code == 0
+    examples = result.stdout.partition("Examples:\n")[2]
+    assert f"crosspane {command}" in examples
+
+
+def test_a_wrong_key_is_named_with_what_is_allowed(here: Path):
+    """A configuration error is exit code 2 and names file, key and choices."""
+    (here / "c.toml").write_text("[job]\npoll_bites = 1\n")
+    result = crosspane("check", "--config", "c.toml")
+    assert result.exit_code == 2
+    assert "c.toml: job.poll_bites: no such key, allowed are checkpoint_s" in result.stderr
+    assert "did you mean 'poll_bytes'?" in result.stderr
+
+
+def test_a_wrong_inventory_row_is_named(here: Path):
+    """An inventory error is exit code 2 and names row and key."""
+    (here / "i.toml").write_text('[[endpoints]]\nnetwork = "n"\nip = "10.0.0.1"\nkind = "pod"\n')
+    (here / "c.toml").write_text('inventory = "i.toml"\n')
+    result = crosspane("check", "--config", "c.toml")
+    assert result.exit_code == 2
+    assert "i.toml: endpoints[0].network: 'n'" in result.stderr
+
+
+def test_what_config_prints_is_a_configuration(here: Path):
+    """The effective configuration, saved, checks, and prints the same again."""
+    printed = crosspane("config").stdout
+    (here / "c.toml").write_text(printed)
+    assert crosspane("check", "--config", "c.toml").exit_code == 0
+    assert crosspane("config", "--config", "c.toml").stdout == printed
+    assert 'listen = "127.0.0.1:2055"' in printed
+
+
+@pytest.mark.usefixtures("here")
+def test_no_lake_is_exit_code_1_with_the_next_step():
+    """Asking before anything ran says what to run."""
+    result = crosspane("sql", "SELECT 1")
+    assert (result.exit_code, "crosspane demo" in result.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("here")
+def test_decode_prints_rows_in_every_format():
+    """904 records of the west's exporter, as nfdump counts them, in each format."""
+    lines = crosspane("decode", str(WEST), "--format", "jsonl").stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 904
+    assert sum(row["packets"] for row in rows) == 9_606
+    assert sum(row["bytes"] for row in rows) == 5_909_369
+    assert {row["exporter"] for row in rows} == {"198.19.0.20"}
+    comma = pl.read_csv(io.BytesIO(crosspane("decode", str(WEST), "-f", "csv").stdout_bytes))
+    assert (comma.height, comma["bytes"].sum()) == (904, 5_909_369)
+    parquet = pl.read_parquet(
+        io.BytesIO(crosspane("decode", str(WEST), "-f", "parquet").stdout_bytes)
+    )
+    assert (parquet.height, parquet["bytes"].sum()) == (904, 5_909_369)
+    assert "shape: (904, " in crosspane("decode", str(WEST)).stdout
+
+
+@pytest.mark.usefixtures("here")
+def test_decode_accounts_for_every_datagram():
+    """`--stats`: 47 datagrams received, 47 decoded, 904 records, nothing waiting or rejected."""
+    result = crosspane("decode", str(WEST), "-f", "jsonl", "--stats")
+    stats = json.loads(result.stderr)
+    assert stats["payloads"] == {"received": 47, "decoded": 47, "partial": 0, "rejected": 0}
+    assert stats["records"]["decoded"] == 904
+    assert stats["sets"] == {"waiting_for_template": 0, "rejected": 0}
+    assert stats["rejects"] == {}
+    assert stats["sequence"]["units_expected"] == stats["sequence"]["units_received"]
+
+
+def test_decode_of_damage_is_data(here: Path):
+    """Junk is a counted reject and exit code 0; a file that is no capture at all is exit code 1."""
+    (here / "junk.dat").write_bytes(b"\0\1junk")
+    result = crosspane("decode", "junk.dat", "-f", "jsonl", "--stats")
+    assert result.exit_code == 0
+    assert json.loads(result.stderr)["rejects"] == {"version_unknown": 1}
+    (here / "junk.pcap").write_bytes(b"no capture")
+    assert crosspane("decode", "junk.pcap").exit_code == 1
+
+
+def test_sql_answers_as_table_and_json_and_from_a_pipe(lake: str):
+    """One query three ways; a wrong one is exit code 1 and DuckDB's words."""
+    query = "SELECT count(*) AS flows FROM v_flows"
+    assert "3548" in crosspane("sql", query, "--lake", lake).stdout
+    assert json.loads(crosspane("sql", query, "--lake", lake, "-f", "json").stdout) == [
+        {"flows": 3548}
+    ]
+    assert "3548" in crosspane("sql", "--lake", lake, stdin=query + ";\n").stdout
+    wrong = crosspane("sql", "FROM nowhere", "--lake", lake)
+    assert (wrong.exit_code, "nowhere" in wrong.stderr) == (1, True)
+
+
+def test_sql_cannot_write(lake: str):
+    """The lake is attached read-only."""
+    result = crosspane("sql", "DELETE FROM flows", "--lake", lake)
+    assert (result.exit_code, "read-only" in result.stderr) == (1, True)
+
+
+def test_the_topology_is_a_graph(lake: str):
+    """JSON with nodes and calls; DOT with a box a cluster and a line a call."""
+    graph = json.loads(crosspane("topology", "--lake", lake, "-f", "json").stdout)
+    assert len(graph["calls"]) == 9
+    assert sum(call["requests"] for call in graph["calls"]) == 1_948
+    assert {"cluster-east/shop/frontend", "cluster-west/shop/reviews"} <= {
+        node["entity"] for node in graph["nodes"]
+    }
+    dot = crosspane("topology", "--lake", lake, "-f", "dot").stdout
+    assert dot.count(" -> ") == 9
+    assert dot.count("subgraph cluster_") == 4
+
+
+def test_health_can_fail_a_script(lake: str):
+    """`--fail-on failing` is exit code 1 where something fails, and prints it all the same."""
+    assert crosspane("health", "--lake", lake).exit_code == 0
+    result = crosspane("health", "--lake", lake, "--fail-on", "failing", "-f", "json")
+    assert result.exit_code == 1
+    failing = {row["entity"] for row in json.loads(result.stdout) if row["state"] == "failing"}
+    assert "cluster-west/shop/recommendations" in failing
+
+
+def test_the_past_before_the_lake_is_an_error_not_a_traceback(lake: str):
+    """`--at` a time with no snapshot, or no time at all, says so."""
+    assert crosspane("health", "--lake", lake, "--at", "2001-01-01").exit_code == 1
+    wrong = crosspane("health", "--lake", lake, "--at", "yesterday")
+    assert (wrong.exit_code, "ISO 8601" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("here")
+def test_replay_then_job_then_sql():
+    """The parts apart: a capture into the log, the log into the lake, a question to the lake."""
+    replayed = crosspane("replay", str(WEST), "--cluster", "cluster-west", "--network", "net-west")
+    assert (replayed.exit_code, "47 netflow payloads" in replayed.stderr) == (0, True)
+    assert crosspane("job", "--once").exit_code == 0
+    asked = crosspane(
+        "sql", "-f", "json", "SELECT count(*) AS n, any_value(src_resolution) AS r FROM v_flows"
+    )
+    assert json.loads(asked.stdout) == [{"n": 904, "r": "unknown"}]
+
+
+def test_the_demo_deletes_nothing_of_others(here: Path):
+    """A folder with something else in it is refused, and stays."""
+    (here / "mine").mkdir()
+    (here / "mine" / "thesis.txt").write_text("precious")
+    assert crosspane("demo", "--directory", "mine").exit_code == 2
+    assert (here / "mine" / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(shell: str):
+    """The completion script names the program."""
+    assert "_CROSSPANE_COMPLETE" in crosspane("completion", shell).stdout
