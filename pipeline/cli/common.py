@@ -23,6 +23,7 @@ from rich.markup import escape
 
 from collectors.config import AgentConfig, ConfigError, SpoolConfig, UdpInput, load
 from collectors.log import LogError
+from collectors.udp import InputError
 from pipeline import config as configuration
 from pipeline.errors import CrosspaneError, UsageError
 
@@ -98,11 +99,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (ConfigError, UsageError) as error:
             fail(str(error), 2)
-        except (CrosspaneError, LogError) as error:
-            fail(str(error), 1)
         except BrokenPipeError:  # the reader of our output has seen enough
             sys.stderr.close()
             raise SystemExit(0) from None
+        except (CrosspaneError, InputError, LogError, OSError) as error:
+            fail(str(error), 1)
 
 
 def _not_installed(name: str, package: str) -> click.Command:

@@ -26,6 +26,7 @@ from collectors.log import LogError, Reader
 from collectors.log.local import LocalReader
 from collectors.replay import Replayed
 from collectors.replay import replay as replay_captures
+from collectors.udp import InputError
 from pipeline.cli.common import (
     config_option,
     end_after,
@@ -128,7 +129,7 @@ def _agents_process(config: Config, stop: Event) -> None:
     try:
         with open_log(config.log, "crosspane-up") as log:
             run_all(config.agents, log, stop, spooling=False, topic_prefix=config.topic_prefix)  # type: ignore[arg-type]
-    except (LogError, OSError) as error:
+    except (InputError, LogError, OSError) as error:
         fail(str(error), 1)
 
 

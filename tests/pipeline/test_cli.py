@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 from pathlib import Path
 
 import polars as pl
@@ -183,6 +184,28 @@ def test_the_demo_deletes_nothing_of_others(here: Path):
     (here / "mine" / "thesis.txt").write_text("precious")
     assert crosspane("demo", "--directory", "mine").exit_code == 2
     assert (here / "mine" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_port_that_is_taken_is_named(here: Path):
+    """The agent says which input cannot be opened, and why; no traceback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        (here / "c.toml").write_text(
+            f"""[[agents]]
+name = "node-1"
+cluster = "here"
+network = "here"
+[agents.spool]
+directory = "agent"
+[[agents.inputs]]
+type = "netflow"
+listen = "{address}"
+"""
+        )
+        result = crosspane("agent", "--config", "c.toml", "--for", "5s")
+    assert result.exit_code == 1
+    assert f"netflow on {address}: Address already in use" in result.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
