@@ -100,7 +100,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 def cli_page() -> str:
     """``--help`` of every command."""
-    context = click.Context(command_line, info_name="crosspane", max_content_width=100)
+    context = click.Context(command_line, info_name="crosspane", terminal_width=100)
     parts = [
         _NOTE
         + "# The `crosspane` command\n\n```text\n"
@@ -110,7 +110,7 @@ def cli_page() -> str:
     for name in command_line.list_commands(context):
         command = command_line.get_command(context, name)
         assert command is not None  # noqa: S101 - it was listed
-        inner = click.Context(command, info_name=name, parent=context, max_content_width=100)
+        inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
         parts.append(f"\n## crosspane {name}\n\n```text\n{command.get_help(inner)}\n```\n")
     return "".join(parts)
 
