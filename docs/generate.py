@@ -100,7 +100,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 def cli_page() -> str:
     """``--help`` of every command."""
-    context = click.Context(command_line, info_name="crosspane", terminal_width=100)
+    settings = command_line.context_settings | {"terminal_width": 100}
+    context = click.Context(command_line, info_name="crosspane", **settings)
     parts = [
         _NOTE
         + "# The `crosspane` command\n\n```text\n"
