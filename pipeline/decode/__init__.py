@@ -12,7 +12,14 @@ and `restore` carry it over a restart: the job restores the last snapshot and
 decodes again, without keeping the rows, from there to the committed offset.
 
     netflow      datagrams of NetFlow v5, v9 and IPFIX, told apart by version
+        sets, opening            datagrams to messages and sets, of known domains
+        templates, domains       layouts of records, and what each domain has told
+        control, options         sets that change how others are read
+        records, elements, flows   records to arrays to rows; netflow5 for v5
+        waiting, sequence        sets without a template; loss by sequence numbers
+        batch, ledger            what these share; counts and rejects
     access_log   JSON access logs of Envoy and Istio
+        addresses                addresses and service names as proxies write them
 
 Before: run.py. After: rejects.py, normalize.py.
 """
