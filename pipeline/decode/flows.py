@@ -166,9 +166,12 @@ def _rows(values: Values, context: Context) -> pl.DataFrame:
         "post_nat_src_port",
         "post_nat_dst_port",
         "end_reason",
-        "biflow_direction",
     ):
         columns[name] = _number(name, values.get(name))
+    told = values.get("biflow_direction")
+    columns["biflow_direction"] = _number(
+        "biflow_direction", told, null=None if told is None else told >= _REVERSE
+    )
     for name in ("src_asn", "dst_asn"):
         number = values.get(name)
         columns[name] = _number(name, number, null=None if number is None else number == 0)
@@ -187,14 +190,25 @@ def _rows(values: Values, context: Context) -> pl.DataFrame:
     factor, source = _sampling(values, context)
     columns["sampling_factor"] = pl.Series(factor)
     columns["sampling_source"] = pl.Series(source)
-    given = {name: series for name, series in columns.items() if series is not None}
-    frame = pl.DataFrame({name: given[name] for name in given})
-    absent = [
-        pl.lit(None, dtype).alias(name)
+    nulls = _FEW_NULLS if count <= _FEW else _nulls(count)
+    return pl.DataFrame(
+        [
+            nulls[name].head(count) if (series := columns.get(name)) is None else series.alias(name)
+            for name in nulls
+        ]
+    )
+
+
+def _nulls(count: int) -> dict[str, pl.Series]:
+    return {
+        name: pl.Series(name, [None], dtype).new_from_index(0, count)
         for name, dtype in schema.DECODED_FLOWS.items()
-        if name not in given
-    ]
-    return frame.with_columns(absent).select(schema.DECODED_FLOWS.names())
+    }
+
+
+_FEW: Final = 4_096
+_FEW_NULLS: Final = _nulls(_FEW)
+"""Columns of nulls, to take from: making them costs more than reading a few records does."""
 
 
 def _first(values: Values, *names: str) -> Numbers | None:
@@ -219,17 +233,21 @@ def _icmp(values: Values, is_icmp: Mask | None) -> pl.Series | None:
     """Type and code, wherever they stand; many exporters put them where the port is."""
     if is_icmp is not None and not is_icmp.any():
         return None
-    column = _first(values, "icmp_v4", "icmp_v6")
-    for version in ("v4", "v6"):
-        kind, code = values.get(f"icmp_{version}_type"), values.get(f"icmp_{version}_code")
-        if column is None and kind is not None and code is not None:
-            column = kind.astype(np.uint64) << np.uint64(8) | code
-    if "icmp_v4" in values and "icmp_v6" in values and "protocol" in values:
-        column = np.where(values["protocol"] == _ICMP6, values["icmp_v6"], values["icmp_v4"])
+    v4, v6 = _type_code(values, "icmp_v4"), _type_code(values, "icmp_v6")
+    column = v6 if v4 is None else v4
+    if v4 is not None and v6 is not None and "protocol" in values:
+        column = np.where(values["protocol"] == _ICMP6, v6, v4)
     if column is None and is_icmp is not None and "dst_port" in values:
         column = values["dst_port"]
         is_icmp &= values.get("src_port", np.zeros(1, np.uint8)) == 0  # else they are no such thing
     return _number("icmp_type_code", column, null=None if is_icmp is None else ~is_icmp)
+
+
+def _type_code(values: Values, version: str) -> Numbers | None:
+    kind, code = values.get(f"{version}_type"), values.get(f"{version}_code")
+    if version not in values and kind is not None and code is not None:
+        return kind.astype(np.uint64) << np.uint64(8) | code
+    return values.get(version)
 
 
 def _time(nanoseconds: I64 | None) -> pl.Series | None:

@@ -23,6 +23,7 @@ _Numbers = npt.NDArray[np.unsignedinteger]
 
 _MAX_INIT_MS: Final = 1 << 43
 """Beyond it, nanoseconds do not fit 64 bits."""
+_NOTHING: Final = np.array([], np.uint64)
 
 
 class Told(NamedTuple):
@@ -52,10 +53,10 @@ class History:
             for what, value in zip(selectors, factor.tolist(), strict=True):
                 if value > 0:
                     room &= self._set(told, what, value)
-        if "system_init_ms" in told.values and told.records:
-            init_ms = int(told.values["system_init_ms"][-1])
+        for init_ms in reversed(told.values.get("system_init_ms", _NOTHING).tolist()):
             if 0 < init_ms < _MAX_INIT_MS:
                 room &= self._set(told, INIT, float(init_ms))
+                break
         return room
 
     def _set(self, told: Told, what: int, value: float) -> bool:
