@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from netflow_wire import capture, count, decode, decode_files, outcomes, reasons, rows
 
 from pipeline import schema
-from pipeline.cli.decode import decode as command
+from pipeline.cli import main
 from pipeline.rejects import Reason
 
 CORPUS = Path(
@@ -97,7 +97,9 @@ def test_another_protocol_is_rejected_with_its_reason(name, corpus):
 )
 def test_the_command_line_prints_a_row_a_record(name, records, corpus):
     """`crosspane decode --stats` exits with 0, prints rows, and counts them."""
-    result = CliRunner().invoke(command, [str(corpus / name), "--format", "jsonl", "--stats"])
+    result = CliRunner().invoke(
+        main, ["decode", str(corpus / name), "--format", "jsonl", "--stats"]
+    )
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == records
     stats = json.loads(result.stderr.splitlines()[-1])
