@@ -24,7 +24,7 @@ import msgspec
 
 from collectors import logtail, udp
 from collectors.batch import Batcher
-from collectors.config import AgentConfig, Input, LocalLog, Log, TailInput
+from collectors.config import AgentConfig, Input, LocalLog, Log, ProxyInput, Tail
 from collectors.envelope import Header
 from collectors.log import LogError, Writer
 from collectors.log.local import LocalWriter
@@ -245,8 +245,11 @@ class _Agent:
             network=self._config.network,
             kind=kind,
             epoch_ns=time.time_ns(),
+            format=getattr(one, "format", ""),
+            mesh=one.mesh if isinstance(one, ProxyInput) else "",
+            proxy_model=one.proxy_model if isinstance(one, ProxyInput) else "",
         )
-        if isinstance(one, TailInput) and not one.position_file:
+        if isinstance(one, Tail) and not one.position_file:
             path = self._config.state_directory() / "positions.json"
             one = msgspec.structs.replace(one, position_file=str(path))
         batcher = self._batchers[kind] = Batcher(header, self._config.batch)

@@ -74,6 +74,10 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropped
         Payloads lost in the agent before this envelope, by reason, since the
         envelope before it.
+    format, mesh, proxy_model
+        What the agent's configuration declares of what it reads: the format of
+        the lines, the mesh of the proxies, and whether they are sidecars,
+        host proxies, gateways or waypoints. Empty: left to the decoder.
     """
 
     agent: str
@@ -83,6 +87,9 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_sequence: int = 0
     epoch_ns: int = 0
     dropped: dict[str, int] = {}
+    format: str = ""
+    mesh: str = ""
+    proxy_model: str = ""
     version: int = VERSION
 
 

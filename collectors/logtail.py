@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Final
 
 from collectors.batch import Batcher
-from collectors.config import TailInput
+from collectors.config import Tail
 from collectors.envelope import Envelope
 from collectors.positions import Identity, InFlight, Positions, Span, find
 from collectors.ship import Parcel, Shipper
@@ -171,7 +171,7 @@ class _Followed:
         return Span(self.identity, self.offset, self.offset)
 
 
-def follow(config: TailInput, batcher: Batcher, shipper: Shipper, stop: threading.Event) -> None:
+def follow(config: Tail, batcher: Batcher, shipper: Shipper, stop: threading.Event) -> None:
     """
     Follow files until ``stop`` is set; waits when ``shipper`` is full.
 
@@ -196,7 +196,7 @@ def follow(config: TailInput, batcher: Batcher, shipper: Shipper, stop: threadin
 class _Follower:
     def __init__(
         self,
-        config: TailInput,
+        config: Tail,
         batcher: Batcher,
         shipper: Shipper,
         stop: threading.Event,

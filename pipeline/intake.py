@@ -24,7 +24,7 @@ import pyarrow as pa
 from collectors import envelope
 from collectors.log import Message, Place
 from pipeline import schema
-from pipeline.decode import Payloads, Source
+from pipeline.decode import Declared, Payloads, Source
 from pipeline.rejects import RAW_BYTES, Reason
 
 _MINUTE_MS: Final = 60_000
@@ -68,10 +68,11 @@ class _Gathered:
     def add(self, message: Message, header: envelope.Header, batch: pa.RecordBatch) -> None:
         place = Place(message.topic, message.partition)
         exporter = batch.column("exporter")
+        declared = Declared(header.format, header.mesh, header.proxy_model)
         codes = np.array(
             [
                 self.sources.setdefault(
-                    Source(place, header.agent, header.cluster, header.network, name),
+                    Source(place, header.agent, header.cluster, header.network, name, declared),
                     len(self.sources),
                 )
                 for name in exporter.dictionary.to_pylist()

@@ -35,6 +35,14 @@ import pyarrow as pa
 from collectors.log import Place
 
 
+class Declared(NamedTuple):
+    """What an agent's configuration says of what it reads; see `collectors.envelope.Header`."""
+
+    format: str = ""
+    mesh: str = ""
+    proxy_model: str = ""
+
+
 class Source(NamedTuple):
     """Who sent a payload, by whom it was taken, and where it is in the log."""
 
@@ -43,6 +51,7 @@ class Source(NamedTuple):
     cluster: str
     network: str
     exporter: str
+    declared: Declared = Declared()
 
 
 class Vantage(NamedTuple):

@@ -350,7 +350,11 @@ def _requests(rows: pl.DataFrame) -> pl.DataFrame:
     """Usable lines to rows of `schema.DECODED_REQUESTS`."""
     flags = pl.col("response_flags").str.strip_chars(",").str.split(",")
     tcp = pl.col("protocol").is_null() & pl.col("method").is_null()
-    return rows.select(
+    policy = pl.coalesce(
+        pl.col("response_code_details").str.extract(_POLICY),
+        pl.col("connection_termination_details").str.extract(_POLICY),
+    )
+    columns = rows.select(
         "vantage",
         "received_ns",
         "start_ns",
@@ -365,11 +369,10 @@ def _requests(rows: pl.DataFrame) -> pl.DataFrame:
         path=pl.col("path").str.splitn("?", 2).struct[0],
         status="response_code",
         response_flags=flags.fill_null(pl.lit([], pl.List(pl.String))),
-        policy=pl.coalesce(
-            pl.col("response_code_details").str.extract(_POLICY),
-            pl.col("connection_termination_details").str.extract(_POLICY),
-        ),
-    ).select(schema.DECODED_REQUESTS.names())
+        authz=pl.when(policy.is_not_null()).then(pl.lit("denied")),
+        policy=pl.when(policy != "none").then(policy),  # "none": no policy allowed it
+    )
+    return schema.complete(columns, schema.DECODED_REQUESTS)
 
 
 def _address_columns(rows: pl.DataFrame) -> list[pl.Series]:

@@ -102,7 +102,7 @@ def _admit(
     new: dict[int, int] = {}
     for one in distinct.tolist():
         source, version, domain = _parts(one)
-        place, agent, cluster, network, exporter = payloads.sources[source]
+        place, agent, cluster, network, exporter, _ = payloads.sources[source]
         domains = places.setdefault(place, Domains())
         named.append((domains, (agent, cluster, network, exporter, FORMATS[version], domain)))
         new[id(domains)] = new.get(id(domains), len(domains)) + (named[-1][1] not in domains)
@@ -155,6 +155,8 @@ def _count_forgotten(payloads: Payloads, places: dict[Place, Domains], ledger: L
     versions = {name: version for version, name in FORMATS.items()}
     for place in {source.place for source in payloads.sources} & places.keys():
         for (*source, name, domain), pending, payload in places[place].forgotten:
-            vantage = ledger.number(Source(place, *source), versions[name], domain)
+            agent, cluster, network, exporter = source
+            known = Source(place, agent, cluster, network, exporter)
+            vantage = ledger.number(known, versions[name], domain)
             ledger.given_up(vantage, pending, payload)
         places[place].forgotten.clear()

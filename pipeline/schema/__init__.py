@@ -8,7 +8,8 @@ not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
 `prefixes` or `vantages`, and views join them.
 
     model      column, table, view, and their types
-    facts      flows, requests
+    facts      flows (L3 and L4)
+    requests   requests and connections, as proxies saw them (L7)
     entities   who, where, and when
     job        the pipeline itself
 
@@ -18,23 +19,29 @@ Before: config.py. After: run.py. Views: views/.
 from typing import Final
 
 from pipeline.schema.entities import CLUSTERS, ENDPOINTS, GATEWAYS, NETWORKS, PREFIXES, VANTAGES
-from pipeline.schema.facts import DECODED_FLOWS, DECODED_REQUESTS, FLOWS, REQUESTS
+from pipeline.schema.facts import DECODED_FLOWS, FLOWS
 from pipeline.schema.job import ACCOUNTING, AGENT_DROPS, CHECKPOINTS, COMMITS, REJECTS
 from pipeline.schema.model import (
+    AUTHZ,
+    LOG_TYPE,
+    PROXY_MODEL,
     REPORTER,
     RESOLUTION,
     TIME,
     Column,
     Table,
     View,
+    complete,
     create,
     create_view,
     sql_type,
 )
+from pipeline.schema.requests import DECODED_REQUESTS, REQUESTS
 
 __all__ = [
     "ACCOUNTING",
     "AGENT_DROPS",
+    "AUTHZ",
     "CHECKPOINTS",
     "CLUSTERS",
     "COMMITS",
@@ -43,8 +50,10 @@ __all__ = [
     "ENDPOINTS",
     "FLOWS",
     "GATEWAYS",
+    "LOG_TYPE",
     "NETWORKS",
     "PREFIXES",
+    "PROXY_MODEL",
     "REJECTS",
     "REPORTER",
     "REQUESTS",
@@ -55,6 +64,7 @@ __all__ = [
     "Column",
     "Table",
     "View",
+    "complete",
     "create",
     "create_view",
     "sql_type",

@@ -52,8 +52,11 @@ _SQL_TYPES: Final[dict[pl.DataType, str]] = {
 }
 
 RESOLUTION: Final = pl.Enum(["resolved", "ambiguous", "unknown"])
-REPORTER: Final = pl.Enum(["source", "destination", "gateway", "unknown"])
-_SQL_TYPES.update(dict.fromkeys((RESOLUTION, REPORTER), "VARCHAR"))
+REPORTER: Final = pl.Enum(["source", "destination", "gateway", "waypoint", "unknown"])
+PROXY_MODEL: Final = pl.Enum(["sidecar", "host", "gateway", "waypoint"])
+LOG_TYPE: Final = pl.Enum(["end", "start", "periodic"])
+AUTHZ: Final = pl.Enum(["allowed", "denied"])
+_SQL_TYPES.update(dict.fromkeys((RESOLUTION, REPORTER, PROXY_MODEL, LOG_TYPE, AUTHZ), "VARCHAR"))
 
 
 def sql_type(column: Column) -> str:
@@ -64,6 +67,19 @@ def sql_type(column: Column) -> str:
     'UBIGINT'
     """
     return _SQL_TYPES[column.dtype]
+
+
+def complete(rows: pl.DataFrame, columns: pl.Schema) -> pl.DataFrame:
+    """
+    Rows with all columns of a schema, in its order; those they lack are null.
+
+    >>> complete(pl.DataFrame({"b": [1]}), pl.Schema({"a": TEXT, "b": U8})).row(0)
+    (None, 1)
+    """
+    return rows.select(
+        pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype).alias(name)
+        for name, dtype in columns.items()
+    )
 
 
 def create(table: Table) -> str:

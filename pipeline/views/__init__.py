@@ -39,6 +39,7 @@ VIEWS: Final = (
     facts.ENDPOINTS,
     facts.FLOWS,
     facts.REQUESTS,
+    facts.RESPONSE_FLAGS,
     topology.CALLS,
     topology.EDGES,
     topology.TOPOLOGY_EDGES,

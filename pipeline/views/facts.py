@@ -6,6 +6,7 @@ Before: lake.py (the tables). After: topology.py.
 
 from typing import Final
 
+from pipeline.decode.response_flags import FLAGS
 from pipeline.schema import View
 
 _SIDE: Final = {
@@ -124,36 +125,80 @@ REQUESTS: Final = View(
         "start_time": "when the proxy began",
         "received_time": "when the agent read the line",
         **_OBSERVER,
-        "reporter": "source (client's proxy), destination (server's), gateway, unknown",
+        "reporter": "source (client's proxy), destination (server's), gateway, waypoint, unknown",
+        "proxy_model": "sidecar, host, gateway, waypoint; null if not told",
+        "mesh": "service mesh; null if not told",
+        "log_type": "end, start or periodic; null if not told",
+        "is_health_check": "true if a proxy's health check, not traffic; null if not told",
         **_side_columns("src"),
         **_side_columns("dst"),
         "service": "host name of the service called",
         "service_port": "its port",
+        "service_subset": "its subset",
+        "service_network": "where the name itself says it is: datacenter, zone, peer or cluster",
         "protocol": "HTTP/1.1, HTTP/2, TCP...",
         "method": "HTTP method",
         "authority": "host the client asked for",
         "path": "path without query",
+        "route": "route name",
         "status": "HTTP status; null if no response was sent",
+        "grpc_status": "gRPC status code; null if not gRPC or not told",
         "response_flags": "why the proxy answered or cut",
         "response_code_details": "what set the status",
-        "policy": "authorization policy that denied it",
+        "termination_details": "why the connection ended",
+        "upstream_failure": "transport failure towards the upstream",
+        "authz": "allowed or denied; null if not told",
+        "policy": "authorization policy that said so",
         "duration_ms": "duration",
+        "request_ms": "until the request was in",
+        "ttfb_ms": "until the first byte from upstream",
         "upstream_ms": "of that, the upstream's",
         "bytes_received": "body octets from the client side",
         "bytes_sent": "body octets to the client side",
         "attempts": "times it was sent upstream",
+        **{
+            f"{end}_wire_bytes_{way}": f"octets {way}, {end}, with headers"
+            for end in ("downstream", "upstream")
+            for way in ("received", "sent")
+        },
         "request_id": "x-request-id",
+        "trace_id": "trace id",
+        "stream_id": "the proxy's own id of it",
         "sni": "TLS server name asked for",
         "upstream_cluster": "the proxy's name for where it sent it",
         **{f"{name}_ip": f"{name.replace('_', ' ')} address" for name in _ADDRESSES},
         **{f"{name}_port": f"{name.replace('_', ' ')} port" for name in _ADDRESSES},
         "downstream_peer_identity": "SPIFFE ID of the client",
+        "downstream_local_identity": "SPIFFE ID shown to the client",
         "upstream_peer_identity": "SPIFFE ID of the server",
+        "upstream_local_identity": "SPIFFE ID shown to the server",
         "downstream_tls": "TLS version of the connection in",
         "upstream_tls": "TLS version of the connection out",
+        **{
+            f"reported_{side}_{name}": f"{name} of the {whose}, as the proxy says"
+            for side, whose in (("src", "client"), ("dst", "server"))
+            for name in ("cluster", "namespace", "workload", "pod")
+        },
     },
     f"""SELECT r.*, v.cluster AS observer_cluster, v.network, v.agent, v.exporter,
         {", ".join(f"ip_text({name}_ip_hi, {name}_ip_lo) AS {name}_ip" for name in _ADDRESSES)},
         {_side_select("src", "srce.ip")}, {_side_select("dst", "dste.ip")}
     FROM requests r {_SIDE_JOINS}""",
+)
+
+RESPONSE_FLAGS: Final = View(
+    "v_response_flags",
+    "What does each response flag mean, and whom does it point at?",
+    {
+        "flag": "short form, as in `v_requests.response_flags`",
+        "name": "long form",
+        "blame": "client, network, server, proxy, configuration, policy, limit, injected or none: seen from the proxy that wrote it",
+        "meaning": "in words",
+    },
+    "SELECT * FROM (VALUES "
+    + ", ".join(
+        f"('{flag.short}', '{flag.name}', '{flag.blame}', '{flag.meaning.replace(chr(39), chr(39) * 2)}')"
+        for flag in FLAGS
+    )
+    + ") AS flags (flag, name, blame, meaning)",
 )

@@ -47,7 +47,7 @@ CALLS: Final = View(
     f"""WITH server_side AS (
         SELECT request_id, authority, method, path, arg_max(dst_endpoint_id, start_time) AS dst_endpoint_id,
             arg_max(duration_ms, start_time) AS server_duration_ms,
-            arg_max(response_flags, start_time) AS server_flags, max(policy) AS policy
+            arg_max(response_flags, start_time) AS server_flags, max(policy) AS policy, max(authz) AS authz
         FROM requests WHERE reporter = 'destination' AND request_id IS NOT NULL GROUP BY ALL
     ), client_side AS (
         SELECT DISTINCT request_id, authority, method, path FROM requests
@@ -62,7 +62,7 @@ CALLS: Final = View(
         SELECT c.*, s.server_duration_ms, v.network AS client_network,
             coalesce(client.entity, v.network || '/' || ip_text(c.upstream_local_ip_hi, c.upstream_local_ip_lo)) AS client_entity,
             coalesce(client.cluster, v.cluster) AS client_cluster,
-            g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found,
+            g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found, coalesce(s.authz, c.authz) AS authz_found,
             CASE WHEN len(s.server_flags) > 0 THEN s.server_flags ELSE c.response_flags END AS flags,
             coalesce(found.entity, there.entity, anywhere.entity, 'service:' || c.service) AS server_entity,
             coalesce(found.cluster, g.cluster, anywhere.cluster) AS server_cluster,
@@ -98,19 +98,19 @@ CALLS: Final = View(
             AND s.method = d.method AND s.path = d.path
         WHERE d.reporter = 'destination' AND s.request_id IS NULL
     )
-    SELECT *, status IS NULL OR status >= 500 AS error, policy IS NOT NULL AS denied,
+    SELECT *, status IS NULL OR status >= 500 AS error, coalesce(authz = 'denied', false) AS denied,
         CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
             WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
     FROM (
         SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
             service, gateway, match_method, confidence, method, path, status, flags AS response_flags,
-            policy_found AS policy, duration_ms, server_duration_ms, bytes_received, bytes_sent, attempts,
+            policy_found AS policy, authz_found AS authz, duration_ms, server_duration_ms, bytes_received, bytes_sent, attempts,
             upstream_tls AS tls, request_id
         FROM client_calls
         UNION ALL BY NAME
         SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
             service, NULL AS gateway, 'destination_only' AS match_method, 0.0 AS confidence, method, path,
-            status, response_flags, policy, NULL AS duration_ms, duration_ms AS server_duration_ms,
+            status, response_flags, policy, authz, NULL AS duration_ms, duration_ms AS server_duration_ms,
             bytes_received, bytes_sent, attempts, downstream_tls AS tls, request_id
         FROM server_calls
     )""",

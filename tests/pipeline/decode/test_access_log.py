@@ -173,6 +173,7 @@ def test_server_line_denied_by_policy():
         "path": "/",
         "status": 403,
         "response_code_details": "rbac_access_denied_matched_policy[ns[shop]-policy[deny]-rule[0]]",
+        "authz": "denied",
         "policy": "ns[shop]-policy[deny]-rule[0]",
         "sni": sni,
         "upstream_cluster": "inbound|9080||",

@@ -1,0 +1,134 @@
+"""
+What an agent receives: one struct an input, told apart by ``type``.
+
+The type of an input is the kind of its payloads (`collectors.envelope.GROUPS`).
+
+Before: log.py. After: agent.py, which runs them.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class UdpInput(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="netflow"
+):
+    """NetFlow v5, v9 and IPFIX datagrams on one UDP port."""
+
+    listen: Annotated[
+        str,
+        Meta(
+            pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):[0-9]{1,5}$",
+            description="'address:port'; '[::]:2055' takes IPv4 and IPv6",
+        ),
+    ] = "127.0.0.1:2055"
+    receive_buffer_bytes: Annotated[
+        int,
+        Meta(
+            ge=65_536,
+            le=1 << 30,
+            description="datagrams the kernel holds while the agent is busy; without root it gives"
+            " no more than net.core.rmem_max, and the agent tells",
+        ),
+    ] = 32 * 1024 * 1024
+    coalesce_ms: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=50,
+            description="rest between two rounds of reading: more costs less CPU, and dates"
+            " datagrams that much later",
+        ),
+    ] = 2.0
+    exporter_port: Annotated[
+        bool,
+        Meta(
+            description="tell exporters behind one address apart by their port; a restarted"
+            " exporter, with a new port, is then another one"
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.address()[1] > 65_535:  # noqa: PLR2004 the last port
+            raise ValueError("listen: expected a port of 0 to 65535")
+
+    def address(self) -> tuple[str, int]:
+        """Host and port of ``listen``."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class ProxyInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is declared of proxies, where their telemetry does not tell it."""
+
+    mesh: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9_-]{0,40}$",
+            description="service mesh the proxies belong to; empty: by the names they use",
+        ),
+    ] = ""
+    proxy_model: Annotated[
+        Literal["", "sidecar", "host", "gateway", "waypoint"],
+        Meta(
+            description="where the proxies stand: one a pod (sidecar), one a node for many pods"
+            " (host), gateway, waypoint; empty: as they tell, else not known"
+        ),
+    ] = ""
+
+
+class Tail(ProxyInput, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Lines of growing, rotating files."""
+
+    paths: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            min_length=1,
+            description="files to follow, as globs; name rotated ones too ('access.log*'), for"
+            " those that came and were renamed while no agent ran; compressed ones are left out",
+        ),
+    ]
+    exporter: Annotated[
+        str, Meta(max_length=1_000, description="who wrote the lines; empty: the path of the file")
+    ] = ""
+    start: Annotated[
+        Literal["beginning", "end"],
+        Meta(description="where to begin in files that are there when the agent first runs"),
+    ] = "beginning"
+    poll_ms: Annotated[
+        int, Meta(ge=1, le=60_000, description="milliseconds between two looks at the files")
+    ] = 100
+    rotate_wait_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3_600_000,
+            description="milliseconds a renamed or deleted file must be silent before it is closed",
+        ),
+    ] = 5_000
+    max_line_bytes: Annotated[
+        int,
+        Meta(ge=1_024, le=524_288, description="longer lines are dropped as line_too_long"),
+    ] = 262_144
+    position_file: Annotated[
+        str, Meta(description="file that holds the places read to; empty: in the spool's folder")
+    ] = ""
+
+
+class TailInput(Tail, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="access_log"):
+    """Access logs of Envoy: JSON or text lines of growing, rotating files."""
+
+    format: Annotated[
+        str,
+        Meta(
+            max_length=16_384,
+            description="how a line is written, as Envoy is told: a format string with %OPERATORS%,"
+            " or a JSON object of them; empty: Istio's text or JSON format, told apart by line",
+        ),
+    ] = ""
+
+
+Input = UdpInput | TailInput
+"""Every input. One word here adds one."""
