@@ -11,6 +11,13 @@ Before: facts.py. After: health.py.
 from typing import Final
 
 from pipeline.schema import View
+from pipeline.views import blame
+
+_PROXY_FORMATS: Final = ("envoy_als", "envoy_otlp", "envoy_json", "envoy_text")
+"""Channels by which one proxy may tell the same request twice, the most exact first."""
+
+_SAME: Final = """observer_cluster, observer_network, reporter, request_id, authority, method, path, status,
+        epoch_ms(start_time)"""
 
 _FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id)"
 
@@ -34,8 +41,10 @@ CALLS: Final = View(
         "status": "status the client got; null if none",
         "response_flags": "flags at the proxy that is nearest to the failure: the server's if it logged any, else the client's",
         "policy": "authorization policy that denied it",
-        "error": "true if the server side failed: status 500 and above, or no response",
+        "grpc_status": "gRPC status code; null if not gRPC",
+        "error": "true if the server side failed: status 500 and above, a gRPC code that says so, or no response; a client that broke off is none",
         "denied": "true if a policy denied it",
+        **blame.COLUMNS,
         "duration_ms": "as the client's proxy saw it",
         "server_duration_ms": "as the server's proxy saw it; the difference is network, gateways and proxies",
         "bytes_received": "request body octets",
@@ -44,13 +53,29 @@ CALLS: Final = View(
         "tls": "TLS version on the way out of the client's proxy",
         "request_id": "x-request-id",
     },
-    f"""WITH server_side AS (
+    f"""WITH traffic AS (
+        SELECT r.*, v.cluster AS observer_cluster, v.network AS observer_network, v.format
+        FROM requests r LEFT JOIN vantages v USING (vantage_id)
+        WHERE reporter IN ('source', 'destination') AND is_health_check IS NOT TRUE
+            AND coalesce(log_type, 'end') = 'end'
+    ), told_twice AS (
+        SELECT cluster FROM vantages WHERE format IN {_PROXY_FORMATS}
+        GROUP BY cluster HAVING count(DISTINCT format) > 1
+    ), once AS (
+        SELECT * FROM traffic WHERE observer_cluster NOT IN (FROM told_twice)
+        UNION ALL
+        SELECT * EXCLUDE (nth) FROM (
+            SELECT *, row_number() OVER (PARTITION BY {_SAME}, format) AS nth
+            FROM traffic WHERE observer_cluster IN (FROM told_twice))
+        QUALIFY row_number() OVER (PARTITION BY {_SAME}, nth
+            ORDER BY list_position({[*_PROXY_FORMATS]}, format) NULLS FIRST) = 1
+    ), server_side AS (
         SELECT request_id, authority, method, path, arg_max(dst_endpoint_id, start_time) AS dst_endpoint_id,
             arg_max(duration_ms, start_time) AS server_duration_ms,
             arg_max(response_flags, start_time) AS server_flags, max(policy) AS policy, max(authz) AS authz
-        FROM requests WHERE reporter = 'destination' AND request_id IS NOT NULL GROUP BY ALL
+        FROM once WHERE reporter = 'destination' AND request_id IS NOT NULL GROUP BY ALL
     ), client_side AS (
-        SELECT DISTINCT request_id, authority, method, path FROM requests
+        SELECT DISTINCT request_id, authority, method, path FROM once
         WHERE reporter = 'source' AND request_id IS NOT NULL
     ), service_in_cluster AS (
         SELECT service, cluster, min(entity) AS entity FROM v_endpoints
@@ -59,11 +84,10 @@ CALLS: Final = View(
         SELECT service, min(cluster) AS cluster, min(entity) AS entity FROM v_endpoints
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
     ), client_calls AS (
-        SELECT c.*, s.server_duration_ms, v.network AS client_network,
-            coalesce(client.entity, v.network || '/' || ip_text(c.upstream_local_ip_hi, c.upstream_local_ip_lo)) AS client_entity,
-            coalesce(client.cluster, v.cluster) AS client_cluster,
-            g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found, coalesce(s.authz, c.authz) AS authz_found,
-            CASE WHEN len(s.server_flags) > 0 THEN s.server_flags ELSE c.response_flags END AS flags,
+        SELECT c.*, s.server_duration_ms, c.observer_network AS client_network,
+            coalesce(client.entity, c.observer_network || '/' || ip_text(c.upstream_local_ip_hi, c.upstream_local_ip_lo)) AS client_entity,
+            coalesce(client.cluster, c.observer_cluster) AS client_cluster,
+            s.request_id IS NOT NULL AS server_seen, s.server_flags, c.response_flags AS client_flags, g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found, coalesce(s.authz, c.authz) AS authz_found,
             coalesce(found.entity, there.entity, anywhere.entity, 'service:' || c.service) AS server_entity,
             coalesce(found.cluster, g.cluster, anywhere.cluster) AS server_cluster,
             CASE WHEN s.dst_endpoint_id IS NOT NULL THEN 'request_id'
@@ -72,12 +96,11 @@ CALLS: Final = View(
                 WHEN c.service IS NOT NULL THEN 'service' END AS match_method,
             CASE WHEN {_FOUND} IS NOT NULL THEN 1.0 WHEN there.entity IS NOT NULL THEN 0.8
                 WHEN anywhere.entity IS NOT NULL THEN 0.5 ELSE 0.0 END AS confidence
-        FROM requests c
-        LEFT JOIN vantages v USING (vantage_id)
+        FROM once c
         LEFT JOIN v_endpoints client ON client.endpoint_id = c.src_endpoint_id
         LEFT JOIN server_side s ON s.request_id = c.request_id AND s.authority = c.authority
             AND s.method = c.method AND s.path = c.path
-        LEFT JOIN (SELECT * REPLACE (coalesce(name, cluster || ' gateway') AS name) FROM gateways) g ON g.network = v.network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
+        LEFT JOIN (SELECT * REPLACE (coalesce(name, cluster || ' gateway') AS name) FROM gateways) g ON g.network = c.observer_network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
             AND g.gateway_ip_lo = c.upstream_remote_ip_lo AND g.port = c.upstream_remote_port
         LEFT JOIN endpoints direct ON direct.endpoint_id = c.dst_endpoint_id
             AND direct.kind IN ('pod', 'vm', 'external') AND g.name IS NULL
@@ -86,34 +109,53 @@ CALLS: Final = View(
         LEFT JOIN service_anywhere anywhere ON anywhere.service = c.service AND g.name IS NULL
         WHERE c.reporter = 'source'
     ), server_calls AS (
-        SELECT d.*, v.network AS server_network, client.entity AS client_entity,
+        SELECT d.*, client.entity AS client_entity,
             client.cluster AS client_cluster, client.network AS client_network,
             coalesce(server.entity, 'service:' || d.service) AS server_entity,
-            coalesce(server.cluster, v.cluster) AS server_cluster
-        FROM requests d
-        LEFT JOIN vantages v USING (vantage_id)
+            coalesce(server.cluster, d.observer_cluster) AS server_cluster
+        FROM once d
         LEFT JOIN v_endpoints client ON client.endpoint_id = d.src_endpoint_id AND client.kind IN ('pod', 'vm')
         LEFT JOIN v_endpoints server ON server.endpoint_id = d.dst_endpoint_id
         LEFT JOIN client_side s ON s.request_id = d.request_id AND s.authority = d.authority
             AND s.method = d.method AND s.path = d.path
         WHERE d.reporter = 'destination' AND s.request_id IS NULL
-    )
-    SELECT *, status IS NULL OR status >= 500 AS error, coalesce(authz = 'denied', false) AS denied,
-        CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
-            WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
-    FROM (
+    ), calls AS (
         SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
-            service, gateway, match_method, confidence, method, path, status, flags AS response_flags,
-            policy_found AS policy, authz_found AS authz, duration_ms, server_duration_ms, bytes_received, bytes_sent, attempts,
-            upstream_tls AS tls, request_id
+            service, gateway, match_method, confidence, protocol, method, path, status, grpc_status,
+            policy_found AS policy, authz_found AS authz, server_seen, client_flags,
+            coalesce(server_flags, []) AS server_flags, upstream_failure, duration_ms, server_duration_ms,
+            bytes_received, bytes_sent, attempts, upstream_tls AS tls, request_id
         FROM client_calls
         UNION ALL BY NAME
         SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
-            service, NULL AS gateway, 'destination_only' AS match_method, 0.0 AS confidence, method, path,
-            status, response_flags, policy, authz, NULL AS duration_ms, duration_ms AS server_duration_ms,
-            bytes_received, bytes_sent, attempts, downstream_tls AS tls, request_id
+            service, NULL AS gateway, 'destination_only' AS match_method, 0.0 AS confidence, protocol,
+            method, path, status, grpc_status, policy, authz, true AS server_seen,
+            response_flags AS server_flags, upstream_failure, NULL AS duration_ms,
+            duration_ms AS server_duration_ms, bytes_received, bytes_sent, attempts,
+            downstream_tls AS tls, request_id
         FROM server_calls
-    )""",
+    ), usual AS (
+        SELECT client_cluster, service, arg_max(gateway, start_time) AS gateway
+        FROM calls WHERE gateway IS NOT NULL GROUP BY ALL
+    ), judged AS (
+        SELECT calls.*, coalesce(calls.gateway, usual.gateway) AS path_gateway,
+            CASE WHEN len(server_flags) > 0 OR client_flags IS NULL THEN server_flags ELSE client_flags END
+                AS response_flags,
+            coalesce(authz = 'denied', false) AS denied
+        FROM calls LEFT JOIN usual ON usual.client_cluster = calls.client_cluster
+            AND usual.service = calls.service AND NOT calls.server_seen
+    ), failures AS (
+        SELECT *, NOT denied AND ({blame.FAILED}) AS failed,
+            CASE WHEN path_gateway IS NULL THEN NULL WHEN bool_or(server_seen) OVER tried THEN true
+                WHEN min(service) OVER tried < max(service) OVER tried THEN false END AS gateway_works
+        FROM judged
+        WINDOW tried AS (PARTITION BY path_gateway, time_bucket(INTERVAL 1 MINUTE, start_time))
+    ), blamed AS (SELECT *, {blame.BLAME} AS blame FROM failures)
+    SELECT *, failed AND NOT ({blame.BROKE_OFF}) AS error, {blame.BLAMED} AS blamed_entity,
+        {blame.REASON} AS blame_reason,
+        CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
+            WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
+    FROM blamed""",
 )
 
 _RATES: Final = {

@@ -1,0 +1,96 @@
+"""
+Whose fault is a call that failed: SQL over one call's flags at both proxies.
+
+A flag speaks of the next hop as one proxy sees it, so the proxy nearest to the
+failure is believed first: what the server's proxy logged, else the client's.
+Where no server's proxy logged the call, it got lost on the way: at the gateway,
+if nothing else came through it in that minute; at the server, if other calls
+did. Where nothing tells, nobody is blamed: *unknown*.
+
+Before: facts.py. After: topology.py (``v_calls``).
+"""
+
+from typing import Final
+
+from pipeline.decode.response_flags import FLAGS
+
+COLUMNS: Final = {
+    "blame": "side at fault when a call failed or was denied: `v_response_flags.blame`, or unknown; null if nothing failed",
+    "blamed_entity": "who that is: workload, gateway or policy; null where it is not known",
+    "blame_reason": "evidence, in words",
+}
+
+_NOT_THERE: Final = ("server", "network")
+
+
+def _has(flags: str, *blames: str) -> str:
+    """Whether a list of flags holds one that points at any of these sides."""
+    shorts = ", ".join(f"'{flag.short}'" for flag in FLAGS if flag.blame in blames)
+    return f"coalesce(list_has_any({flags}, [{shorts}]), false)"
+
+
+def _own(flags: str) -> str:
+    """Sides that a proxy can blame by itself, whatever the others saw."""
+    return "\n".join(
+        f"WHEN {_has(flags, side)} THEN '{side}'"
+        for side in ("injected", "policy", "configuration", "limit", "proxy")
+    )
+
+
+FAILED: Final = """CASE
+        WHEN protocol = 'TCP' THEN len(response_flags) > 0
+        WHEN grpc_status IS NOT NULL THEN grpc_status IN (2, 4, 12, 13, 14, 15)
+        ELSE status IS NULL OR status >= 500 END"""
+"""Server-side failure; gRPC codes as OpenTelemetry's conventions have them."""
+
+BLAME: Final = f"""CASE
+        WHEN denied THEN 'policy'
+        WHEN NOT failed THEN NULL
+        WHEN server_seen THEN CASE
+            {_own("server_flags")}
+            WHEN {_has("server_flags", *_NOT_THERE)} THEN 'server'
+            WHEN {_has("server_flags", "client")} AND {_has("client_flags", *_NOT_THERE, "limit")} THEN 'server'
+            {_own("client_flags")}
+            WHEN {_has("server_flags", "client")} OR {_has("client_flags", "client")} THEN 'client'
+            WHEN {_has("client_flags", *_NOT_THERE)} THEN 'network'
+            ELSE 'server' END
+        WHEN client_flags IS NULL THEN 'unknown'
+        ELSE CASE
+            {_own("client_flags")}
+            WHEN {_has("client_flags", "client")} THEN 'client'
+            WHEN upstream_failure ILIKE '%CERTIFICATE_VERIFY_FAILED%' THEN 'server'
+            WHEN upstream_failure ILIKE '%ALERT%CERTIFICATE%' OR upstream_failure ILIKE '%UNKNOWN_CA%' THEN 'client'
+            WHEN gateway IS NOT NULL AND upstream_failure ILIKE '%refused%' THEN 'network'
+            WHEN path_gateway IS NULL AND list_contains(client_flags, 'UF') THEN 'network'
+            WHEN path_gateway IS NULL AND list_contains(client_flags, 'UH') THEN 'server'
+            WHEN gateway_works THEN 'server'
+            WHEN gateway_works = false THEN 'network'
+            ELSE 'unknown' END
+        END"""
+"""
+A certificate that does not verify is its owner's fault. Over columns ``denied``, ``failed``, ``server_seen``, ``client_flags``, ``server_flags``,
+``upstream_failure``, ``gateway``, ``path_gateway`` (the gateway this service is usually
+reached through) and ``gateway_works`` (whether any call came through that in the
+same minute; null if only this service was tried).
+"""
+
+BROKE_OFF: Final = f"""coalesce(blame = 'client', false)
+        AND ({_has("client_flags", "client")} OR {_has("server_flags", "client")})"""
+"""The client did not want it any more: no failure of anybody's."""
+
+BLAMED: Final = """CASE blame
+        WHEN 'policy' THEN policy
+        WHEN 'server' THEN server_entity
+        WHEN 'client' THEN client_entity
+        WHEN 'network' THEN path_gateway END"""
+
+REASON: Final = """CASE WHEN blame IS NULL THEN NULL ELSE concat_ws('; ',
+        CASE WHEN blame = 'policy' AND policy IS NULL THEN 'no policy allows it' END,
+        CASE WHEN len(server_flags) > 0 THEN 'server''s proxy: ' || array_to_string(server_flags, ',') END,
+        CASE WHEN len(client_flags) > 0 THEN 'client''s proxy: ' || array_to_string(client_flags, ',') END,
+        upstream_failure,
+        CASE WHEN NOT server_seen AND failed THEN 'not logged at the server' END,
+        CASE WHEN NOT server_seen AND failed AND gateway_works THEN 'others came through ' || path_gateway END,
+        CASE WHEN NOT server_seen AND failed AND gateway_works = false THEN 'nothing came through ' || path_gateway END,
+        CASE WHEN server_seen AND status >= 500 AND len(server_flags) = 0 AND len(client_flags) = 0
+            THEN 'the application answered ' || status END) END"""
