@@ -70,10 +70,27 @@ def normalize_requests(requests: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def normalize_verdicts(verdicts: pl.DataFrame) -> pl.DataFrame:
+    """
+    Times of verdicts: ``received_time`` and ``event_time`` for the ``_ns`` columns.
+
+    A node's time is kept as it is, however old: exported files are read late.
+    """
+    return verdicts.select(
+        _time("received_ns").alias("received_time"),
+        _time("event_ns").alias("event_time"),
+        pl.exclude("received_ns", "event_ns"),
+    )
+
+
 def _time(nanoseconds: str | pl.Expr) -> pl.Expr:
     column = pl.col(nanoseconds) if isinstance(nanoseconds, str) else nanoseconds
     return (column // 1_000).cast(schema.TIME)
 
 
-NORMALIZERS: Final = {"flows": normalize_flows, "requests": normalize_requests}
+NORMALIZERS: Final = {
+    "flows": normalize_flows,
+    "requests": normalize_requests,
+    "verdicts": normalize_verdicts,
+}
 """Table to what makes its times comparable. One line here adds one."""

@@ -31,7 +31,14 @@ from pipeline.enrich.prefix import PrefixIndex
 _LOOPBACK_V4: Final = (0xFFFF_7F00_0000, 0xFFFF_7FFF_FFFF)
 """127.0.0.0/8, low halves of the v4-mapped form."""
 
-__all__ = ["ENRICHERS", "Enricher", "Identities", "enrich_flows", "enrich_requests"]
+__all__ = [
+    "ENRICHERS",
+    "Enricher",
+    "Identities",
+    "enrich_flows",
+    "enrich_requests",
+    "enrich_verdicts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,25 @@ def enrich_requests(requests: pl.DataFrame, identities: Identities) -> pl.DataFr
     return _enrich(requests, identities, {"src": src, "dst": dst}, "start_time")
 
 
+def enrich_verdicts(verdicts: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    """
+    Both sides of verdicts, at ``event_time``.
+
+    Parameters
+    ----------
+    verdicts
+        n rows with ``network_code`` (Int32), ``src_ip_hi`` and ``_lo``, ``dst_ip_hi``
+        and ``_lo`` (UInt64) and ``event_time``; any of them may be null.
+
+    Returns
+    -------
+    DataFrame
+        The same rows, same order, with the columns of both sides.
+    """
+    sides = {side: _Address.named(side) for side in ("src", "dst")}
+    return _enrich(verdicts.with_columns(start_time="event_time"), identities, sides, "event_time")
+
+
 @dataclass(frozen=True, slots=True)
 class _Address:
     """Expressions of the two halves of an address."""
@@ -188,5 +214,6 @@ def _enrich(
 ENRICHERS: Final[Mapping[str, Enricher]] = {
     "flows": enrich_flows,
     "requests": enrich_requests,
+    "verdicts": enrich_verdicts,
 }
 """Table to its enricher. One line here adds one."""

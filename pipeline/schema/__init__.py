@@ -10,6 +10,7 @@ not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
     model      column, table, view, and their types
     facts      flows (L3 and L4)
     requests   requests and connections, as proxies saw them (L7)
+    verdicts   what a datapath that enforces policy said of packets
     entities   who, where, and when
     job        the pipeline itself
 
@@ -37,6 +38,7 @@ from pipeline.schema.model import (
     sql_type,
 )
 from pipeline.schema.requests import DECODED_REQUESTS, REQUESTS
+from pipeline.schema.verdicts import DECODED_VERDICTS, VERDICTS
 
 __all__ = [
     "ACCOUNTING",
@@ -47,6 +49,7 @@ __all__ = [
     "COMMITS",
     "DECODED_FLOWS",
     "DECODED_REQUESTS",
+    "DECODED_VERDICTS",
     "ENDPOINTS",
     "FLOWS",
     "GATEWAYS",
@@ -61,6 +64,7 @@ __all__ = [
     "TABLES",
     "TIME",
     "VANTAGES",
+    "VERDICTS",
     "Column",
     "Table",
     "View",
@@ -73,6 +77,7 @@ __all__ = [
 TABLES: Final = (
     FLOWS,
     REQUESTS,
+    VERDICTS,
     NETWORKS,
     CLUSTERS,
     ENDPOINTS,

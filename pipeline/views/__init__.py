@@ -6,6 +6,7 @@ name, unit and meaning. They live in the lake's catalog, so any DuckDB that
 attaches it has them.
 
     facts      flows, requests and endpoints, with names
+    verdicts   what was let through and what was refused, by policy
     topology   calls, edges, and the graph of them
     health     health, completeness, rejects, and the pipeline itself
 
@@ -15,7 +16,7 @@ Generated from here: docs/reference/schema.md.
 
 from typing import Final
 
-from pipeline.views import facts, health, topology
+from pipeline.views import facts, health, topology, verdicts
 
 _GROUPS: Final = ", ".join(
     f"{half} >> {shift} & 65535" for half in ("hi", "lo") for shift in (48, 32, 16, 0)
@@ -40,6 +41,8 @@ VIEWS: Final = (
     facts.FLOWS,
     facts.REQUESTS,
     facts.RESPONSE_FLAGS,
+    verdicts.VERDICTS,
+    verdicts.POLICY_VERDICTS,
     topology.CALLS,
     topology.EDGES,
     topology.TOPOLOGY_EDGES,

@@ -21,11 +21,12 @@ _SIDE: Final = {
 }
 
 
-def _side_columns(side: str) -> dict[str, str]:
+def side_columns(side: str) -> dict[str, str]:
+    """Columns of one side, ``src`` or ``dst``, that every view of facts has."""
     return {f"{side}_{name}": meaning for name, meaning in _SIDE.items()}
 
 
-def _side_select(side: str, ip: str) -> str:
+def side_select(side: str, ip: str) -> str:
     """Columns of `_SIDE`, from joins named ``{side}e`` and ``{side}p``; ``ip`` is the address text."""
     return f"""{ip} AS {side}_ip,
         coalesce({side}e.entity, v.network || '/' || {ip}) AS {side}_entity,
@@ -34,14 +35,14 @@ def _side_select(side: str, ip: str) -> str:
         {side}_resolution, {side}p.name AS {side}_prefix"""
 
 
-_SIDE_JOINS: Final = """
+SIDE_JOINS: Final = """
     LEFT JOIN vantages v USING (vantage_id)
     LEFT JOIN v_endpoints srce ON srce.endpoint_id = src_endpoint_id
     LEFT JOIN v_endpoints dste ON dste.endpoint_id = dst_endpoint_id
     LEFT JOIN prefixes srcp ON srcp.prefix_id = src_prefix_id
     LEFT JOIN prefixes dstp ON dstp.prefix_id = dst_prefix_id"""
 
-_OBSERVER: Final = {
+OBSERVER: Final = {
     "observer_cluster": "cluster of the agent that took the record",
     "network": "network in which its addresses mean something",
     "agent": "agent",
@@ -86,12 +87,12 @@ FLOWS: Final = View(
         "start_time": "first packet",
         "end_time": "last packet",
         "received_time": "when the agent had the record",
-        **_OBSERVER,
+        **OBSERVER,
         "format": "netflow5, netflow9 or ipfix",
         "observation_domain": "observation domain, source id or engine",
-        **_side_columns("src"),
+        **side_columns("src"),
         "src_port": "source port",
-        **_side_columns("dst"),
+        **side_columns("dst"),
         "dst_port": "destination port",
         "protocol": "IP protocol number",
         "tcp_flags": "TCP flags, OR over the flow",
@@ -108,12 +109,12 @@ FLOWS: Final = View(
     },
     f"""SELECT f.*, v.cluster AS observer_cluster, v.network, v.agent, v.exporter, v.format,
         v.observation_domain,
-        {_side_select("src", "ip_text(src_ip_hi, src_ip_lo)")},
-        {_side_select("dst", "ip_text(dst_ip_hi, dst_ip_lo)")},
+        {side_select("src", "ip_text(src_ip_hi, src_ip_lo)")},
+        {side_select("dst", "ip_text(dst_ip_hi, dst_ip_lo)")},
         bytes * sampling_factor AS bytes_estimate, packets * sampling_factor AS packets_estimate,
         ip_text(post_nat_src_ip_hi, post_nat_src_ip_lo) AS post_nat_src_ip,
         ip_text(post_nat_dst_ip_hi, post_nat_dst_ip_lo) AS post_nat_dst_ip
-    FROM flows f {_SIDE_JOINS}""",
+    FROM flows f {SIDE_JOINS}""",
 )
 
 _ADDRESSES: Final = ("downstream_remote", "downstream_local", "upstream_local", "upstream_remote")
@@ -124,14 +125,14 @@ REQUESTS: Final = View(
     {
         "start_time": "when the proxy began",
         "received_time": "when the agent read the line",
-        **_OBSERVER,
+        **OBSERVER,
         "reporter": "source (client's proxy), destination (server's), gateway, waypoint, unknown",
         "proxy_model": "sidecar, host, gateway, waypoint; null if not told",
         "mesh": "service mesh; null if not told",
         "log_type": "end, start or periodic; null if not told",
         "is_health_check": "true if a proxy's health check, not traffic; null if not told",
-        **_side_columns("src"),
-        **_side_columns("dst"),
+        **side_columns("src"),
+        **side_columns("dst"),
         "service": "host name of the service called",
         "service_port": "its port",
         "service_subset": "its subset",
@@ -182,8 +183,8 @@ REQUESTS: Final = View(
     },
     f"""SELECT r.*, v.cluster AS observer_cluster, v.network, v.agent, v.exporter,
         {", ".join(f"ip_text({name}_ip_hi, {name}_ip_lo) AS {name}_ip" for name in _ADDRESSES)},
-        {_side_select("src", "srce.ip")}, {_side_select("dst", "dste.ip")}
-    FROM requests r {_SIDE_JOINS}""",
+        {side_select("src", "srce.ip")}, {side_select("dst", "dste.ip")}
+    FROM requests r {SIDE_JOINS}""",
 )
 
 RESPONSE_FLAGS: Final = View(
