@@ -19,7 +19,9 @@ decodes again, without keeping the rows, from there to the committed offset.
         waiting, sequence        sets without a template; loss by sequence numbers
         batch, ledger            what these share; counts and rejects
     access_log   JSON access logs of Envoy and Istio
-        addresses                addresses and service names as proxies write them
+        addresses                addresses as proxies write them
+        requests                 columns of any proxy's telemetry to rows of the one model
+        meshes/                  how each mesh names services
 
 Before: run.py. After: rejects.py, normalize.py.
 """

@@ -17,7 +17,7 @@ looked at alone, and the good ones are parsed together: a bad line costs time,
 never rows. Lines cannot reach into each other, whatever is in them: Polars
 cuts at line breaks before it parses, and a line with a break in it is refused.
 
-Before: decode/__init__.py. After: addresses.py, rejects.py, normalize.py.
+Before: decode/__init__.py. After: addresses.py, requests.py, rejects.py, normalize.py.
 Source: Envoy access log command operators; Istio telemetry_logging.go.
 """
 
@@ -35,8 +35,9 @@ import pyarrow.compute as pc
 
 from collectors.log import Place
 from pipeline import accounting, rejects, schema
-from pipeline.decode import Decoded, Payloads, Vantage
-from pipeline.decode.addresses import parse_addresses, service_names
+from pipeline.decode import Declared, Decoded, Payloads, Vantage
+from pipeline.decode.addresses import parse_addresses
+from pipeline.decode.requests import request_rows
 from pipeline.rejects import RAW_BYTES, Reason
 
 MAX_LINE_BYTES: Final = 262_144
@@ -105,6 +106,7 @@ _OTHERS: Final = (
     "response_flags",
     "traffic_direction",
     "upstream_service_time",
+    "user_agent",
 )
 _AS_TEXT: Final = pl.Schema(
     dict.fromkeys((*_COPIED, *_ADDRESSES, *_OTHERS, *_INTEGERS), pl.String())
@@ -117,7 +119,6 @@ _TIME: Final = (
 )
 _TIME_LIMIT_S: Final = 9_223_372_035  # what nanoseconds in 64 bits reach, either way from 1970
 _BRACKETED_V6: Final = r"^\[[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*\]$"
-_POLICY: Final = r"(?s)^rbac_access_denied_matched_policy\[(.*)\]$"
 
 _Int8s = npt.NDArray[np.int8]
 _Int64s = npt.NDArray[np.int64]
@@ -142,7 +143,11 @@ class AccessLog:
         fields, at = _parse(text, faults)
         fields = fields.with_columns(_start_ns())
         kept = _usable(fields, at, faults)
-        good = lines[at[kept]].select("vantage", "received_ns")
+        good = (
+            lines[at[kept]]
+            .select("vantage", "received_ns")
+            .with_columns(*_declared([payloads.sources[code].declared for code in used]))
+        )
         rows = pl.concat([good, fields.filter(kept)], how="horizontal")
         return Decoded(
             vantages=[Vantage(payloads.sources[code], "envoy_json", 0) for code in used],
@@ -348,31 +353,28 @@ def _start_ns() -> pl.Expr:
 
 def _requests(rows: pl.DataFrame) -> pl.DataFrame:
     """Usable lines to rows of `schema.DECODED_REQUESTS`."""
-    flags = pl.col("response_flags").str.strip_chars(",").str.split(",")
     tcp = pl.col("protocol").is_null() & pl.col("method").is_null()
-    policy = pl.coalesce(
-        pl.col("response_code_details").str.extract(_POLICY),
-        pl.col("connection_termination_details").str.extract(_POLICY),
+    return request_rows(
+        rows.select(
+            *("vantage", "received_ns", "start_ns", "mesh", "proxy_model", "path"),
+            *(pl.col(key).alias(name) for key, name in _COPIED.items()),
+            *(pl.col(key).alias(name) for key, name in _NUMBERS.items()),
+            *_address_columns(rows),
+            protocol=pl.when(tcp).then(pl.lit("TCP")).otherwise("protocol"),
+            status="response_code",
+            response_flags="response_flags",
+            direction="traffic_direction",
+            user_agent="user_agent",
+        )
     )
-    columns = rows.select(
-        "vantage",
-        "received_ns",
-        "start_ns",
-        *(pl.col(key).alias(name) for key, name in _COPIED.items()),
-        *(pl.col(key).alias(name) for key, name in _NUMBERS.items()),
-        *service_names(
-            rows["upstream_cluster"], rows["requested_server_name"], rows["traffic_direction"]
-        ),
-        *_address_columns(rows),
-        protocol=pl.when(tcp).then(pl.lit("TCP")).otherwise("protocol"),
-        # Query strings carry what is nobody's business.
-        path=pl.col("path").str.splitn("?", 2).struct[0],
-        status="response_code",
-        response_flags=flags.fill_null(pl.lit([], pl.List(pl.String))),
-        authz=pl.when(policy.is_not_null()).then(pl.lit("denied")),
-        policy=pl.when(policy != "none").then(policy),  # "none": no policy allowed it
-    )
-    return schema.complete(columns, schema.DECODED_REQUESTS)
+
+
+def _declared(vantages: list[Declared]) -> list[pl.Expr]:
+    """What is declared of each row's vantage; null where nothing is."""
+    mesh = pl.Series([one.mesh or None for one in vantages], dtype=pl.String)
+    model = pl.Series([one.proxy_model or None for one in vantages], dtype=schema.PROXY_MODEL)
+    at = pl.col("vantage")
+    return [pl.lit(mesh).gather(at).alias("mesh"), pl.lit(model).gather(at).alias("proxy_model")]
 
 
 def _address_columns(rows: pl.DataFrame) -> list[pl.Series]:

@@ -9,13 +9,7 @@ Whom a proxy says it talked to, as text, to columns: n texts in, n rows out.
     -, text of no address  null
 
 Ports differ from line to line and hosts recur, so the text is cut first and
-only distinct hosts are read: IPv4 by columns, IPv6 one by one. Names of
-clusters and servers are read the same way:
-
-    outbound|PORT|SUBSET|HOST      the client's proxy; the service called
-    inbound|PORT||                 the server's proxy; port only, service by SNI
-    outbound_.PORT_.SUBSET_.HOST   an east-west gateway; also what an SNI says
-    inbound-vip|PORT|NAME|HOST     a waypoint: service and port, reporter unknown
+only distinct hosts are read: IPv4 by columns, IPv6 one by one.
 
 Before: access_log.py. After: access_log.py (what it reads its columns with).
 """
@@ -27,8 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow.compute as pc
-
-from pipeline import schema
 
 _OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _V4: Final = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
@@ -89,63 +81,6 @@ def parse_addresses(text: pl.Series) -> Addresses:
         ),
     )
     return Addresses(rows["ip_hi"], rows["ip_lo"], rows["port"])
-
-
-def service_names(
-    upstream_cluster: pl.Series, server_name: pl.Series, direction: pl.Series
-) -> list[pl.Series]:
-    """Reporter, service, its port and subset, by cluster name, SNI and direction of the log."""
-    cluster, sni = _read_names(upstream_cluster), _read_names(server_name)
-    both = pl.concat(
-        [cluster, sni.rename({name: f"sni_{name}" for name in sni.columns})], how="horizontal"
-    ).with_columns(direction=direction.str.to_lowercase())
-    # The SNI counts only in the passthrough form: any other is the client's own text.
-    by_cluster, sni_named = pl.col("host").is_not_null(), pl.col("sni_reporter") == "gateway"
-    told = pl.col("direction").replace_strict(
-        {"outbound": "source", "inbound": "destination", "gateway": "gateway"}, default=None
-    )
-    return both.select(
-        pl.coalesce(told, "reporter", pl.lit("unknown")).cast(schema.REPORTER).alias("reporter"),
-        service=pl.when(by_cluster).then("host").when(sni_named).then("sni_host"),
-        service_port=pl.when(by_cluster | ~sni_named.fill_null(value=False))
-        .then("port")
-        .otherwise(pl.coalesce("sni_port", "port")),
-        service_subset=pl.when(by_cluster).then("subset").when(sni_named).then("sni_subset"),
-    ).get_columns()
-
-
-def _read_names(names: pl.Series) -> pl.DataFrame:
-    """``outbound|PORT|SUBSET|HOST`` and its like, cut three times: a host may hold ``_.``."""
-    known = distinct(names)
-    name = pl.col("name")
-    bar, dot = name.str.splitn("|", 4), name.str.splitn("_.", 4)
-    inbound, waypoint = name.str.starts_with("inbound|"), name.str.starts_with("inbound-vip|")
-    outbound, passed = name.str.starts_with("outbound|"), name.str.starts_with("outbound_.")
-    _, port, subset, host = (
-        pl.when(outbound | inbound | waypoint)
-        .then(bar.struct[part])
-        .when(passed)
-        .then(dot.struct[part])
-        for part in range(4)
-    )
-    number = port.cast(pl.UInt16, strict=False)
-    named = host.is_not_null() & (host != "")
-    read = (
-        known.values.alias("name")
-        .to_frame()
-        .select(
-            reporter=pl.when(outbound | name.is_in(["PassthroughCluster", "BlackHoleCluster"]))
-            .then(pl.lit("source"))
-            .when(inbound | name.str.starts_with("InboundPassthroughCluster"))
-            .then(pl.lit("destination"))
-            .when(passed)
-            .then(pl.lit("gateway")),
-            host=pl.when(named).then(host),
-            port=pl.when((named | inbound) & (number > 0)).then(number),
-            subset=pl.when(named & ~waypoint & (subset != "")).then(subset),
-        )
-    )
-    return pl.DataFrame([known.rows(column) for column in read.get_columns()])
 
 
 def _cut(text: pl.Series) -> tuple[pl.Series, pl.Series]:

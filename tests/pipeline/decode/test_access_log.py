@@ -99,6 +99,8 @@ CLIENT = {
     "traffic_direction": "outbound",
 }
 CLIENT_ROW = NULLS | {
+    "mesh": "istio",
+    "is_health_check": False,
     "reporter": "source",
     "protocol": "HTTP/2",
     "method": "POST",
@@ -167,6 +169,7 @@ def test_server_line_denied_by_policy():
             "upstream_host": "-",
         }
     ) == NULLS | {
+        "mesh": "istio",
         "reporter": "destination",
         "protocol": "HTTP/1.1",
         "method": "GET",
@@ -200,6 +203,7 @@ def test_gateway_line_of_a_container_runtime():
     assert decode(raw).frames["requests"].to_dicts() == [
         NULLS
         | {
+            "mesh": "istio",
             "reporter": "gateway",
             "response_flags": ["NC"],
             "upstream_cluster": name,

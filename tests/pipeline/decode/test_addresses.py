@@ -1,4 +1,4 @@
-"""Text addresses and service names: literal rows, and what must be null."""
+"""Text addresses: literal rows, and what must be null."""
 
 import ipaddress
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.decode.addresses import parse_addresses, service_names
+from pipeline.decode.addresses import parse_addresses
 
 V4 = 0xFFFF_0A00_0001  # 10.0.0.1
 
@@ -69,36 +69,3 @@ def test_every_address_is_read(address, port):
         getattr(address, "ipv4_mapped", None) or address,
         port,
     )
-
-
-SNI = "outbound_.9080_.v2_.reviews.shop.svc"
-
-
-@pytest.mark.parametrize(
-    ("cluster", "sni", "direction", "expected"),
-    [
-        ("outbound|80|v1|a.b", None, None, ("source", "a.b", 80, "v1")),
-        ("outbound|80||a.b", SNI, None, ("source", "a.b", 80, None)),
-        ("inbound|8080||", None, None, ("destination", None, 8080, None)),
-        ("inbound|8080||", SNI, None, ("destination", "reviews.shop.svc", 9080, "v2")),
-        ("outbound_.80_._.a_.b", None, None, ("gateway", "a_.b", 80, None)),
-        (None, SNI, None, ("unknown", "reviews.shop.svc", 9080, "v2")),
-        (None, "a.example", None, ("unknown", None, None, None)),
-        ("inbound-vip|80|http|a.b", None, None, ("unknown", "a.b", 80, None)),
-        ("PassthroughCluster", None, None, ("source", None, None, None)),
-        ("BlackHoleCluster", None, None, ("source", None, None, None)),
-        ("InboundPassthroughCluster", None, None, ("destination", None, None, None)),
-        ("outbound|80||a.b", None, "GATEWAY", ("gateway", "a.b", 80, None)),
-        ("outbound|80||a.b", None, "sideways", ("source", "a.b", 80, None)),
-        ("outbound|0||a.b", None, None, ("source", "a.b", None, None)),
-        ("outbound|99999||a.b", None, None, ("source", "a.b", None, None)),
-        ("outbound|80||", None, None, ("source", None, None, None)),
-        (None, None, None, ("unknown", None, None, None)),
-    ],
-)
-def test_names_are_read(cluster, sni, direction, expected):
-    """The cluster names the service, else the SNI; the direction, if told, is the reporter."""
-    columns = service_names(
-        *(pl.Series([text], dtype=pl.String) for text in (cluster, sni, direction))
-    )
-    assert tuple(column[0] for column in columns) == expected
