@@ -7,6 +7,9 @@ Read in the order a record travels:
     toml        a configuration file to structs, and errors that name the key
     envelope    the one wire format: a batch of raw payloads and who took them
     udp         NetFlow v5, v9 and IPFIX datagrams from one port
+    grpc_server gRPC messages, taken when there is room for them
+    als         what Envoy's access log service streams
+    otlp        OpenTelemetry logs
     logtail     JSON lines of a growing, rotating file
     positions   how far files were read, and what is on its way
     pcap        captures, packet by packet

@@ -22,7 +22,12 @@ import pyarrow as pa
 
 VERSION: Final = 1
 
-GROUPS: Final = {"netflow": "flow", "access_log": "proxy"}
+GROUPS: Final = {
+    "netflow": "flow",
+    "access_log": "proxy",
+    "als": "proxy",
+    "otlp_logs": "proxy",
+}
 """Kind of payload to the topic group that carries it (design section 3)."""
 
 MAX_PAYLOADS: Final = 65_536

@@ -20,20 +20,34 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from collectors.config.inputs import Input, ProxyInput, Tail, TailInput, UdpInput
+from collectors.config.inputs import (
+    AlsInput,
+    GrpcServer,
+    Input,
+    OtlpLogsInput,
+    ProxyInput,
+    Tail,
+    TailInput,
+    UdpInput,
+)
 from collectors.config.log import KafkaLog, LocalLog, Log
+from collectors.config.redact import Redact
 from collectors.toml import ConfigError, decode_toml
 
 __all__ = [
     "AgentConfig",
     "AgentFile",
+    "AlsInput",
     "BatchConfig",
     "ConfigError",
+    "GrpcServer",
     "Input",
     "KafkaLog",
     "LocalLog",
     "Log",
+    "OtlpLogsInput",
     "ProxyInput",
+    "Redact",
     "SpoolConfig",
     "Tail",
     "TailInput",
@@ -118,7 +132,7 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ]
     inputs: Annotated[
         tuple[Input, ...],
-        Meta(min_length=1, max_length=2, description="what it receives; at most one of a type"),
+        Meta(min_length=1, max_length=20, description="what it receives; at most one of a type"),
     ]
     batch: Annotated[BatchConfig, Meta(description="when a batch is closed")] = BatchConfig()
     spool: Annotated[SpoolConfig, Meta(description="state on disk")] = SpoolConfig()

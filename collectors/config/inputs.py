@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from collectors.config.redact import Redact
+
 
 class UdpInput(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="netflow"
@@ -130,5 +132,84 @@ class TailInput(Tail, frozen=True, forbid_unknown_fields=True, kw_only=True, tag
     ] = ""
 
 
-Input = UdpInput | TailInput
+class GrpcServer(ProxyInput, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where proxies send their logs to by gRPC; TLS when there is a certificate."""
+
+    tls_cert_file: Annotated[str, Meta(description="PEM file of the certificate to show")] = ""
+    tls_key_file: Annotated[str, Meta(description="PEM file of its key")] = ""
+    tls_client_ca_file: Annotated[
+        str,
+        Meta(
+            description="PEM file of the authorities of which a client must have a certificate;"
+            " empty: whoever reaches the port may send, and name itself as it likes"
+        ),
+    ] = ""
+    max_message_bytes: Annotated[
+        int,
+        Meta(
+            ge=65_536,
+            le=1 << 26,
+            description="a message that is larger ends its stream, and is dropped as"
+            " message_too_large; below it, one that is too large for a batch is sent in parts",
+        ),
+    ] = 4 * 1024 * 1024
+    redact: Annotated[Redact, Meta(description="what is left out of the logs")] = Redact()
+
+    def __post_init__(self) -> None:
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("tls_key_file: a certificate and its key are set together")
+        if self.tls_client_ca_file and not self.tls_cert_file:
+            raise ValueError("tls_client_ca_file: needs tls_cert_file and tls_key_file")
+
+
+_Listen = Annotated[
+    str,
+    Meta(
+        pattern=r"^(unix:/\S+|(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):[0-9]{1,5})$",
+        description="'address:port', or 'unix:/path' of a socket; '[::]:19001' takes IPv4 and IPv6",
+    ),
+]
+
+
+class AlsInput(GrpcServer, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="als"):
+    """Envoy's Access Log Service, version 3: HTTP and TCP logs of connected proxies."""
+
+    listen: _Listen = "127.0.0.1:19001"
+    max_streams: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="streams open at a time; a proxy has one for each log and worker thread;"
+            " more are refused as too_many_streams",
+        ),
+    ] = 4_096
+    max_identities: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="different node ids in an hour; more are refused as too_many_identities",
+        ),
+    ] = 10_000
+
+
+class OtlpLogsInput(
+    GrpcServer, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="otlp_logs"
+):
+    """OpenTelemetry logs by gRPC, as Envoy's OpenTelemetry access logger sends them."""
+
+    listen: _Listen = "127.0.0.1:4317"
+    max_calls: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="requests that may be open, unanswered, at a time; more are refused, which"
+            " their sender is told, and counted as too_many_streams",
+        ),
+    ] = 256
+
+
+Input = UdpInput | TailInput | AlsInput | OtlpLogsInput
 """Every input. One word here adds one."""

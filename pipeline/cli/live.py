@@ -20,7 +20,7 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from collectors.agent import open_log, run_all
-from collectors.config import LocalLog, UdpInput
+from collectors.config import Input, LocalLog, Tail
 from collectors.envelope import GROUPS, Header
 from collectors.log import LogError, Reader
 from collectors.log.local import LocalReader
@@ -135,16 +135,18 @@ def _agents_process(config: Config, stop: Event) -> None:
 
 def _tell_where(config: Config) -> None:
     for agent in config.agents:
-        inputs = ", ".join(
-            f"{one.__struct_config__.tag} "
-            + (one.listen if isinstance(one, UdpInput) else " ".join(one.paths))
-            for one in agent.inputs
-        )
+        inputs = ", ".join(f"{one.__struct_config__.tag} {_where(one)}" for one in agent.inputs)
         screen.print(
             f"[bold]{agent.cluster}/{agent.name}[/bold] ({agent.network}) takes {inputs}",
             highlight=False,
         )
     tell_connection(Path(config.lake.directory))
+
+
+def _where(one: Input) -> str:
+    if isinstance(one, Tail):
+        return " ".join(one.paths)
+    return one.listen
 
 
 def tell_connection(lake_directory: Path) -> None:

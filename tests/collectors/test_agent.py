@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from types import ModuleType
-from typing import Self
+from typing import Self, get_args
 
 import pytest
 
@@ -16,6 +16,7 @@ from collectors.agent import INPUTS, open_log, run, run_all
 from collectors.config import (
     AgentConfig,
     BatchConfig,
+    Input,
     KafkaLog,
     LocalLog,
     SpoolConfig,
@@ -94,7 +95,7 @@ class _Running:
 
 def test_there_is_an_input_for_each_kind_and_each_configured_type():
     """An input's type is the kind of its payloads: one name from file to topic."""
-    tags = {one.__struct_config__.tag for one in (UdpInput, TailInput)}
+    tags = {one.__struct_config__.tag for one in get_args(Input)}
     assert set(INPUTS) == set(GROUPS) == tags
 
 
