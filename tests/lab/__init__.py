@@ -2,16 +2,21 @@
 The lab: a real Envoy mesh over four clusters, in Linux network namespaces.
 
     names.py      names and ports all agree on
-    topology.py   what exists: networks, clusters, pods, services, addresses
+    topology.py   what a lab is made of
+    places.py     the two there are: which networks, clusters, pods, addresses
     certs.py      a root, one intermediate CA per cluster, SPIFFE certificates
     netns.py      namespaces, bridges, veths, routes, NAT
-    access_log.py the line each proxy writes
-    envoy.py      the configuration of each sidecar and gateway
-    apps.py       the application behind a sidecar
+    messages.py   Envoy's messages, the few that all configurations share
+    telemetry.py  how proxies report: files, ALS, OTLP
+    upstreams.py  where proxies send
+    envoy.py      the configuration of each sidecar, gateway and host proxy
+    apps.py       the application behind a proxy
+    processes.py  programs inside namespaces, by name
+    admin.py      what an Envoy says of itself
     mesh.py       all of it up, and down again without a trace
     traffic.py    the scripted calls, counted on the client's side
     exporters.py  softflowd on each cluster's bridge, tcpdump on its exports
-    inventory.py  topology.py as an inventory file
+    inventory.py  places.py as an inventory file
     record_demo.py, report.py    the data in pipeline/demo/ and its counts
 
 Needs root, ip, nft, openssl and envoy. Nothing here is mocked: the packets,

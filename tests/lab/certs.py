@@ -6,7 +6,8 @@ Certificates as Istio would issue them, made by the openssl command line.
 A leaf's file holds its chain up to the intermediate, and every proxy trusts
 the root alone. SPIFFE IDs carry no cluster; the issuer's name does.
 
-Before: topology.py. After: envoy.py names the files.
+Before: places.py. After: upstreams.py and envoy.py name the files; faults.py
+issues some leaves anew.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .topology import CLUSTERS, Cluster, Pod
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-_DAYS = "3650"
+    from .topology import Cluster, Pod, Topology
+
+_DAYS = 3650
+_CA = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n"
 
 
 @dataclass(frozen=True)
@@ -32,35 +34,46 @@ class Leaf:
     root: Path
 
 
-def issue_all(directory: Path) -> dict[str, Leaf]:
+def issue_all(directory: Path, topology: Topology) -> dict[str, Leaf]:
     """Make every CA and certificate below `directory`; leaves by workload."""
     directory.mkdir(parents=True, exist_ok=True)
     root = directory / "root"
     _request(root, "/O=crosspane lab/CN=root")
-    _sign(root, None, "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n")
+    _sign(root, None, _CA, _DAYS)
     leaves: dict[str, Leaf] = {}
-    for cluster in CLUSTERS:
+    for cluster in topology.clusters:
         issuer = directory / cluster.name
         _request(issuer, f"/O=crosspane lab/CN={cluster.name} intermediate")
-        _sign(issuer, root, "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n")
+        _sign(issuer, root, _CA, _DAYS)
         for pod in cluster.pods:
-            if pod.sidecar:
-                leaves[pod.workload] = _leaf(directory, cluster, pod)
+            if pod.proxy != "none":
+                leaves[pod.workload] = issue(directory, cluster, pod)
     return leaves
 
 
-def _leaf(directory: Path, cluster: Cluster, pod: Pod) -> Leaf:
+def issue(
+    directory: Path, cluster: Cluster, pod: Pod, days: int = _DAYS, identity: str = ""
+) -> Leaf:
+    """
+    Make the certificate of a workload, or make it anew.
+
+    Parameters
+    ----------
+    days
+        How long it is valid; -1 expired a day ago.
+    identity
+        The SPIFFE ID in it, if not the workload's own.
+    """
     issuer = directory / cluster.name
     stem = directory / f"{cluster.short}-{pod.workload}"
     _request(stem, "/O=crosspane lab")
-    _sign(
-        stem,
-        issuer,
+    extensions = (
         "basicConstraints=critical,CA:FALSE\n"
         "keyUsage=critical,digitalSignature\n"
         "extendedKeyUsage=serverAuth,clientAuth\n"
-        f"subjectAltName=critical,URI:{pod.identity}\n",
+        f"subjectAltName=critical,URI:{identity or pod.identity}\n"
     )
+    _sign(stem, issuer, extensions, days)
     chain = stem.with_suffix(".chain")
     chain.write_text(stem.with_suffix(".crt").read_text() + issuer.with_suffix(".crt").read_text())
     return Leaf(chain, stem.with_suffix(".key"), directory / "root.crt")
@@ -73,7 +86,7 @@ def _request(stem: Path, subject: str) -> None:
     )
 
 
-def _sign(stem: Path, issuer: Path | None, extensions: str) -> None:
+def _sign(stem: Path, issuer: Path | None, extensions: str, days: int) -> None:
     """Sign the request of `stem`; by itself where there is no issuer."""
     stem.with_suffix(".ext").write_text(extensions)
     signer = (
@@ -82,7 +95,7 @@ def _sign(stem: Path, issuer: Path | None, extensions: str) -> None:
         else ("-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key", "-CAcreateserial")
     )
     _openssl(
-        *("x509", "-req", "-in", f"{stem}.csr", "-days", _DAYS, "-sha256", *signer),
+        *("x509", "-req", "-in", f"{stem}.csr", "-days", str(days), "-sha256", *signer),
         *("-extfile", f"{stem}.ext", "-out", f"{stem}.crt"),
     )
 

@@ -1,291 +1,294 @@
 """
 Envoy's configuration, named as Istio names things.
 
-    sidecar    :15001 outbound HTTP by host name -> outbound|8080||NAME, mTLS
-               :15006 inbound, mTLS required -> inbound|8080||, from 127.0.0.6
-    gateway    :15443 TLS passed through; the server name is the cluster's name
+    sidecar     :15001 outbound HTTP by host name -> outbound|8080||HOST, mTLS
+                :15006 inbound, mTLS required -> inbound|8080||, from 127.0.0.6
+    host proxy  the same ports, with one filter chain for each pod of its node:
+                outbound by the caller's address, inbound by the called one, so
+                that each pod speaks with its own certificate
+    gateway     :15443 TLS passed through; the server name is the cluster's name
 
-Every listener logs each request (gateways: each connection), by access_log.py.
+Every listener logs each request (gateways: each connection), by telemetry.py,
+and what it refused. A resilient topology's clients time out after 2 s, and try
+again up to twice, as Istio's do by default.
 
-Before: access_log.py, certs.py. After: mesh.py writes it to a file and starts Envoy.
+Before: telemetry.py, upstreams.py. After: mesh.py writes it to a file and starts Envoy.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .access_log import file_log
-from .names import GATEWAY_PORT, MESH_ID, NAMESPACE, SERVICE_PORT, host_name, sni, spiffe
+from . import upstreams
+from .messages import (
+    HTTP_FILTERS,
+    LISTENER_FILTERS,
+    NETWORK_FILTERS,
+    TRANSPORT_SOCKETS,
+    Json,
+    socket_address,
+    tls_context,
+    typed,
+)
+from .names import GATEWAY_PORT, MESH_ID, NAMESPACE, SERVICE_PORT
 from .netns import INBOUND_PORT, OUTBOUND_PORT
-from .topology import DENIALS, EDGES, SERVICES, Cluster, Gateway, Pod, gateway_of, home_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from ipaddress import IPv4Address
     from pathlib import Path
 
-    from .access_log import Direction
     from .certs import Leaf
+    from .telemetry import Direction, Loggers
+    from .topology import Cluster, Gateway, HostProxy, Pod, Topology
 
-Json = dict[str, Any]
-
-_TYPE = "type.googleapis.com/envoy."
-_HTTP_FILTERS = _TYPE + "extensions.filters.http."
-_NETWORK_FILTERS = _TYPE + "extensions.filters.network."
-_LISTENER_FILTERS = _TYPE + "extensions.filters.listener."
 _ANY = "0.0.0.0"
-_MAX_AGE = "25s"
-_IDLE = "10s"
+_NODE_NAMESPACE = "kube-system"
+_RETRIES = {
+    "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
+    "retriable_status_codes": [503],
+    "num_retries": 2,
+    "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.050s"},
+}
+DELAY = "fault.http.delay.fixed_delay_percent"
+ABORT = "fault.http.abort.abort_percent"
+"""Runtime keys of the fault filter in front of every application; both are 0."""
+_DELAY_SECONDS = "4s"
+_ABORT_STATUS = 500
 
 
-def sidecar(cluster: Cluster, pod: Pod, leaf: Leaf, log: Path, admin: Path) -> Json:
+@dataclass(frozen=True)
+class Place:
+    """Where a proxy stands, and what it may report to."""
+
+    topology: Topology
+    cluster: Cluster
+    loggers: Loggers
+    admin: Path
+
+
+def sidecar(place: Place, pod: Pod, leaf: Leaf) -> Json:
     """Return the configuration of a pod's sidecar."""
-    listeners = [_outbound_listener(log), _inbound_listener(pod, leaf, log)]
-    clusters = [_outbound_cluster(cluster, pod, service, leaf) for service in SERVICES]
-    return _bootstrap(
-        _node(cluster, "sidecar", pod.ip, pod.name, pod.workload),
-        admin,
-        listeners,
-        [*clusters, _inbound_cluster(pod)],
-    )
+    topology, cluster = place.topology, place.cluster
+    outbound = _listener("virtualOutbound", OUTBOUND_PORT, place.loggers, "outbound")
+    outbound["filter_chains"] = [{"filters": [_outbound(place, topology.services)]}]
+    inbound = _listener("virtualInbound", INBOUND_PORT, place.loggers, "inbound")
+    inbound["filter_chains"] = [_inbound_chain(place, pod, leaf, {})]
+    clusters = [
+        upstreams.outbound(topology, cluster, pod, service, leaf) for service in topology.services
+    ]
+    clusters.append(upstreams.inbound(pod))
+    if pod.permissive:
+        inbound["filter_chains"].append(_plaintext_chain(place, pod))
+        clusters.append(upstreams.passthrough())
+    node = _node(cluster, f"sidecar~{pod.ip}", pod.name, pod.workload, pod.namespace)
+    return _bootstrap(place, node, [outbound, inbound], clusters)
 
 
-def gateway(cluster: Cluster, own: Gateway, log: Path, admin: Path) -> Json:
-    """Return the configuration of an east-west gateway."""
-    listener = {
-        "name": f"0.0.0.0_{GATEWAY_PORT}",
-        "address": _address(_ANY, GATEWAY_PORT),
-        "listener_filters": [_typed("tls_inspector", _LISTENER_FILTERS, "TlsInspector")],
-        "filter_chains": [
+def host_proxy(place: Place, own: HostProxy, leaves: Mapping[str, Leaf]) -> Json:
+    """
+    Return the configuration of a node's proxy.
+
+    A cluster has one client certificate, so each service is called by one of
+    the node's pods at most: what `Topology.edges` says.
+    """
+    topology, cluster = place.topology, place.cluster
+    outbound = _listener("virtualOutbound", OUTBOUND_PORT, place.loggers, "outbound")
+    inbound = _listener("virtualInbound", INBOUND_PORT, place.loggers, "inbound")
+    outbound["filter_chains"], inbound["filter_chains"] = [], []
+    clusters: list[Json] = []
+    for pod in cluster.pods_of(own):
+        leaf = leaves[pod.workload]
+        called = tuple(edge.service for edge in topology.edges if edge.client == pod.workload)
+        outbound["filter_chains"].append(
             {
-                "filters": [
-                    _typed("sni_cluster", _NETWORK_FILTERS, "SniCluster"),
-                    _typed(
-                        "tcp_proxy",
-                        _NETWORK_FILTERS,
-                        "TcpProxy",
-                        stat_prefix="gateway",
-                        cluster="BlackHoleCluster",
-                        access_log=[file_log(log, "gateway")],
-                    ),
-                ],
+                "filter_chain_match": {"source_prefix_ranges": [_one(pod.ip)]},
+                "filters": [_outbound(place, called)],
             },
-        ],
-    }
-    clusters: list[Json] = [
-        _cluster(sni(service), pod.ip, SERVICE_PORT)
-        for service, (home, pod) in ((name, home_of(name)) for name in SERVICES)
-        if home.network == cluster.network
-    ]
-    return _bootstrap(
-        _node(cluster, "router", own.ip, own.name, own.name),
-        admin,
-        [listener],
-        clusters,
-    )
+        )
+        inbound["filter_chains"].append(
+            _inbound_chain(place, pod, leaf, {"prefix_ranges": [_one(pod.ip)]}),
+        )
+        clusters += [upstreams.outbound(topology, cluster, pod, name, leaf) for name in called]
+        clusters.append(upstreams.inbound(pod))
+    node = _node(cluster, f"host~{own.ip}", own.name, "nodeproxy", _NODE_NAMESPACE)
+    return _bootstrap(place, node, [outbound, inbound], clusters)
 
 
-def _outbound_listener(log: Path) -> Json:
-    hosts = [
+def gateway(place: Place, own: Gateway) -> Json:
+    """Return the configuration of an east-west gateway."""
+    listener = _listener(f"0.0.0.0_{GATEWAY_PORT}", GATEWAY_PORT, place.loggers, "gateway")
+    listener["listener_filters"] = [typed("tls_inspector", LISTENER_FILTERS, "TlsInspector")]
+    listener["filter_chains"] = [
         {
-            "name": f"{host_name(service)}:{SERVICE_PORT}",
-            "domains": [host_name(service), f"{host_name(service)}:{SERVICE_PORT}"],
-            "routes": [_route(f"outbound|{SERVICE_PORT}||{host_name(service)}")],
-        }
-        for service in SERVICES
+            "filters": [
+                typed("sni_cluster", NETWORK_FILTERS, "SniCluster"),
+                typed(
+                    "tcp_proxy",
+                    NETWORK_FILTERS,
+                    "TcpProxy",
+                    stat_prefix="gateway",
+                    cluster="BlackHoleCluster",
+                    access_log=place.loggers.tcp("gateway"),
+                ),
+            ],
+        },
     ]
+    homes = [place.topology.home_of(service) for service in place.topology.services]
+    clusters = [
+        upstreams.forwarded(pod) for home, pod in homes if home.network == place.cluster.network
+    ]
+    node = _node(place.cluster, f"router~{own.ip}", own.name, own.name, NAMESPACE)
+    return _bootstrap(place, node, [listener], clusters)
+
+
+def _listener(name: str, port: int, loggers: Loggers, direction: Direction) -> Json:
     return {
-        "name": "virtualOutbound",
-        "address": _address(_ANY, OUTBOUND_PORT),
-        "listener_filters": [_typed("original_dst", _LISTENER_FILTERS, "OriginalDst")],
-        "filter_chains": [{"filters": [_http(log, "outbound", hosts, [])]}],
+        "name": name,
+        "address": socket_address(_ANY, port),
+        "listener_filters": [
+            typed("original_dst", LISTENER_FILTERS, "OriginalDst"),
+            typed("tls_inspector", LISTENER_FILTERS, "TlsInspector"),
+        ],
+        "access_log": loggers.refused(direction),
     }
 
 
-def _inbound_listener(pod: Pod, leaf: Leaf, log: Path) -> Json:
+def _outbound(place: Place, services: tuple[str, ...]) -> Json:
+    """Return the filter that sends each of these services' host names to its cluster."""
+    hosts = []
+    for service in services:
+        _, pod = place.topology.home_of(service)
+        host = pod.host_name
+        virtual_host = {
+            "name": f"{host}:{SERVICE_PORT}",
+            "domains": [host, f"{host}:{SERVICE_PORT}"],
+            "routes": [_route(upstreams.outbound_name(host), resilient=place.topology.resilient)],
+            "include_request_attempt_count": place.topology.resilient,
+        }
+        hosts.append(virtual_host)
+    return _http(place, "outbound", hosts, [])
+
+
+def _inbound_chain(place: Place, pod: Pod, leaf: Leaf, match: Json) -> Json:
+    """Return the filter chain that takes a pod's calls, over mTLS only."""
+    return {
+        "filter_chain_match": {**match, "transport_protocol": "tls"},
+        "transport_socket": typed(
+            "tls",
+            TRANSPORT_SOCKETS,
+            "DownstreamTlsContext",
+            require_client_certificate=True,
+            common_tls_context=tls_context(leaf, None),
+        ),
+        "filters": [_inbound(place, pod, upstreams.inbound_name(pod))],
+    }
+
+
+def _plaintext_chain(place: Place, pod: Pod) -> Json:
+    """Return the filter chain of a permissive sidecar, for what is not TLS."""
+    return {
+        "filter_chain_match": {"transport_protocol": "raw_buffer"},
+        "filters": [_inbound(place, pod, upstreams.PASSTHROUGH)],
+    }
+
+
+def _inbound(place: Place, pod: Pod, cluster: str) -> Json:
     hosts = [
         {
             "name": f"inbound|http|{SERVICE_PORT}",
             "domains": ["*"],
-            "routes": [_route(f"inbound|{SERVICE_PORT}||")],
+            "routes": [_route(cluster, resilient=False)],
         },
     ]
-    tls = _typed(
-        "tls",
-        _TYPE + "extensions.transport_sockets.tls.v3.",
-        "DownstreamTlsContext",
-        require_client_certificate=True,
-        common_tls_context=_tls_context(leaf, None),
-    )
-    return {
-        "name": "virtualInbound",
-        "address": _address(_ANY, INBOUND_PORT),
-        "listener_filters": [
-            _typed("original_dst", _LISTENER_FILTERS, "OriginalDst"),
-            _typed("tls_inspector", _LISTENER_FILTERS, "TlsInspector"),
-        ],
-        "filter_chains": [
+    filters = _denials(place.topology, pod.workload)
+    if place.topology.resilient:
+        filters.append(_faults())
+    return _http(place, "inbound", hosts, filters)
+
+
+def _faults() -> Json:
+    """Return the filter that can delay and abort requests, but no health checks."""
+    percent_of = {"numerator": 0, "denominator": "HUNDRED"}
+    health_check = {"prefix": "Envoy/HC"}
+    return typed(
+        "fault",
+        HTTP_FILTERS,
+        "HTTPFault",
+        delay={"fixed_delay": _DELAY_SECONDS, "percentage": percent_of},
+        abort={"http_status": _ABORT_STATUS, "percentage": percent_of},
+        headers=[
             {
-                "filter_chain_match": {"transport_protocol": "tls"},
-                "transport_socket": tls,
-                "filters": [_http(log, "inbound", hosts, _denials(pod.workload))],
+                "name": "user-agent",
+                "string_match": health_check,
+                "invert_match": True,
             },
         ],
-    }
+    )
 
 
-def _denials(service: str) -> list[Json]:
+def _denials(topology: Topology, service: str) -> list[Json]:
     """Return the RBAC filter of a service that has policies."""
-    policies = {
-        denial.policy: {
-            "permissions": [
-                {"header": {"name": ":method", "string_match": {"exact": denial.method}}},
-            ],
-            "principals": [
-                {"authenticated": {"principal_name": {"exact": spiffe(denial.client)}}},
-            ],
-        }
-        for denial in DENIALS
-        if denial.service == service
-    }
+    policies = {}
+    for denial in topology.denials:
+        if denial.service == service:
+            _, client = topology.home_of(denial.client)
+            name = {"exact": client.identity}
+            method = {"header": {"name": ":method", "string_match": {"exact": denial.method}}}
+            policies[denial.policy] = {
+                "permissions": [method],
+                "principals": [{"authenticated": {"principal_name": name}}],
+            }
     rules = {"action": "DENY", "policies": policies}
-    return [_typed("rbac", _HTTP_FILTERS, "RBAC", rules=rules)] if policies else []
+    return [typed("rbac", HTTP_FILTERS, "RBAC", rules=rules)] if policies else []
 
 
-def _http(log: Path, direction: Direction, hosts: list[Json], filters: list[Json]) -> Json:
-    return _typed(
+def _http(place: Place, direction: Direction, hosts: list[Json], filters: list[Json]) -> Json:
+    return typed(
         "http_connection_manager",
-        _NETWORK_FILTERS,
+        NETWORK_FILTERS,
         "HttpConnectionManager",
         stat_prefix=direction,
         use_remote_address=False,
         skip_xff_append=True,
-        access_log=[file_log(log, direction)],
+        access_log=place.loggers.http(direction),
         route_config={"name": str(SERVICE_PORT), "virtual_hosts": hosts},
-        http_filters=[*filters, _typed("router", _HTTP_FILTERS, "Router")],
+        http_filters=[*filters, typed("router", HTTP_FILTERS, "Router")],
     )
 
 
-def _route(cluster: str) -> Json:
-    return {
-        "name": "default",
-        "match": {"prefix": "/"},
-        "route": {"cluster": cluster, "timeout": "15s"},
-    }
+def _route(cluster: str, *, resilient: bool) -> Json:
+    action: Json = {"cluster": cluster, "timeout": "15s"}
+    if resilient:
+        action |= {"timeout": "2s", "retry_policy": _RETRIES}
+    return {"name": "default", "match": {"prefix": "/"}, "route": action}
 
 
-def _outbound_cluster(cluster: Cluster, client: Pod, service: str, leaf: Leaf) -> Json:
-    """Return the cluster of a service: its pod, or the gateway of its network."""
-    home, pod = home_of(service)
-    direct = home.network == cluster.network
-    address = pod.ip if direct else gateway_of(home.network).vip
-    made = _cluster(
-        f"outbound|{SERVICE_PORT}||{host_name(service)}",
-        address,
-        SERVICE_PORT if direct else GATEWAY_PORT,
-    )
-    limit = next(
-        (
-            edge.requests_per_connection
-            for edge in EDGES
-            if (edge.client, edge.service) == (client.workload, service)
-        ),
-        0,
-    )
-    made["typed_extension_protocol_options"] = _http_options(limit)
-    made["transport_socket"] = _typed(
-        "tls",
-        _TYPE + "extensions.transport_sockets.tls.v3.",
-        "UpstreamTlsContext",
-        sni=sni(service),
-        common_tls_context=_tls_context(leaf, pod.identity),
-    )
-    return made
+def _one(address: IPv4Address) -> Json:
+    return {"address_prefix": str(address), "prefix_len": 32}
 
 
-def _inbound_cluster(pod: Pod) -> Json:
-    made = _cluster(f"inbound|{SERVICE_PORT}||", pod.ip, SERVICE_PORT)
-    made["upstream_bind_config"] = {"source_address": {"address": "127.0.0.6", "port_value": 0}}
-    made["typed_extension_protocol_options"] = _http_options(0)
-    return made
-
-
-def _cluster(name: str, address: IPv4Address, port: int) -> Json:
-    endpoint = {"endpoint": {"address": _address(str(address), port)}}
-    return {
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "2s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-    }
-
-
-def _http_options(requests_per_connection: int) -> Json:
-    common: Json = {"idle_timeout": _IDLE, "max_connection_duration": _MAX_AGE}
-    if requests_per_connection:
-        common["max_requests_per_connection"] = requests_per_connection
-    key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    return {
-        key: {
-            "@type": "type.googleapis.com/" + key,
-            "common_http_protocol_options": common,
-            "explicit_http_config": {"http_protocol_options": {}},
-        },
-    }
-
-
-def _tls_context(leaf: Leaf, peer: str | None) -> Json:
-    validation: Json = {"trusted_ca": {"filename": str(leaf.root)}}
-    if peer is not None:
-        validation["match_typed_subject_alt_names"] = [
-            {"san_type": "URI", "matcher": {"exact": peer}},
-        ]
-    return {
-        "tls_params": {
-            "tls_minimum_protocol_version": "TLSv1_2",
-            "tls_maximum_protocol_version": "TLSv1_3",
-        },
-        "alpn_protocols": ["http/1.1"],
-        "tls_certificates": [
-            {
-                "certificate_chain": {"filename": str(leaf.chain)},
-                "private_key": {"filename": str(leaf.key)},
-            },
-        ],
-        "validation_context": validation,
-    }
-
-
-def _node(cluster: Cluster, kind: str, ip: IPv4Address, pod: str, workload: str) -> Json:
+def _node(cluster: Cluster, kind: str, name: str, workload: str, namespace: str) -> Json:
     metadata = {
         "CLUSTER_ID": cluster.name,
         "NETWORK": cluster.network.name,
         "MESH_ID": MESH_ID,
-        "NAMESPACE": NAMESPACE,
+        "NAMESPACE": namespace,
         "WORKLOAD_NAME": workload,
     }
     return {
-        "id": f"{kind}~{ip}~{pod}.{NAMESPACE}~{NAMESPACE}.svc.cluster.local",
-        "cluster": f"{workload}.{NAMESPACE}",
+        "id": f"{kind}~{name}.{namespace}~{namespace}.svc.cluster.local",
+        "cluster": f"{workload}.{namespace}",
         "metadata": metadata,
     }
 
 
-def _bootstrap(node: Json, admin: Path, listeners: list[Json], clusters: list[Json]) -> Json:
+def _bootstrap(place: Place, node: Json, listeners: list[Json], clusters: list[Json]) -> Json:
+    resources = {"listeners": listeners, "clusters": [*clusters, *place.loggers.clusters()]}
     return {
         "node": node,
-        "admin": {"address": {"pipe": {"path": str(admin)}}},
-        "static_resources": {"listeners": listeners, "clusters": clusters},
-    }
-
-
-def _address(address: str, port: int) -> Json:
-    return {"socket_address": {"address": address, "port_value": port}}
-
-
-def _typed(name: str, package: str, message: str, **fields: Any) -> Json:
-    """Return an extension's `name` and `typed_config`; v3 of its own package."""
-    full = package if ".v3." in package else f"{package}{name}.v3."
-    return {
-        "name": f"envoy.{name}",
-        "typed_config": {"@type": f"{full}{message}", **fields},
+        "admin": {"address": {"pipe": {"path": str(place.admin)}}},
+        "static_resources": resources,
+        "layered_runtime": {"layers": [{"name": "switches", "admin_layer": {}}]},
     }

@@ -19,11 +19,14 @@ import time
 from typing import TYPE_CHECKING
 
 from . import netns
-from .mesh import LabError, Mesh
-from .topology import CLUSTERS, COLLECTOR, Cluster
+from .places import COLLECTOR
+from .processes import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from .mesh import Mesh
+    from .topology import Cluster
 
 PORTS = {"netflow9": 2055, "ipfix": 4739}
 _VERSIONS = {"netflow9": "9", "ipfix": "10"}
@@ -56,7 +59,7 @@ def start(mesh: Mesh) -> list[socket.socket]:
         the kernel does not answer the exporters "port unreachable".
     """
     sinks = [_sink(port) for port in sorted(PORTS.values())]
-    for cluster in CLUSTERS:
+    for cluster in mesh.topology.clusters:
         mesh.start(
             *(f"tcpdump-{cluster.short}", netns.COLLECTOR_NAMESPACE),
             *("tcpdump", "-i", netns.BRIDGE, "-n", "-U", "--immediate-mode", "-Z", "root"),
@@ -64,7 +67,7 @@ def start(mesh: Mesh) -> list[socket.socket]:
             f"udp and src host {cluster.management_ip} and dst host {COLLECTOR}",
         )
     _await_captures(mesh)
-    for cluster in CLUSTERS:
+    for cluster in mesh.topology.clusters:
         timeouts = [f"{name}={seconds}" for name, seconds in _TIMEOUTS.items()]
         mesh.start(
             *(f"softflowd-{cluster.short}", cluster.node_namespace),
@@ -86,15 +89,15 @@ def stop(mesh: Mesh) -> None:
     last 256 KiB would stay unread: frames which are not IP, and which it
     counts as ignored, fill the block. Then it is told to expire all flows.
     """
-    for cluster in CLUSTERS:
+    for cluster in mesh.topology.clusters:
         _push(cluster)
     time.sleep(1.0)
-    for cluster in CLUSTERS:
+    for cluster in mesh.topology.clusters:
         control(mesh, cluster, "expire-all")
     time.sleep(1.0)
-    mesh.stop(*(f"softflowd-{cluster.short}" for cluster in CLUSTERS))
+    mesh.stop(*(f"softflowd-{cluster.short}" for cluster in mesh.topology.clusters))
     time.sleep(1.0)
-    mesh.stop(*(f"tcpdump-{cluster.short}" for cluster in CLUSTERS), by=signal.SIGINT)
+    mesh.stop(*(f"tcpdump-{cluster.short}" for cluster in mesh.topology.clusters), by=signal.SIGINT)
 
 
 def control(mesh: Mesh, cluster: Cluster, command: str) -> str:
@@ -130,10 +133,9 @@ def _sink(port: int) -> socket.socket:
 def _await_captures(mesh: Mesh) -> None:
     """Wait until each tcpdump has written its file's header."""
     limit = time.monotonic() + _START_SECONDS
-    for cluster in CLUSTERS:
+    for cluster in mesh.topology.clusters:
         file = capture(mesh, cluster)
         while not file.exists() or file.stat().st_size == 0:
             if time.monotonic() > limit:
-                message = f"tcpdump does not write {file}"
-                raise LabError(message)
+                raise LabError(f"tcpdump does not write {file}")
             time.sleep(0.05)

@@ -1,11 +1,11 @@
 """
-The topology as an inventory file: what a cloud and its clusters would tell.
+A topology as an inventory file: what a cloud and its clusters would tell.
 
 Every address of the captures is here, as each network sees it, but two on
 purpose: `UNKNOWN_IP` has no row, and `AMBIGUOUS_IP` has two, of different
 clusters of one network and valid at the same time.
 
-Before: topology.py. After: the pipeline's enrichment reads the file.
+Before: places.py. After: the pipeline's enrichment reads the file.
 """
 
 from __future__ import annotations
@@ -13,51 +13,33 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from .names import (
-    GATEWAY_NAMESPACE,
-    GATEWAY_PORT,
-    GATEWAY_WORKLOAD,
-    MESH_ID,
-    NAMESPACE,
-    TRUST_DOMAIN,
-    host_name,
-)
-from .topology import (
-    AMBIGUOUS_IP,
-    CLUSTERS,
-    MANAGEMENT,
-    NETWORKS,
-    SERVICES,
-    UNDERLAY,
-    Cluster,
-    Network,
-    Pod,
-)
+from .names import GATEWAY_NAMESPACE, GATEWAY_PORT, GATEWAY_WORKLOAD, MESH_ID, TRUST_DOMAIN
+from .places import AMBIGUOUS_IP
+from .topology import MANAGEMENT, UNDERLAY, Cluster, Network, Pod, Topology
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from ipaddress import IPv4Address
 
 Value = str | int | tuple[str, ...] | datetime
 Row = dict[str, Value]
 
 
-def render(valid_from: datetime) -> str:
+def render(topology: Topology, valid_from: datetime) -> str:
     """Return the inventory as TOML; every endpoint is valid from then on."""
     tables: list[tuple[str, Row]] = [
-        *(("networks", _network(net)) for net in NETWORKS),
-        *(("clusters", _cluster(cluster)) for cluster in CLUSTERS),
-        *(("prefixes", row) for row in prefixes()),
-        *(("endpoints", {**row, "valid_from": valid_from}) for row in endpoints()),
-        *(("gateways", row) for row in gateways()),
+        *(("networks", _network(net)) for net in topology.networks),
+        *(("clusters", _cluster(cluster)) for cluster in topology.clusters),
+        *(("prefixes", row) for row in prefixes(topology)),
+        *(("endpoints", {**row, "valid_from": valid_from}) for row in endpoints(topology)),
+        *(("gateways", row) for row in gateways(topology)),
     ]
-    head = "# Written by tests/lab/record_demo.py from tests/lab/topology.py.\n"
+    head = "# Written by tests/lab/inventory.py from tests/lab/places.py.\n"
     return head + "".join(_table(name, row) for name, row in tables)
 
 
-def prefixes() -> Iterator[Row]:
+def prefixes(topology: Topology) -> Iterator[Row]:
     """Yield the address ranges of each network."""
-    for cluster in CLUSTERS:
+    for cluster in topology.clusters:
         for kind, cidr in (("pod", cluster.pod_cidr), ("service", cluster.service_cidr)):
             yield {
                 "network": cluster.network.name,
@@ -66,32 +48,40 @@ def prefixes() -> Iterator[Row]:
                 "cluster": cluster.name,
                 "name": f"{cluster.short} {kind}s",
             }
-    for network in NETWORKS:
+        if cluster.vm_cidr is not None:
+            yield {
+                "network": cluster.network.name,
+                "cidr": str(cluster.vm_cidr),
+                "kind": "subnet",
+                "cluster": cluster.name,
+                "name": f"{cluster.short} machines",
+            }
+    for network in topology.networks:
         for cidr, name in ((UNDERLAY, "inter-cloud underlay"), (MANAGEMENT, "management")):
             yield {"network": network.name, "cidr": str(cidr), "kind": "subnet", "name": name}
 
 
-def endpoints() -> Iterator[Row]:
+def endpoints(topology: Topology) -> Iterator[Row]:
     """Yield what each address is, once per network that sees it."""
-    for cluster in CLUSTERS:
-        yield from _own_endpoints(cluster)
+    for cluster in topology.clusters:
+        yield from _own_endpoints(topology, cluster)
     yield {
-        "network": _network_of(AMBIGUOUS_IP).name,
+        "network": topology.home_of("batch")[0].network.name,
         "ip": str(AMBIGUOUS_IP),
         "kind": "vm",
         "cluster": "cluster-edge",
         "workload": "legacy-vm",
         "zone": "1",
     }
-    for network in NETWORKS:
-        for cluster in CLUSTERS:
+    for network in topology.networks:
+        for cluster in topology.clusters:
             yield from _shared_endpoints(network, cluster)
 
 
-def gateways() -> Iterator[Row]:
+def gateways(topology: Topology) -> Iterator[Row]:
     """Yield each gateway's address, once per other network."""
-    for network in NETWORKS:
-        for cluster in CLUSTERS:
+    for network in topology.networks:
+        for cluster in topology.clusters:
             if cluster.gateway is not None and cluster.network != network:
                 yield {
                     "network": network.name,
@@ -103,7 +93,7 @@ def gateways() -> Iterator[Row]:
                 }
 
 
-def _own_endpoints(cluster: Cluster) -> Iterator[Row]:
+def _own_endpoints(topology: Topology, cluster: Cluster) -> Iterator[Row]:
     """Yield a cluster's pods, gateway, router and service addresses."""
     base: Row = {"network": cluster.network.name, "cluster": cluster.name}
     first = cluster.nodes[0]
@@ -122,22 +112,29 @@ def _own_endpoints(cluster: Cluster) -> Iterator[Row]:
         }
     router = {"ip": str(cluster.router_ip), "kind": "node", "node": first.name}
     yield {**base, **router, "zone": first.zone}
-    for service in SERVICES:
+    for one in cluster.host_proxies:
+        where: Row = {"node": one.node.name, "zone": one.node.zone}
+        yield {**base, "ip": str(one.ip), "kind": "node", **where}
+    for service in topology.services:
+        _, pod = topology.home_of(service)
         yield {
             **base,
-            "ip": str(cluster.service_ip(service)),
+            "ip": str(topology.service_ip(cluster, service)),
             "kind": "service",
-            "namespace": NAMESPACE,
-            "service": host_name(service),
+            "namespace": pod.namespace,
+            "service": pod.host_name,
         }
 
 
 def _pod(pod: Pod) -> Row:
-    row: Row = {"ip": str(pod.ip), "kind": "pod", "namespace": NAMESPACE, "workload": pod.workload}
-    if pod.sidecar:
-        row["service"] = host_name(pod.workload)
-    row |= {"pod": pod.name, "node": pod.node.name, "zone": pod.node.zone}
-    if pod.sidecar:
+    row: Row = {"ip": str(pod.ip), "kind": pod.kind, "namespace": pod.namespace}
+    row["workload"] = pod.workload
+    if pod.proxy != "none":
+        row["service"] = pod.host_name
+    if pod.kind == "pod":
+        row |= {"pod": pod.name, "node": pod.node.name}
+    row["zone"] = pod.node.zone
+    if pod.proxy != "none":
         row["identity"] = pod.identity
     return row
 
@@ -175,13 +172,6 @@ def _cluster(cluster: Cluster) -> Row:
         "mesh": MESH_ID,
         "trust_domain": TRUST_DOMAIN,
     }
-
-
-def _network_of(address: IPv4Address) -> Network:
-    """Return the network of the pod with this address."""
-    return next(
-        cluster.network for cluster in CLUSTERS if any(pod.ip == address for pod in cluster.pods)
-    )
 
 
 def _table(name: str, row: Mapping[str, Value]) -> str:

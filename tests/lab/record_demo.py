@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import exporters, inventory, mesh, report, traffic
-from .topology import CLUSTERS
+from .places import DEMO
 
 SECONDS = 80.0
 _SETTLE_SECONDS = 1.5
@@ -33,15 +33,14 @@ _BEGIN, _END = "<!-- counts: begin -->", "<!-- counts: end -->"
 
 def record(demo: Path, seconds: float = SECONDS) -> None:
     """Bring the mesh up, run the script, and write the folder `demo`."""
-    with tempfile.TemporaryDirectory(prefix="cp-lab-") as scratch, mesh.up(Path(scratch)) as lab:
+    scratch_directory = tempfile.TemporaryDirectory(prefix="cp-lab-")
+    with scratch_directory as scratch, mesh.up(Path(scratch), DEMO) as lab:
         versions = _versions()
         sinks = exporters.start(lab)
         began = datetime.now(tz=UTC)
-        rows = traffic.run(traffic.SCRIPT, seconds)
+        rows = traffic.run(DEMO, traffic.DEMO_SCRIPT, seconds)
         ended = datetime.now(tz=UTC)
-        lab.stop(*lab.sidecars())
-        time.sleep(_SETTLE_SECONDS)
-        lab.stop(*lab.gateways())
+        lab.end_traffic(_SETTLE_SECONDS)
         time.sleep(_SETTLE_SECONDS)
         exporters.stop(lab)
         for sink in sinks:
@@ -55,14 +54,14 @@ def record(demo: Path, seconds: float = SECONDS) -> None:
     }
     (demo / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
     midnight = began.replace(hour=0, minute=0, second=0, microsecond=0)
-    (demo / "inventory.toml").write_text(inventory.render(midnight))
+    (demo / "inventory.toml").write_text(inventory.render(DEMO, midnight))
     _write_counts(demo)
 
 
 def _copy(lab: mesh.Mesh, demo: Path) -> None:
     captures = demo / "captures"
     shutil.rmtree(captures, ignore_errors=True)
-    for cluster in CLUSTERS:
+    for cluster in lab.topology.clusters:
         folder = captures / cluster.name
         folder.mkdir(parents=True)
         shutil.copy2(exporters.capture(lab, cluster), folder / f"{cluster.flow_format}.pcap")

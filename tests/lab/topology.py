@@ -1,19 +1,7 @@
 """
-What the lab contains: the one place where an address or a name is written.
+What a lab is made of: networks, clusters, nodes, pods, gateways, calls.
 
-    net-east            net-west            net-flat
-    cluster-east (aws)  cluster-west (gcp)  cluster-onprem    cluster-edge (azure)
-    10.0.0.0/24         10.0.0.0/24  (!)    10.20.0.0/24 <--> 10.30.0.0/24
-    VIP 203.0.113.10    VIP 203.0.113.20    VIP 203.0.113.30
-           |                   |                   |
-           +------ 198.18.0.0/24, the underlay ----+
-
-East and west use the same pod addresses and meet only through their gateways
-("gateway" model). Onprem and edge route to each other's pods ("flat" model)
-and share one gateway, in onprem. 198.19.0.0/24 is the management network: it
-carries flow exports only, so that no exporter sees its own datagrams.
-
-Before: names.py. After: netns.py, envoy.py, inventory.py read it.
+Before: names.py. After: places.py has the two that exist.
 """
 
 from __future__ import annotations
@@ -22,20 +10,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from .names import SERVICE_PORT, spiffe
+from .names import NAMESPACE, SERVICE_PORT, host_name, spiffe
 
 UNDERLAY = IPv4Network("198.18.0.0/24")
 MANAGEMENT = IPv4Network("198.19.0.0/24")
-COLLECTOR = IPv4Address("198.19.0.1")
 FLAT_LINK = IPv4Network("10.255.0.0/30")
-"""Between the nodes of onprem and edge; no exporter watches it."""
-
-UNKNOWN_IP = IPv4Address("198.51.100.77")
-"""Answers HTTP on the underlay, and is in no inventory. Deliberately."""
-UNKNOWN_PORT = 8443
-AMBIGUOUS_IP = IPv4Address("10.20.0.50")
-"""One machine, which two inventory rows claim at the same time. Deliberately."""
-AMBIGUOUS_PORT = 9100
+"""Between the nodes of the two clusters of a flat network; no exporter watches it."""
 
 FlowFormat = Literal["netflow9", "ipfix"]
 
@@ -58,23 +38,42 @@ class Node:
 
 @dataclass(frozen=True)
 class Pod:
-    """One pod. Without `port` nothing listens behind its sidecar."""
+    """
+    One workload: a pod, or a machine outside Kubernetes.
+
+    Attributes
+    ----------
+    port
+        Where the application listens; without one nothing does.
+    proxy
+        Its own Envoy, the Envoy of its node, or none.
+    permissive
+        Its sidecar takes plaintext too, as Istio's does by default.
+    """
 
     workload: str
     ip: IPv4Address
     node: Node
     port: int | None = SERVICE_PORT
-    sidecar: bool = True
+    proxy: Literal["sidecar", "host", "none"] = "sidecar"
+    kind: Literal["pod", "vm"] = "pod"
+    namespace: str = NAMESPACE
+    permissive: bool = False
 
     @property
     def name(self) -> str:
         """The pod's name, as Kubernetes would give it."""
-        return f"{self.workload}-0"
+        return f"{self.workload}-0" if self.kind == "pod" else self.workload
+
+    @property
+    def host_name(self) -> str:
+        """The name of its service in DNS."""
+        return host_name(self.workload, self.namespace)
 
     @property
     def identity(self) -> str:
         """The SPIFFE ID in its certificate."""
-        return spiffe(self.workload)
+        return spiffe(self.workload, self.namespace)
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,15 @@ class Gateway:
     name: str
     ip: IPv4Address
     vip: IPv4Address
+
+
+@dataclass(frozen=True)
+class HostProxy:
+    """The proxy of a node, for its pods without sidecars; it has the node's address."""
+
+    name: str
+    node: Node
+    ip: IPv4Address
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,9 @@ class Cluster:
     nodes: tuple[Node, ...]
     pods: tuple[Pod, ...]
     gateway: Gateway | None = None
+    host_proxies: tuple[HostProxy, ...] = ()
+    vm_cidr: IPv4Network | None = None
+    """Where machines outside Kubernetes are; routed, like pods, within the network."""
 
     @property
     def short(self) -> str:
@@ -133,13 +144,15 @@ class Cluster:
         """The Linux namespace that routes and translates for the cluster."""
         return f"cp-{self.short}-node"
 
-    def namespace(self, pod: str) -> str:
-        """Return the Linux namespace of a pod or gateway, by its name."""
-        return f"cp-{self.short}-{pod}"
+    def namespace(self, name: str) -> str:
+        """Return the Linux namespace of a workload, gateway or host proxy."""
+        return f"cp-{self.short}-{name}"
 
-    def service_ip(self, service: str) -> IPv4Address:
-        """Return the service's virtual IP in this cluster; never on the wire."""
-        return self.service_cidr[self.services_from + SERVICES.index(service)]
+    def pods_of(self, host_proxy: HostProxy) -> tuple[Pod, ...]:
+        """Return the pods which a host proxy serves."""
+        return tuple(
+            pod for pod in self.pods if pod.proxy == "host" and pod.node == host_proxy.node
+        )
 
 
 @dataclass(frozen=True)
@@ -147,12 +160,15 @@ class Edge:
     """
     A call some client makes, and after how many requests it reconnects.
 
-    Zero: the connection is kept until its maximum age.
+    Zero: the connection is kept until its maximum age. An edge which is not
+    guarded has no health checks and no outlier detection, so that requests go
+    on to a server that never answers.
     """
 
     client: str
     service: str
     requests_per_connection: int
+    guarded: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,122 +181,54 @@ class Denial:
     policy: str
 
 
-SERVICES = (
-    "cart",
-    "frontend",
-    "reviews",
-    "ratings",
-    "recommendations",
-    "inventory",
-    "billing",
-    "telemetry",
-)
+@dataclass(frozen=True)
+class Topology:
+    """
+    All that exists at once.
 
-NET_EAST = Network("net-east", "gateway")
-NET_WEST = Network("net-west", "gateway")
-NET_FLAT = Network("net-flat", "flat")
-NETWORKS = (NET_EAST, NET_WEST, NET_FLAT)
+    `resilient` switches on what a mesh in use has: health checks, retries,
+    timeouts, outlier detection. `services` have a virtual IP in each cluster.
+    """
 
-_E1, _E2 = Node("east-node-1", "us-east-1a"), Node("east-node-2", "us-east-1b")
-_W1, _W2 = Node("west-node-1", "us-west1-a"), Node("west-node-2", "us-west1-b")
-_O1, _A1 = Node("onprem-node-1", "dc1-r1"), Node("edge-node-1", "1")
+    networks: tuple[Network, ...]
+    clusters: tuple[Cluster, ...]
+    services: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    denials: tuple[Denial, ...]
+    resilient: bool
 
-CLUSTERS = (
-    Cluster(
-        "cluster-east",
-        provider="aws",
-        region="us-east-1",
-        network=NET_EAST,
-        pod_cidr=IPv4Network("10.0.0.0/24"),
-        service_cidr=IPv4Network("10.96.0.0/16"),
-        services_from=16,
-        host=10,
-        flow_format="netflow9",
-        nodes=(_E1, _E2),
-        pods=(
-            Pod("frontend", IPv4Address("10.0.0.11"), _E1),
-            Pod("cart", IPv4Address("10.0.0.12"), _E2),
-        ),
-        gateway=Gateway("east-eastwest", IPv4Address("10.0.0.2"), IPv4Address("203.0.113.10")),
-    ),
-    Cluster(
-        "cluster-west",
-        provider="gcp",
-        region="us-west1",
-        network=NET_WEST,
-        pod_cidr=IPv4Network("10.0.0.0/24"),
-        service_cidr=IPv4Network("10.96.0.0/16"),
-        services_from=14,
-        host=20,
-        flow_format="ipfix",
-        nodes=(_W1, _W2),
-        pods=(
-            Pod("reviews", IPv4Address("10.0.0.11"), _W1),
-            Pod("ratings", IPv4Address("10.0.0.12"), _W2),
-            Pod("recommendations", IPv4Address("10.0.0.13"), _W2, port=None),
-        ),
-        gateway=Gateway("west-eastwest", IPv4Address("10.0.0.2"), IPv4Address("203.0.113.20")),
-    ),
-    Cluster(
-        "cluster-onprem",
-        provider="onprem",
-        region="dc1",
-        network=NET_FLAT,
-        pod_cidr=IPv4Network("10.20.0.0/24"),
-        service_cidr=IPv4Network("10.120.0.0/16"),
-        services_from=16,
-        host=30,
-        flow_format="ipfix",
-        nodes=(_O1,),
-        pods=(
-            Pod("inventory", IPv4Address("10.20.0.11"), _O1),
-            Pod("billing", IPv4Address("10.20.0.12"), _O1),
-            Pod("batch", AMBIGUOUS_IP, _O1, port=AMBIGUOUS_PORT, sidecar=False),
-        ),
-        gateway=Gateway("flat-eastwest", IPv4Address("10.20.0.2"), IPv4Address("203.0.113.30")),
-    ),
-    Cluster(
-        "cluster-edge",
-        provider="azure",
-        region="westeurope",
-        network=NET_FLAT,
-        pod_cidr=IPv4Network("10.30.0.0/24"),
-        service_cidr=IPv4Network("10.130.0.0/16"),
-        services_from=16,
-        host=40,
-        flow_format="netflow9",
-        nodes=(_A1,),
-        pods=(Pod("telemetry", IPv4Address("10.30.0.11"), _A1),),
-    ),
-)
+    def home_of(self, workload: str) -> tuple[Cluster, Pod]:
+        """Return the cluster and the pod of a workload; KeyError without one."""
+        for cluster in self.clusters:
+            for pod in cluster.pods:
+                if pod.workload == workload:
+                    return cluster, pod
+        raise KeyError(workload)
 
-EDGES = (
-    Edge("frontend", "cart", 2),
-    Edge("frontend", "reviews", 3),
-    Edge("frontend", "inventory", 2),
-    Edge("frontend", "recommendations", 1),
-    Edge("reviews", "ratings", 3),
-    Edge("reviews", "cart", 3),
-    Edge("billing", "cart", 3),
-    Edge("telemetry", "inventory", 0),
-    Edge("telemetry", "billing", 1),
-)
+    def gateway_of(self, network: Network) -> Gateway:
+        """Return the gateway through which other networks reach this one."""
+        for cluster in self.clusters:
+            if cluster.network == network and cluster.gateway is not None:
+                return cluster.gateway
+        raise KeyError(network.name)
 
-DENIALS = (Denial("billing", "telemetry", "POST", "ns[shop]-policy[billing-read-only]-rule[0]"),)
+    def proxy_of(self, workload: str) -> str:
+        """Return the name of the proxy that serves a workload; KeyError without one."""
+        cluster, pod = self.home_of(workload)
+        if pod.proxy == "sidecar":
+            return pod.name
+        for host_proxy in cluster.host_proxies:
+            if pod in cluster.pods_of(host_proxy):
+                return host_proxy.name
+        raise KeyError(workload)
 
+    def edge(self, client: str, service: str) -> Edge:
+        """Return how a client calls a service; unguarded where it is not meant to."""
+        for edge in self.edges:
+            if (edge.client, edge.service) == (client, service):
+                return edge
+        return Edge(client, service, 0, guarded=False)
 
-def home_of(workload: str) -> tuple[Cluster, Pod]:
-    """Return the cluster and the pod of a workload; KeyError without one."""
-    for cluster in CLUSTERS:
-        for pod in cluster.pods:
-            if pod.workload == workload:
-                return cluster, pod
-    raise KeyError(workload)
-
-
-def gateway_of(network: Network) -> Gateway:
-    """Return the gateway through which other networks reach this one."""
-    for cluster in CLUSTERS:
-        if cluster.network == network and cluster.gateway is not None:
-            return cluster.gateway
-    raise KeyError(network.name)
+    def service_ip(self, cluster: Cluster, service: str) -> IPv4Address:
+        """Return the service's virtual IP in a cluster; never on the wire."""
+        return cluster.service_cidr[cluster.services_from + self.services.index(service)]

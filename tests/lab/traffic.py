@@ -4,7 +4,11 @@ The scripted calls, and the truth about them as their clients saw it.
 Every call has a fixed number of requests, spread evenly over the recording.
 A mesh call goes to the service's virtual IP, where the client's sidecar takes
 it; a direct one to an address, past the mesh. `Truth` rows come from replies,
-never from the script: a script that asks for 900 and gets 899 says 899.
+never from the script: a script that asks for 900 and gets 899 says 899. What
+each proxy must have seen follows from them: `seen_by_proxies`.
+
+`DEMO_SCRIPT` is what pipeline/demo/ holds; `LAB_SCRIPT` has more, for the
+machine, the host proxy, retries, gRPC and a query string.
 
 Before: mesh.py. After: record_demo.py writes truth.json.
 """
@@ -14,22 +18,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import netns
-from .apps import content_length
-from .names import SERVICE_PORT, host_name
-from .topology import (
-    AMBIGUOUS_IP,
-    AMBIGUOUS_PORT,
-    UNKNOWN_IP,
-    UNKNOWN_PORT,
-    home_of,
-)
+from .apps import number
+from .names import SERVICE_PORT
+from .places import AMBIGUOUS_IP, AMBIGUOUS_PORT, UNKNOWN_IP, UNKNOWN_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from .topology import Topology
 
 _TIMEOUT_SECONDS = 10.0
 USER_AGENT = "crosspane-lab/1"
@@ -37,7 +37,19 @@ USER_AGENT = "crosspane-lab/1"
 
 @dataclass(frozen=True)
 class Call:
-    """`count` times the same request; `direct` is ADDRESS:PORT, past the mesh."""
+    """
+    `count` times the same request.
+
+    Attributes
+    ----------
+    direct
+        ADDRESS:PORT, past the mesh.
+    at_server
+        The status of each attempt as the server's proxy sees it, where there
+        is more than one.
+    grpc
+        It says it is gRPC.
+    """
 
     client: str
     service: str
@@ -47,9 +59,11 @@ class Call:
     count: int
     request_bytes: int = 0
     direct: str | None = None
+    at_server: tuple[int, ...] = ()
+    grpc: bool = False
 
 
-SCRIPT = (
+DEMO_SCRIPT = (
     Call("frontend", "cart", "GET", "/cart", 200, 330),
     Call("frontend", "cart", "POST", "/cart/items", 201, 120, request_bytes=180),
     Call("frontend", "cart", "GET", "/cart/broken", 500, 24),
@@ -73,6 +87,27 @@ SCRIPT = (
         direct=f"{AMBIGUOUS_IP}:{AMBIGUOUS_PORT}",
     ),
 )
+_TRIED_THRICE = (503, 503, 503)
+LAB_SCRIPT = (
+    *(
+        replace(call, at_server=_TRIED_THRICE) if call.service == "recommendations" else call
+        for call in DEMO_SCRIPT
+    ),
+    Call("frontend", "cart", "GET", "/cart/flaky", 200, 18, at_server=(503, 200)),
+    Call("frontend", "reviews", "POST", "/shop.Reviews/Get", 200, 60, 40, grpc=True),
+    Call("frontend", "reviews", "POST", "/shop.Reviews/Find", 200, 15, 40, grpc=True),
+    Call("frontend", "ledger", "GET", "/ledger", 200, 60),
+    Call("billing", "ledger", "GET", "/ledger?customer=4711&token=secret", 200, 45),
+    Call("telemetry", "ledger", "POST", "/ledger", 403, 12, request_bytes=70),
+    Call("ledger", "billing", "GET", "/invoices", 200, 45),
+    Call("ledger", "ratings", "GET", "/ratings/1", 200, 30),
+    Call("frontend", "reports", "GET", "/reports", 200, 60),
+    Call("reviews", "reports", "GET", "/reports", 200, 45),
+    Call("reviews", "reports", "POST", "/reports", 403, 12, request_bytes=50),
+    Call("reports", "ledger", "GET", "/ledger", 200, 30),
+    Call("exports", "reviews", "GET", "/reviews/1", 200, 30),
+    Call("exports", "cart", "GET", "/cart", 200, 45),
+)
 
 
 @dataclass(frozen=True)
@@ -91,71 +126,121 @@ class Truth:
     response_body_bytes: int
 
 
-def once(calls: Iterable[Call] = SCRIPT) -> tuple[Call, ...]:
-    """Return the same calls, one request each."""
-    return tuple(Call(**{**asdict(call), "count": 1}) for call in calls)
+class Seen(NamedTuple):
+    """What identifies requests that are alike, in the log of one proxy; without query string."""
+
+    reporter: str
+    cluster: str
+    proxy: str
+    service: str
+    method: str
+    path: str
+    status: int
 
 
-def run(calls: Iterable[Call], seconds: float) -> list[Truth]:
+def scaled(calls: Iterable[Call], divisor: int) -> tuple[Call, ...]:
+    """Return the same calls, each with fewer requests, at least one."""
+    return tuple(replace(call, count=max(1, call.count // divisor)) for call in calls)
+
+
+def run(topology: Topology, calls: Iterable[Call], seconds: float) -> list[Truth]:
     """Make all calls within about `seconds`; return what the clients saw."""
-    return asyncio.run(_run(tuple(calls), seconds))
+    return asyncio.run(_run(topology, tuple(calls), seconds))
 
 
-async def _run(calls: tuple[Call, ...], seconds: float) -> list[Truth]:
-    seen = await asyncio.gather(*(_repeat(call, seconds) for call in calls))
+def statuses(topology: Topology, call: Call, count: int = 1) -> list[int]:
+    """Make one call so many times, one after the other; return the status of each."""
+
+    async def one_by_one() -> list[int]:
+        return [(await _request(topology, call))[0] for _ in range(count)]
+
+    return asyncio.run(one_by_one())
+
+
+def seen_by_proxies(
+    topology: Topology, calls: Iterable[Call], rows: Iterable[Truth]
+) -> Counter[Seen]:
+    """
+    Return what the proxies of both sides must have logged, when the clients saw `rows`.
+
+    Gateways are not in it: they see connections.
+    """
+    at_server = {(call.client, call.service, call.method, call.path): call for call in calls}
+    seen: Counter[Seen] = Counter()
+    for row in rows:
+        if row.direct is not None:
+            continue
+        call = at_server[row.client, row.service, row.method, row.path]
+        what = (row.method, row.path.partition("?")[0])
+        server_cluster, pod = topology.home_of(row.service)
+        client_cluster, _ = topology.home_of(row.client)
+        source = (client_cluster.name, topology.proxy_of(row.client), pod.host_name)
+        target = (server_cluster.name, topology.proxy_of(row.service), pod.host_name)
+        seen[Seen("source", *source, *what, row.status)] += row.count
+        for status in call.at_server or (row.status,):
+            seen[Seen("destination", *target, *what, status)] += row.count
+    return seen
+
+
+async def _run(topology: Topology, calls: tuple[Call, ...], seconds: float) -> list[Truth]:
+    seen = await asyncio.gather(*(_repeat(topology, call, seconds) for call in calls))
     rows = []
-    for call, (statuses, sizes) in zip(calls, seen, strict=True):
-        cluster, _ = home_of(call.client)
-        target = None if call.direct else home_of(call.service)[0].name
+    for call, (counts, sizes) in zip(calls, seen, strict=True):
+        cluster, _ = topology.home_of(call.client)
+        target = None if call.direct else topology.home_of(call.service)[0].name
         rows += [
             Truth(
                 *(call.client, cluster.name, call.service, target, call.direct),
-                *(call.method, call.path, status, statuses[status], sizes[status]),
+                *(call.method, call.path, status, counts[status], sizes[status]),
             )
-            for status in sorted(statuses)
+            for status in sorted(counts)
         ]
     return rows
 
 
-async def _repeat(call: Call, seconds: float) -> tuple[Counter[int], Counter[int]]:
+async def _repeat(
+    topology: Topology, call: Call, seconds: float
+) -> tuple[Counter[int], Counter[int]]:
     """Send one call's requests at its pace; replies and bytes by status."""
-    statuses: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
     began = time.monotonic()
-    for number in range(call.count):
-        due = began + seconds * number / call.count
+    for request in range(call.count):
+        due = began + seconds * request / call.count
         await asyncio.sleep(max(0.0, due - time.monotonic()))
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
-            status, size = await _request(call)
-        statuses[status] += 1
+        status, size = await _request(topology, call)
+        counts[status] += 1
         sizes[status] += size
-    return statuses, sizes
+    return counts, sizes
 
 
-async def _request(call: Call) -> tuple[int, int]:
+async def _request(topology: Topology, call: Call) -> tuple[int, int]:
     """Make one request on a connection of its own; status and body size."""
-    cluster, _ = home_of(call.client)
-    if call.direct is None:
-        address, port = str(cluster.service_ip(call.service)), SERVICE_PORT
-        authority = f"{host_name(call.service)}:{SERVICE_PORT}"
-    else:
-        address, _, digits = call.direct.partition(":")
-        port, authority = int(digits), call.direct
-    opened = netns.tcp_socket(cluster.namespace(call.client))
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(opened, (address, port))
-    reader, writer = await asyncio.open_connection(sock=opened)
-    head = (
-        f"{call.method} {call.path} HTTP/1.1\r\nhost: {authority}\r\n"
-        f"user-agent: {USER_AGENT}\r\ncontent-length: {call.request_bytes}\r\n\r\n"
-    )
-    writer.write(head.encode() + b"x" * call.request_bytes)
-    reply = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    size = content_length(reply)
-    await reader.readexactly(size)
-    writer.close()
-    await writer.wait_closed()
-    return int(reply.split(" ", 2)[1]), size
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
+        cluster, _ = topology.home_of(call.client)
+        if call.direct is None:
+            _, pod = topology.home_of(call.service)
+            address, port = str(topology.service_ip(cluster, call.service)), SERVICE_PORT
+            authority = f"{pod.host_name}:{SERVICE_PORT}"
+        else:
+            address, _, digits = call.direct.partition(":")
+            port, authority = int(digits), call.direct
+        opened = netns.tcp_socket(cluster.namespace(call.client))
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(opened, (address, port))
+        reader, writer = await asyncio.open_connection(sock=opened)
+        kind = "content-type: application/grpc\r\n" if call.grpc else ""
+        head = (
+            f"{call.method} {call.path} HTTP/1.1\r\nhost: {authority}\r\n{kind}"
+            f"user-agent: {USER_AGENT}\r\ncontent-length: {call.request_bytes}\r\n\r\n"
+        )
+        writer.write(head.encode() + b"x" * call.request_bytes)
+        reply = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        size = number(reply, "content-length", 0)
+        await reader.readexactly(size)
+        writer.close()
+        await writer.wait_closed()
+        return int(reply.split(" ", 2)[1]), size
 
 
 def as_json(rows: Iterable[Truth]) -> list[dict[str, Any]]:
