@@ -38,7 +38,12 @@ class Reason(StrEnum):
     STATE_LIMIT = "state_limit"  # more domains, fields or samplers than are remembered
     JSON_MALFORMED = "json_malformed"
     JSON_NOT_OBJECT = "json_not_object"
+    PROTOBUF_MALFORMED = "protobuf_malformed"
+    PROTOBUF_FIELDS = "protobuf_fields"  # more fields in one message than are read
+    EXPOSITION_MALFORMED = "exposition_malformed"  # lines that are no sample, comment or blank
     LINE_TOO_LONG = "line_too_long"
+    FORMAT_MISMATCH = "format_mismatch"  # not as the declared format, or any known, says
+    FORMAT_UNUSABLE = "format_unusable"  # the declared format itself makes no sense
     FIELD_INVALID = "field_invalid"  # a value its field cannot have (a date, a number, an address)
     REQUIRED_MISSING = "required_missing"
 

@@ -23,6 +23,7 @@ from pipeline import schema
 from pipeline.config import Config
 from pipeline.decode import Decoder
 from pipeline.decode.access_log import AccessLog
+from pipeline.decode.als import Als
 from pipeline.decode.netflow import Netflow
 from pipeline.enrich import ENRICHERS, Identities
 from pipeline.intake import Intake, Opener
@@ -32,7 +33,11 @@ from pipeline.vantages import Vantages, accounting_rows, reject_rows
 
 log = logging.getLogger("crosspane.job")
 
-DECODERS: Final[dict[str, Callable[[], Decoder]]] = {"netflow": Netflow, "access_log": AccessLog}
+DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
+    "netflow": Netflow,
+    "access_log": AccessLog,
+    "als": Als,
+}
 """Kind of payload to its decoder. One line here adds one."""
 
 Stage = Callable[[pl.DataFrame], pl.DataFrame]

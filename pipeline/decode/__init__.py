@@ -22,6 +22,11 @@ decodes again, without keeping the rows, from there to the committed offset.
         addresses                addresses as proxies write them
         requests                 columns of any proxy's telemetry to rows of the one model
         meshes/                  how each mesh names services
+    als          messages of Envoy's access log service
+        protobuf, protobuf_one   messages to columns, many at a time; odd ones alone
+        protobuf_text, protobuf_rows   texts, and what is wrong with a row
+        als_layouts, als_columns, als_told   which fields, and the columns they become
+        outcome                  rejects and counts
 
 Before: run.py. After: rejects.py, normalize.py.
 """

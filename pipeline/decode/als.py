@@ -1,0 +1,191 @@
+"""
+Envoy's access log service: one message in, its entries out as request rows.
+
+    StreamAccessLogsMessage   identifier: node, log name
+                              http_logs or tcp_logs: entry, entry, ...
+
+The agent puts the identifier in front of every message, so each stands for
+itself. Messages are read some megabytes at a time, in columns. An entry is
+refused when it is no protobuf, without a usable start time, with a response
+code above 999, or with a text that is not UTF-8; a message when it is no
+protobuf itself. Entries beside a refused one are rows like any others.
+
+Of a request that goes on, Envoy may tell every now and then; ``log_type`` says
+which rows those are.
+
+Before: decode/__init__.py. After: als_layouts.py, als_columns.py, requests.py.
+Source: envoy/service/accesslog/v3/als.proto.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from collectors.log import Place
+from pipeline import schema
+from pipeline.decode import Decoded, Payloads, Source, Vantage
+from pipeline.decode import als_layouts as layouts
+from pipeline.decode.als_columns import Entries, read_entries
+from pipeline.decode.als_told import PEER_KEYS
+from pipeline.decode.outcome import Refused, counted, rejected
+from pipeline.decode.protobuf import Spans, Wire
+from pipeline.decode.protobuf_rows import FAULTS, NO_FAULT, Rows, either, every, where
+from pipeline.decode.requests import request_rows
+from pipeline.rejects import RAW_BYTES
+
+_PIECE_BYTES: Final = 8 << 20
+"""Payloads read together: so much, and one more."""
+
+_MODELS: Final = {"sidecar": "sidecar", "router": "gateway", "waypoint": "waypoint"}
+"""How Istio's node ids begin, to the model of the proxy."""
+
+_DIRECTION: Final = "(?i)(?:^|[^a-z])(inbound|outbound)(?:$|[^a-z])"
+_SIDES: Final = {"src": "source", "dst": "destination"}
+
+
+class Als:
+    """The decoder of kind ``als``; see `pipeline.decode.Decoder`. Remembers nothing."""
+
+    def decode(self, payloads: Payloads) -> Decoded:
+        """Rows, rejects and counts of these messages."""
+        used, codes = np.unique(payloads.source, return_inverse=True)
+        vantage = codes.astype(np.int32)
+        sources = [payloads.sources[code] for code in used]
+        refused: list[Refused] = []
+        frames = [_read_piece(piece, first, refused) for first, piece in _pieces(payloads.payload)]
+        requests = pl.DataFrame(schema=schema.DECODED_REQUESTS)
+        records = np.zeros(len(vantage), np.int64)
+        if frames:
+            columns = pl.concat(frames, how="diagonal")
+            at = columns["payload"].to_numpy()
+            records += np.bincount(at, minlength=len(records))
+            requests = _requests(
+                columns.with_columns(
+                    vantage=vantage[at],
+                    received_ns=payloads.received_ns[at],
+                    **_declared(sources, vantage[at]),
+                )
+            )
+        return Decoded(
+            vantages=[Vantage(source, "envoy_als", 0) for source in sources],
+            frames={"requests": requests},
+            rejects=rejected(refused, vantage),
+            counts=counted(payloads, vantage, records, refused),
+        )
+
+    def snapshot(self, place: Place) -> bytes:
+        """Nothing: each message stands for itself."""
+        del place
+        return b""
+
+    def restore(self, place: Place, state: bytes) -> None:
+        """Nothing to forget."""
+        del place, state
+
+
+def _pieces(payload: pa.BinaryArray) -> Iterator[tuple[int, pa.BinaryArray]]:
+    """Slices of some megabytes, each with the number of its first payload."""
+    ends = np.frombuffer(payload.buffers()[1], np.int32)[payload.offset :][: len(payload) + 1]
+    first = 0
+    while first < len(payload):
+        after = int(np.searchsorted(ends, int(ends[first]) + _PIECE_BYTES))
+        after = min(max(after, first + 1), len(payload))
+        yield first, payload[first:after]
+        first = after
+
+
+def _read_piece(payload: pa.BinaryArray, first: int, refused: list[Refused]) -> pl.DataFrame:
+    """Columns of the entries that are good; ``payload``, ``node_*``, ``log_name`` besides."""
+    wire = Wire(payload)
+    messages = Rows(wire, len(payload))
+    streams = messages.read(Spans(wire.begin >= 0, wire.begin, wire.end), layouts.STREAM)
+    nodes = _nodes(messages, streams.spans["identifier"])
+    http, tcp = streams.spans["http"], streams.spans["tcp"]
+    wrapper = either(tcp, http)
+    wrapper = where(wrapper, messages.fault == NO_FAULT)
+    found = messages.read(wrapper, layouts.ENTRIES).many["entry"]
+    _refuse(messages, wire.begin, wire.end, np.arange(first, first + len(payload)), refused)
+    entries = Entries(wire, every(found), tcp.present[found.owner])
+    columns = read_entries(entries)
+    _refuse(entries, found.begin, found.end, found.owner + first, refused)
+    frame = pl.DataFrame(
+        {
+            "payload": pl.Series((found.owner + first).astype(np.int32)),
+            **columns,
+            **{name: column.gather(found.owner) for name, column in nodes.items()},
+        }
+    )
+    good = entries.fault == NO_FAULT
+    return frame if good.all() else frame.filter(good)
+
+
+def _nodes(messages: Rows, identifier: Spans) -> dict[str, pl.Series]:
+    """Who each message says it is from."""
+    read = messages.read(identifier, layouts.IDENTIFIER)
+    node = messages.read(read.spans["node"], layouts.NODE)
+    keys = {key: f"node_{name}" for key, name in PEER_KEYS.items()}
+    return {
+        "node_id": messages.text(node.spans["id"]),
+        "log_name": messages.text(read.spans["log_name"]),
+        **messages.struct(node.spans["metadata"], keys),
+    }
+
+
+def _refuse(
+    rows: Rows,
+    begin: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    payload: npt.NDArray[np.int64],
+    refused: list[Refused],
+) -> None:
+    """Put rows with a fault where they are counted."""
+    for row in np.flatnonzero(rows.fault != NO_FAULT).tolist():
+        reason, detail = FAULTS[rows.fault[row]]
+        first, size = int(begin[row]), int(end[row] - begin[row])
+        raw = rows.wire.take(first, first + min(size, RAW_BYTES))
+        refused.append(Refused(int(payload[row]), reason, detail, raw, size))
+
+
+def _declared(sources: list[Source], at: npt.NDArray[np.int32]) -> dict[str, pl.Series]:
+    """What the agent declares of each row's proxy; null where it does not."""
+    mesh = [source.declared.mesh or None for source in sources]
+    model = [source.declared.proxy_model or None for source in sources]
+    return {
+        "mesh": pl.Series(mesh, dtype=pl.String).gather(at),
+        "declared_model": pl.Series(model, dtype=schema.PROXY_MODEL).gather(at),
+    }
+
+
+def _requests(columns: pl.DataFrame) -> pl.DataFrame:
+    """
+    Rows of requests.
+
+    A proxy that speaks for one side of a call says of that side what it says of
+    itself, its node's metadata.
+    """
+    kind = pl.col("node_id").str.extract("^([a-z]+)~")
+    by_id = kind.replace_strict(_MODELS, default=None, return_dtype=schema.PROXY_MODEL)
+    by_name = pl.col("log_name").str.extract(_DIRECTION).str.to_lowercase()
+    direction = [pl.col("direction"), by_name] if "direction" in columns.columns else [by_name]
+    rows = request_rows(
+        columns.with_columns(
+            proxy_model=pl.coalesce("declared_model", by_id), direction=pl.coalesce(direction)
+        )
+    )
+    own = columns.select(f"node_{name}" for name in PEER_KEYS.values())
+    return (
+        pl.concat([rows, own], how="horizontal")
+        .with_columns(
+            pl.coalesce(
+                f"reported_{side}_{name}",
+                pl.when(pl.col("reporter") == reporter).then(pl.col(f"node_{name}")),
+            ).alias(f"reported_{side}_{name}")
+            for side, reporter in _SIDES.items()
+            for name in PEER_KEYS.values()
+        )
+        .select(schema.DECODED_REQUESTS.names())
+    )

@@ -1,0 +1,202 @@
+"""
+Rows read from protobuf: spans of submessages to columns, and which rows are no good.
+
+A row is what becomes one row of a table, or one payload: its submessages are
+read together with those of all other rows, and what is wrong in one of them is
+wrong with its row.
+
+Before: protobuf.py, protobuf_text.py. After: als.py, otlp.py.
+Source: google/protobuf/struct.proto.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from pipeline.decode.protobuf import (
+    FIXED64,
+    I8,
+    I64,
+    U64,
+    VARINT,
+    Fault,
+    Field,
+    Fields,
+    Layout,
+    Mask,
+    Occurrences,
+    Spans,
+    Values,
+    Wire,
+)
+from pipeline.decode.protobuf_text import equal, texts
+from pipeline.rejects import Reason
+
+FAULTS: Final = (
+    (Reason.PROTOBUF_MALFORMED, "not protobuf"),
+    (Reason.PROTOBUF_FIELDS, "more fields in one message than any program writes"),
+    (Reason.REQUIRED_MISSING, "start_time"),
+    (Reason.FIELD_INVALID, "start_time"),
+    (Reason.FIELD_INVALID, "response_code"),
+    (Reason.FIELD_INVALID, "a text that is not UTF-8"),
+)
+"""Why a row is refused; of several the first counts."""
+
+NO_FAULT: Final = len(FAULTS)
+MALFORMED, TOO_MANY_FIELDS, NO_START, BAD_START, BAD_CODE, BAD_TEXT = range(NO_FAULT)
+
+LOW_32: Final = np.uint64((1 << 32) - 1)
+
+PAIR: Final = Layout({"key": Field(1), "value": Field(2)})
+"""An entry of a map of texts."""
+
+MEMBER: Final = Layout({"key": Field(1), "value": Field(2, message=True)})
+"""An entry of a map of messages."""
+
+_STRUCT: Final = Layout({"field": Field(1, repeated=True)})
+_VALUE: Final = Layout(
+    {
+        "null": Field(1, VARINT, oneof="kind"),
+        "number": Field(2, FIXED64, oneof="kind"),
+        "text": Field(3, oneof="kind"),
+        "flag": Field(4, VARINT, oneof="kind"),
+        "struct": Field(5, message=True, oneof="kind"),
+        "list": Field(6, message=True, oneof="kind"),
+    }
+)
+
+
+class Rows:
+    """
+    n rows of some bytes.
+
+    Attributes
+    ----------
+    fault
+        int8[n], index into `FAULTS`, or `NO_FAULT`.
+    """
+
+    def __init__(self, wire: Wire, count: int) -> None:
+        self.wire = wire
+        self.count = count
+        self.fault: I8 = np.full(count, NO_FAULT, np.int8)
+
+    def blame(self, rows: Mask | I64, fault: int) -> None:
+        """Give rows a fault, unless they have one that counts before it."""
+        self.fault[rows] = np.minimum(self.fault[rows], fault)
+
+    def read(self, spans: Spans, layout: Layout, of: I64 | None = None) -> Fields:
+        """Read messages; ``of`` is the row of each, if it is not one for each row."""
+        fields = self.wire.read(spans.begin, spans.end, layout)
+        if fields.fault.any():
+            for fault, mine in (
+                (Fault.MALFORMED, MALFORMED),
+                (Fault.TOO_MANY_FIELDS, TOO_MANY_FIELDS),
+            ):
+                wrong = np.flatnonzero(fields.fault == fault)
+                self.blame(wrong if of is None else of[wrong], mine)
+        return fields
+
+    def text(self, spans: Spans, of: I64 | None = None) -> pl.Series:
+        """Text of a field: null where it is not there, or empty."""
+        column, invalid = texts(self.wire, spans)
+        if invalid.any():
+            wrong = np.flatnonzero(invalid)
+            self.blame(wrong if of is None else of[wrong], BAD_TEXT)
+        return column
+
+    def pairs(self, many: Occurrences, wanted: Mapping[str, str]) -> dict[str, pl.Series]:
+        """Values of a map of texts, n long: key in the map to name of a column."""
+        pairs = self.read(every(many), PAIR, many.owner)
+        columns = {}
+        for key, name in wanted.items():
+            at = np.flatnonzero(equal(self.wire, pairs.spans["key"], key.encode()))
+            columns[name] = self.text(spread(pairs.spans["value"], at, many.owner, self.count))
+        return columns
+
+    def struct(
+        self, spans: Spans, wanted: Mapping[str, str], of: I64 | None = None
+    ) -> dict[str, pl.Series]:
+        """Texts in k messages google.protobuf.Struct, k long: key to name of a column."""
+        rows = np.arange(self.count) if of is None else of
+        fields = self.read(spans, _STRUCT, of).many["field"]
+        pairs = self.read(every(fields), MEMBER, rows[fields.owner])
+        columns = {}
+        for key, name in wanted.items():
+            at = np.flatnonzero(equal(self.wire, pairs.spans["key"], key.encode()))
+            owner = fields.owner[at]
+            text = self.read(some(pairs.spans["value"], at), _VALUE, rows[owner]).spans["text"]
+            whole = spread(text, np.arange(len(at)), owner, len(spans.begin))
+            columns[name] = self.text(whole, of)
+        return columns
+
+
+def every(many: Occurrences) -> Spans:
+    """All occurrences, as spans."""
+    return Spans(np.ones(len(many.owner), np.bool_), many.begin, many.end)
+
+
+def some(spans: Spans, at: I64) -> Spans:
+    """Spans of some places."""
+    return Spans(spans.present[at], spans.begin[at], spans.end[at])
+
+
+def where(spans: Spans, rows: Mask) -> Spans:
+    """Spans of some rows; an empty one that is not present elsewhere."""
+    if rows.all():
+        return spans
+    return Spans(spans.present & rows, np.where(rows, spans.begin, 0), np.where(rows, spans.end, 0))
+
+
+def either(first: Spans, second: Spans) -> Spans:
+    """The first, where it is present, else the second."""
+    return Spans(
+        first.present | second.present,
+        np.where(first.present, first.begin, second.begin),
+        np.where(first.present, first.end, second.end),
+    )
+
+
+def joined(parts: list[Spans]) -> Spans:
+    """Spans of several fields, one field behind the other."""
+    return Spans(
+        np.concatenate([part.present for part in parts]),
+        np.concatenate([part.begin for part in parts]),
+        np.concatenate([part.end for part in parts]),
+    )
+
+
+def spread(spans: Spans, at: I64, owner: I64, count: int) -> Spans:
+    """Spans ``at`` to the rows that own them; of two of one row the last counts."""
+    rows = owner if len(at) == len(owner) else owner[at]
+    whole = nowhere(count)
+    whole.present[rows] = spans.present[at]
+    whole.begin[rows], whole.end[rows] = spans.begin[at], spans.end[at]
+    return whole
+
+
+def nowhere(count: int) -> Spans:
+    """Empty spans, none of them present."""
+    return Spans(np.zeros(count, np.bool_), np.zeros(count, np.int64), np.zeros(count, np.int64))
+
+
+def masked(column: pl.Series, present: Mask) -> pl.Series:
+    """The column, null where nothing is present."""
+    if present.all():
+        return column
+    frame = pl.DataFrame({"column": column, "present": present})
+    return frame.select(pl.when("present").then("column")).to_series()
+
+
+def numbers(values: Values, dtype: pl.DataType) -> pl.Series:
+    """Numbers of a field, null where it is not there."""
+    value = values.value & LOW_32 if dtype == pl.UInt32() else values.value
+    return masked(pl.Series(value).cast(dtype), values.present)
+
+
+def named(value: U64, names: tuple[str | None, ...], dtype: pl.DataType) -> pl.Series:
+    """Names of an enum's numbers; null for one that is not known."""
+    codes = np.minimum(value & LOW_32, len(names)).astype(np.int64)
+    return pl.Series([*names, None], dtype=dtype).gather(codes)
