@@ -15,6 +15,8 @@ The lab: a real Envoy mesh over four clusters, in Linux network namespaces.
     admin.py      what an Envoy says of itself
     mesh.py       all of it up, and down again without a trace
     traffic.py    the scripted calls, counted on the client's side
+    faults.py     what can be broken, and mended
+    peer.py       a caller without a proxy
     exporters.py  softflowd on each cluster's bridge, tcpdump on its exports
     inventory.py  places.py as an inventory file
     record_demo.py, report.py    the data in pipeline/demo/ and its counts
