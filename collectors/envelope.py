@@ -27,6 +27,8 @@ GROUPS: Final = {
     "access_log": "proxy",
     "als": "proxy",
     "otlp_logs": "proxy",
+    "prometheus": "proxy",
+    "istiod": "proxy",
 }
 """Kind of payload to the topic group that carries it (design section 3)."""
 

@@ -83,6 +83,14 @@ def normalize_verdicts(verdicts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def normalize_scraped(rows: pl.DataFrame) -> pl.DataFrame:
+    """Time of samples and of control planes' answers: that of the scrape, by our clock."""
+    return rows.select(
+        _time("received_ns").alias("received_time"),
+        pl.exclude("received_ns"),
+    )
+
+
 def _time(nanoseconds: str | pl.Expr) -> pl.Expr:
     column = pl.col(nanoseconds) if isinstance(nanoseconds, str) else nanoseconds
     return (column // 1_000).cast(schema.TIME)
@@ -92,5 +100,7 @@ NORMALIZERS: Final = {
     "flows": normalize_flows,
     "requests": normalize_requests,
     "verdicts": normalize_verdicts,
+    "proxy_samples": normalize_scraped,
+    "control_plane": normalize_scraped,
 }
 """Table to what makes its times comparable. One line here adds one."""

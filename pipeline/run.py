@@ -24,7 +24,9 @@ from pipeline.config import Config
 from pipeline.decode import Decoder
 from pipeline.decode.access_log import AccessLog
 from pipeline.decode.als import Als
+from pipeline.decode.istiod import Istiod
 from pipeline.decode.netflow import Netflow
+from pipeline.decode.prometheus import Prometheus
 from pipeline.enrich import ENRICHERS, Identities
 from pipeline.intake import Intake, Opener
 from pipeline.lake import Commit, Lake
@@ -36,6 +38,8 @@ log = logging.getLogger("crosspane.job")
 DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
     "netflow": Netflow,
     "access_log": AccessLog,
+    "prometheus": Prometheus,
+    "istiod": Istiod,
     "als": Als,
 }
 """Kind of payload to its decoder. One line here adds one."""

@@ -27,6 +27,10 @@ decodes again, without keeping the rows, from there to the committed offset.
         protobuf_text, protobuf_rows   texts, and what is wrong with a row
         als_layouts, als_columns, als_told   which fields, and the columns they become
         outcome                  rejects and counts
+    prometheus   scrapes of proxies and control planes
+        exposition               text to samples
+        families, samples        which are wanted, and the columns their labels become
+    istiod       answers of istiod's debug endpoints
 
 Before: run.py. After: rejects.py, normalize.py.
 """

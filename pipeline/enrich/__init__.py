@@ -151,6 +151,26 @@ def enrich_verdicts(verdicts: pl.DataFrame, identities: Identities) -> pl.DataFr
     return _enrich(verdicts.with_columns(start_time="event_time"), identities, sides, "event_time")
 
 
+def enrich_peer(rows: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    """
+    The peer of samples and of control planes, at ``received_time``.
+
+    Parameters
+    ----------
+    rows
+        n rows with ``network_code`` (Int32), ``peer_ip_hi`` and ``_lo`` (UInt64)
+        and ``received_time``; the address may be null.
+
+    Returns
+    -------
+    DataFrame
+        The same rows, same order, with the columns of one side, ``peer``.
+    """
+    sides = {"peer": _Address.named("peer")}
+    timed = rows.with_columns(start_time="received_time")
+    return _enrich(timed, identities, sides, "received_time").drop("start_time")
+
+
 @dataclass(frozen=True, slots=True)
 class _Address:
     """Expressions of the two halves of an address."""
@@ -215,5 +235,7 @@ ENRICHERS: Final[Mapping[str, Enricher]] = {
     "flows": enrich_flows,
     "requests": enrich_requests,
     "verdicts": enrich_verdicts,
+    "proxy_samples": enrich_peer,
+    "control_plane": enrich_peer,
 }
 """Table to its enricher. One line here adds one."""

@@ -11,6 +11,7 @@ not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
     facts      flows (L3 and L4)
     requests   requests and connections, as proxies saw them (L7)
     verdicts   what a datapath that enforces policy said of packets
+    proxies    statistics of proxies, and what control planes say of them
     entities   who, where, and when
     job        the pipeline itself
 
@@ -37,6 +38,12 @@ from pipeline.schema.model import (
     create_view,
     sql_type,
 )
+from pipeline.schema.proxies import (
+    CONTROL_PLANE,
+    DECODED_CONTROL_PLANE,
+    DECODED_SAMPLES,
+    PROXY_SAMPLES,
+)
 from pipeline.schema.requests import DECODED_REQUESTS, REQUESTS
 from pipeline.schema.verdicts import DECODED_VERDICTS, VERDICTS
 
@@ -47,8 +54,11 @@ __all__ = [
     "CHECKPOINTS",
     "CLUSTERS",
     "COMMITS",
+    "CONTROL_PLANE",
+    "DECODED_CONTROL_PLANE",
     "DECODED_FLOWS",
     "DECODED_REQUESTS",
+    "DECODED_SAMPLES",
     "DECODED_VERDICTS",
     "ENDPOINTS",
     "FLOWS",
@@ -57,6 +67,7 @@ __all__ = [
     "NETWORKS",
     "PREFIXES",
     "PROXY_MODEL",
+    "PROXY_SAMPLES",
     "REJECTS",
     "REPORTER",
     "REQUESTS",
@@ -78,6 +89,8 @@ TABLES: Final = (
     FLOWS,
     REQUESTS,
     VERDICTS,
+    PROXY_SAMPLES,
+    CONTROL_PLANE,
     NETWORKS,
     CLUSTERS,
     ENDPOINTS,

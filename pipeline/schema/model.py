@@ -56,7 +56,6 @@ REPORTER: Final = pl.Enum(["source", "destination", "gateway", "waypoint", "unkn
 PROXY_MODEL: Final = pl.Enum(["sidecar", "host", "gateway", "waypoint"])
 LOG_TYPE: Final = pl.Enum(["end", "start", "periodic"])
 AUTHZ: Final = pl.Enum(["allowed", "denied"])
-_SQL_TYPES.update(dict.fromkeys((RESOLUTION, REPORTER, PROXY_MODEL, LOG_TYPE, AUTHZ), "VARCHAR"))
 
 
 def sql_type(column: Column) -> str:
@@ -66,7 +65,7 @@ def sql_type(column: Column) -> str:
     >>> sql_type(Column("bytes", pl.UInt64(), ""))
     'UBIGINT'
     """
-    return _SQL_TYPES[column.dtype]
+    return "VARCHAR" if isinstance(column.dtype, pl.Enum) else _SQL_TYPES[column.dtype]
 
 
 def complete(rows: pl.DataFrame, columns: pl.Schema) -> pl.DataFrame:
