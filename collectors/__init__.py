@@ -11,6 +11,9 @@ Read in the order a record travels:
     als         what Envoy's access log service streams
     otlp        OpenTelemetry logs
     logtail     JSON lines of a growing, rotating file
+    partial_messages   protobuf messages of which only some fields are known
+    redact      what is private in lines, left out or hashed
+    redact_messages   the same, in messages of Envoy, OpenTelemetry and Hubble
     positions   how far files were read, and what is on its way
     pcap        captures, packet by packet
     batch       payloads gathered into envelopes by size or age

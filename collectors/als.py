@@ -23,7 +23,7 @@ The protocol has no acknowledgement: what a proxy had sent and the agent had
 not read when one of them died is lost, and neither knows how much that was.
 
 Source: envoy/service/accesslog/v3/als.proto.
-Before: grpc_server.py. After: redact.py, batch.py.
+Before: grpc_server.py. After: redact_messages.py, batch.py.
 """
 
 import threading
@@ -38,6 +38,9 @@ from google.protobuf.message import DecodeError
 from collectors.batch import Batcher
 from collectors.config import AlsInput
 from collectors.grpc_server import PIECE_BYTES, Intake, exporter_of, serve
+from collectors.redact import Redactor
+from collectors.redact_messages import UnreadableError
+from collectors.redact_messages import als as redaction
 from collectors.ship import Shipper
 
 METHOD: Final = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
@@ -79,6 +82,8 @@ def receive(
     ------
     InputError
         See `collectors.grpc_server.serve`.
+    ConfigError
+        When something is to be hashed and there is no key.
     """
     serve(
         config,
@@ -97,6 +102,7 @@ class _Service:
     def __init__(self, config: AlsInput, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_streams = config.max_streams
         self._max_identities = config.max_identities
+        self._redact = redaction(Redactor(config.redact))
         self._clock = clock
         self._streams = 0
         self._identities: set[str] = set()
@@ -127,6 +133,11 @@ class _Service:
             if exporter not in self._identities and not self._is_welcome(exporter):
                 intake.drop("too_many_identities")
                 await call.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many node ids")
+            try:
+                entries = self._redact(entries)
+            except UnreadableError:
+                intake.drop("redact_failed")
+                continue
             if len(front) + len(entries) <= PIECE_BYTES:
                 intake.add(exporter, front + entries)
                 continue

@@ -14,7 +14,7 @@ A file is followed by its device and inode, not by its name:
 
 positions.py says how a restart neither loses nor repeats a line.
 
-Before: the files. After: batch.py.
+Before: the files. After: redact.py, batch.py.
 """
 
 import contextlib
@@ -36,6 +36,7 @@ from collectors.batch import Batcher
 from collectors.config import Tail
 from collectors.envelope import Envelope
 from collectors.positions import Identity, InFlight, Positions, Span, find
+from collectors.redact import Redactor
 from collectors.ship import Parcel, Shipper
 
 _log = logging.getLogger(__name__)
@@ -188,6 +189,8 @@ def follow(config: Tail, batcher: Batcher, shipper: Shipper, stop: threading.Eve
     ------
     OSError
         When the position file cannot be read or written.
+    ConfigError
+        When something is to be hashed and there is no key.
     """
     positions = Positions(Path(config.position_file), time.time_ns())
     _Follower(config, batcher, shipper, stop, positions).run()
@@ -207,6 +210,7 @@ class _Follower:
         self._shipper = shipper
         self._stop = stop
         self._positions = positions
+        self._redactor = Redactor(config.redact)
         self._files: dict[tuple[int, int], _Followed] = {}
         self._refused: set[str] = set()
         self._spans: list[Span] = []
@@ -317,7 +321,8 @@ class _Follower:
             self._reach(followed, end)
             if taken:
                 names = [exporter] * len(taken)
-                self._send(self._batcher.extend(time.time_ns(), names, taken))
+                shown = self._redactor.lines(taken)
+                self._send(self._batcher.extend(time.time_ns(), names, shown))
 
     def _reach(self, followed: _Followed, end: int) -> None:
         """Put the bytes up to ``end`` into the spans of this batch."""
@@ -367,7 +372,7 @@ class _Follower:
         for span in entry.spans:
             found, long_count = _lines_of(span, self._config.max_line_bytes)
             names += [self._config.exporter or span.file.path] * len(found)
-            lines += found
+            lines += self._redactor.lines(found)
             too_long += long_count
         self._batcher.drop("line_too_long", too_long)
         self._batcher.drop("file_gone", entry.payloads - len(lines))

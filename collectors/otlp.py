@@ -9,7 +9,7 @@ and has then sent it twice. The exporter is the peer's address. What is
 counted: ``redact_failed``, ``message_too_large``, as in als.py.
 
 Source: opentelemetry/proto/collector/logs/v1/logs_service.proto.
-Before: grpc_server.py. After: redact.py, batch.py.
+Before: grpc_server.py. After: redact_messages.py, batch.py.
 """
 
 import asyncio
@@ -18,11 +18,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 
 from collectors.batch import Batcher
 from collectors.config import OtlpLogsInput
 from collectors.grpc_server import PIECE_BYTES, Intake, exporter_of, serve
+from collectors.partial_messages import OTLP
+from collectors.redact import Redactor
+from collectors.redact_messages import UnreadableError
+from collectors.redact_messages import otlp as redaction
 from collectors.ship import Shipper
 
 METHOD: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -30,7 +33,7 @@ METHOD: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _EMPTY_RESPONSE: Final = b""
 _MAX_AGE_S: Final = 0.1
 """A client waits for its answer, so a batch is closed this soon."""
-_Request: Final = logs_service_pb2.ExportLogsServiceRequest
+_Request: Final = OTLP["ExportLogsServiceRequest"]
 
 
 def receive(
@@ -47,6 +50,8 @@ def receive(
     ------
     InputError
         See `collectors.grpc_server.serve`.
+    ConfigError
+        When something is to be hashed and there is no key.
     """
     serve(
         config,
@@ -64,6 +69,7 @@ def receive(
 
 class _Service:
     def __init__(self, config: OtlpLogsInput) -> None:
+        self._redact = redaction(Redactor(config.redact))
         self._calls = asyncio.Semaphore(config.max_calls)
 
     async def answer(self, call: Any, intake: Intake) -> bytes:
@@ -71,14 +77,21 @@ class _Service:
         async with self._calls:
             message = await intake.read(call)
             if message:
-                exporter = exporter_of(call)
-                for piece in pieces(message, PIECE_BYTES):
-                    if len(piece) > PIECE_BYTES:
-                        intake.drop("message_too_large")
-                    else:
-                        intake.add(exporter, piece)
+                self._take(message, exporter_of(call), intake)
                 await intake.safe()
         return _EMPTY_RESPONSE
+
+    def _take(self, message: bytes, exporter: str, intake: Intake) -> None:
+        try:
+            message = self._redact(message)
+        except UnreadableError:
+            intake.drop("redact_failed")
+            return
+        for piece in pieces(message, PIECE_BYTES):
+            if len(piece) > PIECE_BYTES:
+                intake.drop("message_too_large")
+            else:
+                intake.add(exporter, piece)
 
 
 def pieces(request: bytes, max_bytes: int) -> Iterator[bytes]:

@@ -117,6 +117,7 @@ class Tail(ProxyInput, frozen=True, forbid_unknown_fields=True, kw_only=True):
     position_file: Annotated[
         str, Meta(description="file that holds the places read to; empty: in the spool's folder")
     ] = ""
+    redact: Annotated[Redact, Meta(description="what is left out of the lines")] = Redact()
 
 
 class TailInput(Tail, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="access_log"):
@@ -211,5 +212,98 @@ class OtlpLogsInput(
     ] = 256
 
 
-Input = UdpInput | TailInput | AlsInput | OtlpLogsInput
+_URL = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://[^\s/?#@]+(/\S*)?|unix:/[^\s:]+:/\S*)$",
+        description="'http(s)://host:port/path', or 'unix:/path/of.sock:/path'",
+    ),
+]
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One place to ask; ``http://10.0.0.5:15090/stats/prometheus``."""
+
+    url: Annotated[_URL, Meta(description="where to ask")]
+    name: Annotated[
+        str,
+        Meta(
+            max_length=1_000,
+            description="who answers, as exporter; a proxy's node id joins it with its logs;"
+            " empty: host, port and path of the URL",
+        ),
+    ] = ""
+
+
+class Scrape(ProxyInput, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Answers of many HTTP servers, each asked at an interval."""
+
+    targets: Annotated[tuple[Target, ...], Meta(description="whom to ask")] = ()
+    targets_file: Annotated[
+        str,
+        Meta(
+            description="JSON file of more targets, as Prometheus's file_sd_configs has them, read"
+            " again when it changes: [{'targets': ['10.0.0.5:15020'], 'labels': {...}}], where the"
+            " labels __scheme__, __metrics_path__ and instance (the name) count"
+        ),
+    ] = ""
+    interval_s: Annotated[
+        float, Meta(ge=0.1, le=3_600, description="seconds between two questions to one target")
+    ] = 15.0
+    timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=600,
+            description="seconds a target has to connect and answer in full, else scrape_timeout",
+        ),
+    ] = 10.0
+    max_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_024,
+            le=1 << 26,
+            description="a longer answer, unpacked, is dropped as scrape_too_large",
+        ),
+    ] = 8 * 1024 * 1024
+    max_connections: Annotated[
+        int, Meta(ge=1, le=1_000, description="targets that are asked at a time")
+    ] = 64
+    bearer_token_file: Annotated[
+        str, Meta(description="file whose text is sent as bearer token, read each time")
+    ] = ""
+    tls_ca_file: Annotated[
+        str, Meta(description="PEM file of the authorities to trust; empty: the system's")
+    ] = ""
+    tls_cert_file: Annotated[
+        str, Meta(description="PEM file of the certificate to show, and its key")
+    ] = ""
+    tls_server_name: Annotated[
+        str, Meta(description="name the server's certificate must have; empty: the URL's host")
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if not self.targets and not self.targets_file:
+            raise ValueError("targets: name at least one, or a targets_file")
+
+
+class PrometheusInput(
+    Scrape, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="prometheus"
+):
+    """Statistics in Prometheus's exposition format: Envoy, ztunnel, Linkerd's proxy, istiod."""
+
+
+class IstiodInput(Scrape, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="istiod"):
+    """istiod's debug endpoints: proxies connected, how far they follow, endpoints by cluster."""
+
+    interval_s: Annotated[
+        float, Meta(ge=0.1, le=3_600, description="seconds between two questions to one target")
+    ] = 30.0
+    endpoints: Annotated[
+        tuple[Literal["syncz", "connections", "adsz", "clusterz", "endpointShardz"], ...],
+        Meta(min_length=1, description="which to ask, behind the target's URL and /debug/"),
+    ] = ("syncz", "clusterz", "endpointShardz")
+
+
+Input = UdpInput | TailInput | AlsInput | OtlpLogsInput | PrometheusInput | IstiodInput
 """Every input. One word here adds one."""

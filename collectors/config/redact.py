@@ -67,9 +67,11 @@ class Redact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         "cookie",
         "forwarded",
         "forwarded_for",
+        "http.user_agent",
         "referer",
         "set_cookie",
         "user_agent",
+        "user_agent.original",
         "x_forwarded_for",
     )
     field_treatment: Annotated[
