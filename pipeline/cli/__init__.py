@@ -7,6 +7,7 @@ The ``crosspane`` command.
     demo      the bundled recording, through the same path
     decode    captures and logs to rows on standard output
     look      sql, topology, health: what people ask
+    lab       a real mesh to watch, from a checkout
     settings  check, config, completion
 
 Exit codes: 0 done; 1 it could not be done; 2 asked wrongly (a usage,
@@ -31,6 +32,7 @@ COMMANDS: Final = {
     "sql": "look",
     "topology": "look",
     "health": "look",
+    "lab": "lab",
     "check": "settings",
     "config": "settings",
     "completion": "settings",

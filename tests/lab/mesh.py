@@ -312,7 +312,7 @@ def _start_proxies(mesh: Mesh, program: str, telemetry: Telemetry) -> None:
             loggers = Loggers(
                 json_file=log,
                 text_file=log.with_suffix(".log") if telemetry.text else None,
-                als=telemetry.als.get(cluster.name),
+                als=telemetry.als.get(name, telemetry.als.get(cluster.name)),
                 otlp=telemetry.otlp.get(name),
             )
             return envoy.Place(mesh.topology, cluster, loggers, _socket(mesh.admin(cluster, name)))

@@ -66,7 +66,7 @@ KEYS = {
     "access_log_type": "%ACCESS_LOG_TYPE%",
     "stream_id": "%STREAM_ID%",
     "trace_id": "%TRACE_ID%",
-    "grpc_status_number": "%GRPC_STATUS_NUMBER%",
+    "grpc_status": "%GRPC_STATUS_NUMBER%",
     "request_duration": "%REQUEST_DURATION%",
     "response_duration": "%RESPONSE_DURATION%",
     "downstream_wire_bytes_received": "%DOWNSTREAM_WIRE_BYTES_RECEIVED%",
@@ -85,6 +85,10 @@ TEXT = (
 )
 """Istio's default text format."""
 
+_TAGS = ("upstream_peer_uri_san", "upstream_local_uri_san", "upstream_tls_version", "trace_id")
+"""Keys which Envoy's access log entries have no field for: they go as tags."""
+_HEADERS = ["x-envoy-upstream-service-time", "grpc-status"]
+
 ALS_CLUSTER, OTLP_CLUSTER = "agent-als", "agent-otlp"
 _LOGGERS = TYPE + "extensions.access_loggers."
 _FLUSH = "0.5s"
@@ -100,8 +104,8 @@ class Telemetry:
     text
         Each proxy also writes Istio's text format, beside its JSON file.
     als
-        Cluster to the socket its proxies stream to; a cluster that is not
-        named has no access log service.
+        Cluster, or one of its proxies, to the socket to stream to; those of a
+        cluster that is not named have no access log service.
     otlp
         Proxy to the socket it sends OTLP to.
     """
@@ -144,9 +148,13 @@ class Loggers:
         if self.text_file is not None:
             made.append(_file(self.text_file, {"text_format_source": {"inline_string": TEXT}}))
         if self.als is not None:
-            common = {"common_config": _stream(f"{direction}_{grpc}", ALS_CLUSTER)}
-            package = _LOGGERS + "grpc.v3."
-            made.append(typed(f"access_loggers.{grpc}", package, message, **common))
+            stream = _stream(f"{direction}_{grpc}", ALS_CLUSTER)
+            stream["custom_tags"] = [{"tag": key, "value": KEYS[key]} for key in _TAGS]
+            fields: Json = {"common_config": stream}
+            if grpc == "http_grpc":
+                fields["additional_response_headers_to_log"] = _HEADERS
+                fields["additional_response_trailers_to_log"] = ["grpc-status"]
+            made.append(typed(f"access_loggers.{grpc}", _LOGGERS + "grpc.v3.", message, **fields))
         if self.otlp is not None:
             made.append(_otlp(keys, direction))
         return made

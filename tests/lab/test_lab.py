@@ -138,9 +138,9 @@ def test_a_line_has_every_key_and_numbers_are_numbers(recorded: dict[str, Any]) 
             assert isinstance(line["duration"], int)
             assert isinstance(line["bytes_sent"], int)
     grpc = {
-        line["path"]: line["grpc_status_number"]
+        line["path"]: line["grpc_status"]
         for line in recorded["lines"]["reviews-0"]
-        if line["grpc_status_number"] is not None
+        if line["grpc_status"] is not None
     }
     assert grpc == {"/shop.Reviews/Get": 0, "/shop.Reviews/Find": 5}
 

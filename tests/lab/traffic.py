@@ -201,14 +201,17 @@ async def _run(topology: Topology, calls: tuple[Call, ...], seconds: float) -> l
 async def _repeat(
     topology: Topology, call: Call, seconds: float
 ) -> tuple[Counter[int], Counter[int]]:
-    """Send one call's requests at its pace; replies and bytes by status."""
+    """Send one call's requests at its pace; replies and bytes by status, 0 for no reply."""
     counts: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
     began = time.monotonic()
     for request in range(call.count):
         due = began + seconds * request / call.count
         await asyncio.sleep(max(0.0, due - time.monotonic()))
-        status, size = await _request(topology, call)
+        try:
+            status, size = await _request(topology, call)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            status, size = 0, 0
         counts[status] += 1
         sizes[status] += size
     return counts, sizes

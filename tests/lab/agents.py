@@ -1,0 +1,100 @@
+"""
+The configuration of crosspane that observes the lab, by one channel.
+
+    als      agents take Envoy's access log service, on Unix domain sockets
+    files    agents follow the JSON files, which hold the same requests
+
+One agent stands in each cluster. Proxies which serve a whole node say so
+nowhere, so a second agent takes theirs and declares it.
+
+Before: places.py. After: `crosspane up --config`, test_channels.py.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import tomli_w
+
+from . import inventory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .topology import Cluster, Topology
+
+Channel = Literal["als", "files"]
+CHANNELS: tuple[Channel, ...] = ("als", "files")
+
+
+def sockets(topology: Topology, directory: Path) -> dict[str, Path]:
+    """Return where the proxies of each cluster stream to, and where its host proxies do."""
+    found: dict[str, Path] = {}
+    for cluster in topology.clusters:
+        found[cluster.name] = directory / f"{cluster.short}.sock"
+        found |= {
+            own.name: directory / f"{cluster.short}-host.sock" for own in cluster.host_proxies
+        }
+    return found
+
+
+def write(topology: Topology, directory: Path, channel: Channel, streams: Path) -> Path:
+    """
+    Write configuration and inventory of a lab in `directory`; return the configuration.
+
+    Parameters
+    ----------
+    streams
+        Folder of the sockets, as `sockets` was told.
+    """
+    today = datetime.now(tz=UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    known = directory / "inventory.toml"
+    known.write_text(inventory.render(topology, today))
+    data = directory / channel
+    config: dict[str, Any] = {
+        "inventory": str(known),
+        "log": {"type": "local", "directory": str(data / "log"), "fsync": "never"},
+        "lake": {"directory": str(data / "lake")},
+        "job": {"commit_ms": 500, "discover_s": 0.5},
+        "agents": [
+            agent
+            for cluster in topology.clusters
+            for agent in _agents(topology, cluster, directory, channel, streams)
+        ],
+    }
+    file = directory / f"{channel}.toml"
+    file.write_text(tomli_w.dumps(config))
+    return file
+
+
+def _agents(
+    topology: Topology, cluster: Cluster, directory: Path, channel: Channel, streams: Path
+) -> list[dict[str, Any]]:
+    listen = sockets(topology, streams)
+    hosts = [own.name for own in cluster.host_proxies]
+    others = [pod.name for pod in cluster.pods if pod.proxy == "sidecar"]
+    if cluster.gateway is not None:
+        others.append(cluster.gateway.name)
+    made = []
+    for name, proxies, socket, model in (
+        ("node", others, listen[cluster.name], ""),
+        *((host, [host], listen[host], "host") for host in hosts),
+    ):
+        paths = [str(directory / "logs" / cluster.name / f"{one}.access.jsonl") for one in proxies]
+        taken: dict[str, Any] = (
+            {"type": "als", "listen": f"unix:{socket}"}
+            if channel == "als"
+            else {"type": "access_log", "paths": paths}
+        )
+        made.append(
+            {
+                "name": name,
+                "cluster": cluster.name,
+                "network": cluster.network.name,
+                "inputs": [{**taken, "proxy_model": model}],
+                "batch": {"max_age_ms": 200},
+                "spool": {"directory": str(directory / channel / "agent")},
+            }
+        )
+    return made
