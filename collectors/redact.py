@@ -33,6 +33,9 @@ from typing import Final
 from collectors.config import Redact
 from collectors.config.redact import Treatment
 
+HEALTH_CHECK_AGENT: Final = "Envoy/HC"
+"""User agent of Envoy's own health checks: nobody's, and what tells them from traffic; it stays."""
+
 _QUERY_NAMES: Final = ("query", "query_string", "url.query")
 """Fields that hold a query string without its question mark."""
 _HEADER_PREFIXES: Final = ("http.request.header.", "http.response.header.")
@@ -214,6 +217,8 @@ class Redactor:
             if found.start() < place:  # within a value that is gone
                 continue
             begin, end = found.span(2)
+            if block[begin:end].strip(b'"') == HEALTH_CHECK_AGENT.encode():
+                continue
             kept.append(block[place:begin])
             place = end
             if block[begin] in b"[{":
@@ -242,7 +247,7 @@ class Redactor:
         middle = parts[0][numbers.end() :].removesuffix(b'" ')
         forwarded_for, _, agent = middle.partition(b'" "')
         values = [
-            value if value == b"-" else self._field(name, value)
+            value if value in {b"-", HEALTH_CHECK_AGENT.encode()} else self._field(name, value)
             for name, value in (("x_forwarded_for", forwarded_for), ("user_agent", agent))
         ]
         parts[0] = parts[0][: numbers.end()] + b'" "'.join(values) + b'" '

@@ -28,7 +28,7 @@ from envoy.service.accesslog.v3 import als_pb2
 from google.protobuf.message import DecodeError
 
 from collectors.partial_messages import HUBBLE, OTLP
-from collectors.redact import Redactor
+from collectors.redact import HEALTH_CHECK_AGENT, Redactor
 
 Redaction = Callable[[bytes], bytes]
 
@@ -104,7 +104,7 @@ def _redaction(redactor: Redactor, kind: Any, change: Callable[[Any], bool]) -> 
 
 def _treated(redactor: Redactor, treatment: str, value: str) -> str | None:
     """Value as it goes on; None when it does not."""
-    if treatment == "keep":
+    if treatment == "keep" or value == HEALTH_CHECK_AGENT:
         return redactor.text(value) if "?" in value else value
     return redactor.hash_text(value) if treatment == "hash" else None
 
@@ -167,7 +167,7 @@ def _attributes(redactor: Redactor, attributes: Any) -> bool:
     for place in range(len(attributes) - 1, -1, -1):
         attribute = attributes[place]
         treatment = redactor.of_field(attribute.key)
-        if treatment == "keep":
+        if treatment == "keep" or attribute.value.string_value == HEALTH_CHECK_AGENT:
             changed |= _any_value(redactor, attribute.value, Redactor.text)
             continue
         changed = True

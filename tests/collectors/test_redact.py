@@ -219,6 +219,20 @@ def test_envoys_entries_lose_what_is_private_and_nothing_else():
     assert common.upstream_cluster == "outbound|8080||reviews"
 
 
+def test_health_checks_stay_known_as_such():
+    """Envoy's user agent for them is nobody's: it stays, in lines, messages and attributes."""
+    line = b'{"user_agent":"Envoy/HC","cookie":"c"}'
+    assert DEFAULT.lines([line]) == [b'{"user_agent":"Envoy/HC","cookie":null}']
+    text = b'[t] "GET /a HTTP/1.1" 200 - ok - "-" 0 95 3 2 "203.0.113.7" "Envoy/HC" "7" "b" "c" d'
+    assert DEFAULT.lines([text]) == [text.replace(b"203.0.113.7", b"-")]
+    message = als_pb2.StreamAccessLogsMessage()
+    request = message.http_logs.log_entry.add().request
+    request.user_agent, request.referer = "Envoy/HC", SECRET
+    redacted = redact_messages.als(DEFAULT)(message.SerializeToString())
+    kept = als_pb2.StreamAccessLogsMessage.FromString(redacted).http_logs.log_entry[0].request
+    assert (kept.user_agent, kept.referer) == ("Envoy/HC", "")
+
+
 def test_an_entry_with_nothing_private_keeps_its_very_bytes():
     """Written anew only when it must be: fields in any order stay so."""
     raw = b"\x12\x08\x12\x06\x12\x04\x2a\x02/a" + b"\xaa\x7d\x03new"
