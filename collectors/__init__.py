@@ -10,7 +10,11 @@ Read in the order a record travels:
     grpc_server gRPC messages, taken when there is room for them
     als         what Envoy's access log service streams
     otlp        OpenTelemetry logs
+    hubble      flows of Cilium's Hubble, asked of its observer
+    intake      messages of all three into batches, with back-pressure
     logtail     JSON lines of a growing, rotating file
+    http_get    one HTTP GET, bounded in time and bytes
+    scrape      answers of HTTP servers, each asked at an interval
     partial_messages   protobuf messages of which only some fields are known
     redact      what is private in lines, left out or hashed
     redact_messages   the same, in messages of Envoy, OpenTelemetry and Hubble

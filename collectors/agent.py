@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from collectors import als, logtail, otlp, udp
+from collectors import als, hubble, logtail, otlp, scrape, udp
 from collectors.batch import Batcher
 from collectors.config import AgentConfig, Input, LocalLog, Log, ProxyInput, Tail
 from collectors.envelope import Header
@@ -34,8 +34,14 @@ from collectors.spool import Spool
 INPUTS: Final[dict[str, Callable[[Any, Batcher, Shipper, threading.Event], None]]] = {
     "netflow": udp.receive,
     "access_log": logtail.follow,
+    "ztunnel": logtail.follow,
+    "linkerd": logtail.follow,
+    "hubble_json": logtail.follow,
     "als": als.receive,
     "otlp_logs": otlp.receive,
+    "hubble": hubble.follow,
+    "prometheus": scrape.scrape,
+    "istiod": scrape.scrape_istiod,
 }
 """Type of an input, which is the kind of its payloads, to what runs it until told to stop."""
 

@@ -133,6 +133,20 @@ class TailInput(Tail, frozen=True, forbid_unknown_fields=True, kw_only=True, tag
     ] = ""
 
 
+class ZtunnelInput(Tail, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="ztunnel"):
+    """Access logs of ztunnel, the node's proxy of Istio ambient: its log, text or JSON."""
+
+
+class LinkerdInput(Tail, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="linkerd"):
+    """Access logs of linkerd-proxy: its log, JSON or apache."""
+
+
+class HubbleFileInput(
+    Tail, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="hubble_json"
+):
+    """Flows that Cilium's Hubble exports to files, a JSON object a line."""
+
+
 class GrpcServer(ProxyInput, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where proxies send their logs to by gRPC; TLS when there is a certificate."""
 
@@ -215,7 +229,7 @@ class OtlpLogsInput(
 _URL = Annotated[
     str,
     Meta(
-        pattern=r"^(https?://[^\s/?#@]+(/\S*)?|unix:/[^\s:]+:/\S*)$",
+        pattern=r"^(https?://[^\s/?#@]+(/[!-~]*)?|unix:/[^\s:]+:/[!-~]*)\Z",
         description="'http(s)://host:port/path', or 'unix:/path/of.sock:/path'",
     ),
 ]
@@ -305,5 +319,49 @@ class IstiodInput(Scrape, frozen=True, forbid_unknown_fields=True, kw_only=True,
     ] = ("syncz", "clusterz", "endpointShardz")
 
 
-Input = UdpInput | TailInput | AlsInput | OtlpLogsInput | PrometheusInput | IstiodInput
+class HubbleInput(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="hubble"
+):
+    """Flows of Cilium's Hubble, asked of one observer by gRPC: a node's, or a cluster's relay."""
+
+    target: Annotated[
+        str,
+        Meta(
+            pattern=r"^(unix:/\S+|(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):[0-9]{1,5})$",
+            description="'unix:/path' of a node's socket, or 'host:port' of a node or relay",
+        ),
+    ] = "unix:/var/run/cilium/hubble.sock"
+    tls_ca_file: Annotated[
+        str,
+        Meta(description="PEM file of the authority of the observer's certificate; empty: no TLS"),
+    ] = ""
+    tls_server_name: Annotated[
+        str, Meta(description="name in that certificate, if it is not the target's")
+    ] = ""
+    tls_cert_file: Annotated[str, Meta(description="PEM file of the agent's certificate")] = ""
+    tls_key_file: Annotated[str, Meta(description="PEM file of its key")] = ""
+    retry_s: Annotated[
+        float, Meta(ge=0.01, le=600, description="longest rest before an observer is asked again")
+    ] = 10.0
+    redact: Annotated[Redact, Meta(description="what is left out of the flows")] = Redact()
+
+    def __post_init__(self) -> None:
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("tls_key_file: a certificate and its key are set together")
+        if (self.tls_cert_file or self.tls_server_name) and not self.tls_ca_file:
+            raise ValueError("tls_ca_file: needed for TLS")
+
+
+Input = (
+    UdpInput
+    | TailInput
+    | ZtunnelInput
+    | LinkerdInput
+    | HubbleFileInput
+    | AlsInput
+    | OtlpLogsInput
+    | HubbleInput
+    | PrometheusInput
+    | IstiodInput
+)
 """Every input. One word here adds one."""

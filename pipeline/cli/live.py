@@ -20,7 +20,7 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from collectors.agent import open_log, run_all
-from collectors.config import Input, LocalLog, Tail
+from collectors.config import HubbleInput, Input, LocalLog, Scrape, Tail
 from collectors.envelope import GROUPS, Header
 from collectors.log import LogError, Reader
 from collectors.log.local import LocalReader
@@ -146,6 +146,10 @@ def _tell_where(config: Config) -> None:
 def _where(one: Input) -> str:
     if isinstance(one, Tail):
         return " ".join(one.paths)
+    if isinstance(one, HubbleInput):
+        return one.target
+    if isinstance(one, Scrape):
+        return " ".join([*(target.url for target in one.targets), one.targets_file]).strip()
     return one.listen
 
 
