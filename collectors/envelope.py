@@ -29,6 +29,10 @@ GROUPS: Final = {
     "otlp_logs": "proxy",
     "prometheus": "proxy",
     "istiod": "proxy",
+    "ztunnel": "proxy",
+    "linkerd": "proxy",
+    "hubble": "proxy",
+    "hubble_json": "proxy",
 }
 """Kind of payload to the topic group that carries it (design section 3)."""
 

@@ -24,9 +24,13 @@ from pipeline.config import Config
 from pipeline.decode import Decoder
 from pipeline.decode.access_log import AccessLog
 from pipeline.decode.als import Als
+from pipeline.decode.hubble import Hubble
+from pipeline.decode.hubble_json import HubbleJson
 from pipeline.decode.istiod import Istiod
+from pipeline.decode.linkerd import Linkerd
 from pipeline.decode.netflow import Netflow
 from pipeline.decode.prometheus import Prometheus
+from pipeline.decode.ztunnel import Ztunnel
 from pipeline.enrich import ENRICHERS, Identities
 from pipeline.intake import Intake, Opener
 from pipeline.lake import Commit, Lake
@@ -41,6 +45,10 @@ DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
     "prometheus": Prometheus,
     "istiod": Istiod,
     "als": Als,
+    "ztunnel": Ztunnel,
+    "linkerd": Linkerd,
+    "hubble": Hubble,
+    "hubble_json": HubbleJson,
 }
 """Kind of payload to its decoder. One line here adds one."""
 
@@ -171,7 +179,7 @@ class Job:
         """Whether enough waits, or has waited long enough, to be committed."""
         if self._pending_since is None:
             return False
-        rows = self._row["flows"] + self._row["requests"]
+        rows = sum(part.height for name in NORMALIZERS for part in self._pending.get(name, ()))
         waited_ms = (time.monotonic() - self._pending_since) * 1e3
         return rows >= self._config.job.commit_rows or waited_ms >= self._config.job.commit_ms
 

@@ -1,0 +1,87 @@
+"""
+Hubble over gRPC: one GetFlowsResponse in, one event out, many at once.
+
+A response with a message in it that is none, or that is cut, is refused as a
+whole, and so is one that holds nothing known, and a flow without a time.
+Status of nodes is no traffic; lost events are counted.
+
+Before: protobuf.py. After: hubble_wire.py, hubble_flows.py (what the events mean).
+"""
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from collectors.log import Place
+from pipeline.decode import Decoded, Payloads
+from pipeline.decode import hubble_flows as flows
+from pipeline.decode.hubble_wire import Messages, held
+from pipeline.decode.outcome import Refused, rejected
+from pipeline.decode.protobuf import Fault
+from pipeline.rejects import Reason
+
+_FORMAT: Final = "hubble"
+_FAULTS: Final = {
+    Fault.MALFORMED: Reason.PROTOBUF_MALFORMED,
+    Fault.TOO_MANY_FIELDS: Reason.PROTOBUF_FIELDS,
+}
+
+
+class Hubble:
+    """The decoder of kind ``hubble``; see `pipeline.decode.Decoder`. Remembers nothing."""
+
+    def decode(self, payloads: Payloads) -> Decoded:
+        """Rows, rejects and counts of these responses."""
+        messages = Messages(payloads.payload)
+        responses = messages.responses()
+        lost = messages.lost(responses)
+        rows, events = messages.events(responses)
+        node = messages.text(responses.spans["node_name"])
+        vantages, vantage = flows.by_node(payloads, node, _FORMAT)
+        kind = held(responses, flows.KINDS)
+        untimed = np.zeros(len(vantage), np.bool_)
+        untimed[rows] = events["event_ns"].is_null().to_numpy()
+        unused = (messages.fault != 0) | untimed | kind.is_null().to_numpy()
+        refused = [
+            Refused(row, reason, detail, raw, len(raw))
+            for row in np.flatnonzero(unused).tolist()
+            for raw in [payloads.payload[row].as_py()]
+            for reason, detail in [_why(messages.fault[row], kind[row])]
+        ]
+        kind = kind.set(pl.Series(unused), None)
+        events = events.with_columns(
+            vantage=pl.Series(vantage[rows]), received_ns=pl.Series(payloads.received_ns[rows])
+        )
+        lines = pl.DataFrame(
+            {
+                "vantage": vantage,
+                "received_ns": payloads.received_ns,
+                "bytes": messages.wire.end - messages.wire.begin,
+                "kind": kind,
+                "lost": np.minimum(lost, flows.MAX_LOST),
+            }
+        )
+        return Decoded(
+            vantages=vantages,
+            frames=flows.frames(
+                events.select(flows.EVENTS.names()).filter(pl.Series(~unused[rows]))
+            ),
+            rejects=rejected(refused, vantage),
+            counts=flows.counts(lines),
+        )
+
+    def snapshot(self, place: Place) -> bytes:
+        """Nothing: each response stands for itself."""
+        del place
+        return b""
+
+    def restore(self, place: Place, state: bytes) -> None:
+        """Nothing to forget."""
+        del place, state
+
+
+def _why(fault: int, kind: str | None) -> tuple[Reason, str]:
+    if fault != Fault.NONE:
+        return _FAULTS[Fault(fault)], "GetFlowsResponse"
+    return Reason.REQUIRED_MISSING, "time" if kind else "flow"
