@@ -3,7 +3,7 @@ Captures as if they had just arrived: packets, raw datagrams, lines.
 
     .pcap .pcapng .cap      UDP payloads, dated by the capture; exporter = source address
     .dat .bin               datagrams one after another, as test suites keep them
-    .jsonl .log .json ...   lines, as logtail.py reads them
+    .jsonl .log .json ...   lines, as logtail.py reads them; whose, by the first of them
 
 Any of them may be gzipped, with ``.gz`` behind. scapy reads the capture
 formats; the few bytes of link and IP header before the payload are read here,
@@ -16,11 +16,13 @@ Before: files. After: batch.py, by way of agent.replay.
 
 import gzip
 import logging
+import re
 import socket
 import struct
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, cast
 
@@ -45,6 +47,16 @@ _KINDS: Final = {
     ".txt": "access_log",
 }
 _RAW: Final = (".dat", ".bin")
+_LINES: Final = ("access_log", "ztunnel", "linkerd", "hubble_json")
+"""Kinds whose payloads are lines."""
+_SIGNS: Final = (
+    (re.compile(rb'"(?:flow|lost_events|node_status)":\{'), "hubble_json"),
+    (re.compile(rb'"client\.addr":|^\S+ \S+ - \[[^\]]*\] "'), "linkerd"),
+    (re.compile(rb"[\t ](?:trace|debug|info|warn|error)[\t ]+[a-z_]+(?:::?\S*)?\t"), "ztunnel"),
+    (re.compile(rb'"scope":"[a-z_]+'), "ztunnel"),
+)
+"""What is in a line of no other kind."""
+_SIGN_LINES: Final = 20
 _MAX_RAW_BYTES: Final = 1 << 30
 _MAX_READ_BYTES: Final = 1 << 24
 """No block of a capture is larger; a length beyond it is damage, not a wish for memory."""
@@ -79,7 +91,7 @@ class Payload(NamedTuple):
 
 def sniff_kind(path: Path) -> str:
     """
-    Kind of the payloads in a file, by its name.
+    Kind of the payloads in a file, by its name; of lines, by the first that tell.
 
     >>> sniff_kind(Path("router.pcap.gz")), sniff_kind(Path("envoy.jsonl"))
     ('netflow', 'access_log')
@@ -92,7 +104,16 @@ def sniff_kind(path: Path) -> str:
     suffix = _suffix(path)
     if suffix not in _KINDS:
         raise CaptureError(path, 0, f"suffix {suffix!r} is none of {', '.join(_KINDS)}")
-    return _KINDS[suffix]
+    return _sniff_lines(path) if _KINDS[suffix] == "access_log" else _KINDS[suffix]
+
+
+def _sniff_lines(path: Path) -> str:
+    try:
+        first = list(islice(read_lines(path), _SIGN_LINES))
+    except OSError:
+        first = []
+    found = (kind for line in first for sign, kind in _SIGNS if sign.search(line))
+    return next(found, "access_log")
 
 
 def _suffix(path: Path) -> str:
@@ -101,7 +122,10 @@ def _suffix(path: Path) -> str:
 
 
 def open_capture(
-    path: Path, ports: Collection[int] = (), skipped: Counter[str] | None = None
+    path: Path,
+    ports: Collection[int] = (),
+    skipped: Counter[str] | None = None,
+    kind: str | None = None,
 ) -> Iterator[Payload]:
     """
     Payloads of one file, in its order.
@@ -116,17 +140,19 @@ def open_capture(
         Counts what is left out, by reason: ``not_ip``, ``not_udp``,
         ``fragment``, ``other_port``, ``cut_short`` (the capture did not keep
         the whole packet), ``line_too_long``.
+    kind
+        What the payloads are; None: see `sniff_kind`.
 
     Raises
     ------
     CaptureError
         While iterating, after what could be read.
     """
-    kind = sniff_kind(path)
+    kind = kind or sniff_kind(path)
     counts: Counter[str] = skipped if skipped is not None else Counter()
     exporter = f"file:{path.name}"
     try:
-        if kind == "access_log":
+        if kind in _LINES:
             for line in read_lines(path, skipped=counts):
                 yield Payload(0, exporter, line)
         elif _suffix(path) in _RAW:

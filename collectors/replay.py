@@ -135,8 +135,9 @@ class _Replay:
     ) -> Replayed:
         for path in paths:
             try:
-                batcher = self._batcher(kind or sniff_kind(path))
-                for payload in open_capture(path, ports, self._done.skipped):
+                found = kind or sniff_kind(path)
+                batcher = self._batcher(found)
+                for payload in open_capture(path, ports, self._done.skipped, found):
                     self._wait(batcher, payload, pace)
                     if pace.stop.is_set():
                         break

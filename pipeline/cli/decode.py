@@ -50,7 +50,9 @@ Examples:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
 @click.option(
-    "--kind", type=click.Choice([*GROUPS]), help="What the files hold.  [default: by file name]"
+    "--kind",
+    type=click.Choice([*GROUPS]),
+    help="What the files hold.  [default: by file name, and by the first lines]",
 )
 @click.option(
     "--format",
@@ -73,7 +75,7 @@ def decode(files: tuple[Path, ...], kind: str | None, output: str, stats: bool) 
     totals: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     damaged: dict[str, str] = {}
-    tables: list[pl.DataFrame] = []
+    tables: dict[str, list[pl.DataFrame]] = {}
     shown: set[str] = set()
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         for path in progress.track(files, description="decoding"):
@@ -83,15 +85,22 @@ def decode(files: tuple[Path, ...], kind: str | None, output: str, stats: bool) 
                 if frame.is_empty():
                     continue
                 if output in ("table", "parquet"):
-                    tables.append(frame.with_columns(pl.lit(name).alias("table")))
+                    tables.setdefault(name, []).append(frame)
                 else:
                     _write(frame, output, sys.stdout.buffer, header=name not in shown)
                     shown.add(name)
-    if tables:
-        _write(
-            pl.concat(tables, how="diagonal").drop("table"), output, sys.stdout.buffer, header=True
-        )
+    for frame in _together(tables, one_file=output == "parquet"):
+        _write(frame, output, sys.stdout.buffer, header=True)
     _report(totals, reasons, damaged, stats=stats)
+
+
+def _together(tables: dict[str, list[pl.DataFrame]], *, one_file: bool) -> list[pl.DataFrame]:
+    """Rows of each table; in one file, of all of them, with the name of each row's table."""
+    whole = {name: pl.concat(parts) for name, parts in tables.items()}
+    if not one_file or len(whole) < 2:  # noqa: PLR2004 one table is told by its columns
+        return list(whole.values())
+    named = [frame.with_columns(table=pl.lit(name)) for name, frame in whole.items()]
+    return [pl.concat(named, how="diagonal_relaxed")]
 
 
 def _decode(
@@ -99,7 +108,7 @@ def _decode(
 ) -> Iterator[tuple[str, pl.DataFrame, dict[str, int], dict[str, int]]]:
     """Table name, rows with text addresses, counters, and reasons of rejects, part by part."""
     decoder = DECODERS[kind]()
-    payloads = _until_damaged(path, damaged)
+    payloads = _until_damaged(path, kind, damaged)
     place = Place(str(path), 0)
     while part := list(islice(payloads, _AT_A_TIME)):
         decoded = decoder.decode(_payloads(place, part))
@@ -128,9 +137,9 @@ def _decode(
             yield name, _text_addresses(named.drop("vantage")), {}, {}
 
 
-def _until_damaged(path: Path, damaged: dict[str, str]) -> Iterator[Payload]:
+def _until_damaged(path: Path, kind: str, damaged: dict[str, str]) -> Iterator[Payload]:
     try:
-        yield from open_capture(path)
+        yield from open_capture(path, kind=kind)
     except CaptureError as error:
         damaged[str(path)] = str(error)
 
