@@ -6,6 +6,7 @@ Every exception a user can meet, in one tree.
             StaleOffsetError  another job has committed these offsets: this one must stop
         UsageError        what was asked for makes no sense; exit code 2
             InventoryError    a row of the inventory; exit code 2
+            FormatError       a declared format of access logs; exit code 2
     collectors.config.ConfigError   a key of the configuration; exit code 2
     collectors.log.LogError         the log cannot be used
 
@@ -35,3 +36,7 @@ class UsageError(CrosspaneError):
 
 class InventoryError(UsageError):
     """The inventory cannot be used: names the row, the key, and what is allowed."""
+
+
+class FormatError(UsageError):
+    """A declared format of access logs cannot be used: says which part of it, and why."""

@@ -18,7 +18,7 @@ decodes again, without keeping the rows, from there to the committed offset.
         records, elements, flows   records to arrays to rows; netflow5 for v5
         waiting, sequence        sets without a template; loss by sequence numbers
         batch, ledger            what these share; counts and rejects
-    access_log   JSON access logs of Envoy and Istio
+    access_log   access logs of Envoy, text and JSON, of any format that is declared
         addresses                addresses as proxies write them
         requests                 columns of any proxy's telemetry to rows of the one model
         meshes/                  how each mesh names services

@@ -1,0 +1,206 @@
+"""
+Envoy's format strings, text or JSON, to what reads lines written so.
+
+    [%START_TIME%] "%REQ(:METHOD)% %PROTOCOL%" %RESPONSE_CODE%
+    {"start": "%START_TIME(%s.%3f)%", "http": {"call": "%REQ(:METHOD)% %REQ(:PATH)%"}}
+
+A format string is literals with operators in between; a JSON format is an
+object, nested or not, of format strings. What lies between two literals is the
+operator's value. Envoy escapes nothing, so a value may hold what looks like
+the next literal: a line is read by a strict expression first, in which no
+value holds a character its neighbours begin with; what is not of that form is
+read twice, once with values as short and once as long as can be. If both agree
+there is one way to read it, and else there are several: it is not read.
+
+Before: access_log.py. After: access_log_text.py, access_log_json.py.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from pipeline.decode.operators import field
+from pipeline.decode.start_time import TimeFormat, compile_time
+from pipeline.errors import FormatError
+
+_OPERATOR: Final = re.compile(r"%([A-Z][A-Z0-9_]*)(?:\((.*?)\))?(?::([0-9]+))?%", re.DOTALL)
+_PAIRS: Final = {'"': '"', "'": "'", "`": "`", "[": "]", "(": ")", "<": ">", "{": "}", "|": "|"}
+_MAX_DEPTH: Final = 20
+
+
+class Operator(NamedTuple):
+    """One operator of a format string."""
+
+    text: str
+    """As it is written."""
+    field: str | None
+    """The field it fills; None if it fills none, or another did before."""
+    time: TimeFormat | None = None
+    """How it writes, if it is a start time of use."""
+
+
+class FormatString(NamedTuple):
+    """One format string: n operators, and the n + 1 literals around them."""
+
+    literals: tuple[str, ...]
+    operators: tuple[Operator, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is one operator and nothing else."""
+        return len(self.operators) == 1 and self.literals == ("", "")
+
+    @property
+    def fields(self) -> list[str]:
+        """Fields it fills, in order."""
+        return [operator.field for operator in self.operators if operator.field is not None]
+
+    def groups(self, *, strict: bool) -> list[str | None]:
+        """Field of each group of the `expressions`; None if it fills none."""
+        return [o.field for o in self.operators if o.field is not None or not strict]
+
+    def expressions(self, *, strict: bool) -> tuple[str, ...]:
+        """
+        Regular expressions of a line.
+
+        One if strict: values hold nothing their neighbours begin with. Else two:
+        values as short, and as long as can be; they differ where there are
+        several ways to read a line.
+        """
+        if not strict:
+            every = len(self.operators)
+            short, long = ([value] * every for value in ("(.*?)", "(.*)"))
+            return self._expression(short), self._expression(long)
+        quoted = any('"' in literal for literal in self.literals)
+        around = zip(self.literals, self.literals[1:], strict=False)
+        values = [_strict(before, after, quoted=quoted) for before, after in around]
+        return (
+            self._expression(
+                [
+                    f"({value})" if operator.field else value
+                    for operator, value in zip(self.operators, values, strict=True)
+                ]
+            ),
+        )
+
+    def _expression(self, values: list[str]) -> str:
+        parts = [re.escape(self.literals[0])]
+        for operator, value, literal in zip(self.operators, values, self.literals[1:], strict=True):
+            form = value if operator.time is None else f"({_unnamed(operator.time.pattern)})"
+            parts += [form, re.escape(literal)]
+        return f"(?s)^{''.join(parts)}$"
+
+
+class Format(NamedTuple):
+    """A whole format: one string, or the strings of a JSON object by their path in it."""
+
+    is_json: bool
+    strings: dict[tuple[str, ...], FormatString]
+    time: TimeFormat
+    """How start times are written."""
+
+
+@lru_cache(maxsize=256)
+def compile_format(text: str) -> Format:
+    """
+    Read a format as Envoy is told it.
+
+    Raises
+    ------
+    FormatError
+        If it says no start time, has two operators with nothing in between, is
+        of more than one line, or is no format string.
+    """
+    found: dict[tuple[str, ...], FormatString] = {}
+    used: set[str] = set()
+    is_json = text.lstrip().startswith("{")
+    if is_json:
+        try:
+            tree = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            raise FormatError(f"it opens with a brace and is no JSON object: {error}") from error
+        _add_object(tree, (), found, used)
+    else:
+        found[()] = _parse(text.rstrip("\r\n"), used)
+        if "\n" in text.rstrip("\r\n"):
+            raise FormatError("a record of it is of more than one line")
+    times = [
+        operator.time
+        for string in found.values()
+        for operator in string.operators
+        if operator.field == "start_time" and operator.time is not None
+    ]
+    if not times:
+        raise FormatError("it has no %START_TIME%: a record without a time cannot be placed")
+    return Format(is_json, found, times[0])
+
+
+def _add_object(
+    tree: dict[str, Any],
+    path: tuple[str, ...],
+    found: dict[tuple[str, ...], FormatString],
+    used: set[str],
+) -> None:
+    if len(path) > _MAX_DEPTH:
+        raise FormatError(f"objects are nested deeper than {_MAX_DEPTH}")
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            _add_object(value, (*path, key), found, used)
+        elif isinstance(value, str):
+            string = _parse(value, used)
+            if string.fields:
+                found[(*path, key)] = string
+
+
+def _parse(text: str, used: set[str]) -> FormatString:
+    """Cut a format string into literals and operators; each field is filled once."""
+    literals = [""]
+    operators: list[Operator] = []
+    at = 0
+    while at < len(text):
+        if text[at] != "%":
+            literals[-1] += text[at]
+            at += 1
+            continue
+        match = _OPERATOR.match(text, at)
+        if match is None:
+            if text.startswith("%%", at):
+                literals[-1] += "%"
+                at += 2
+                continue
+            raise FormatError(f"no operator: {text[at : at + 40]!r}")
+        if operators and literals[-1] == "":
+            raise FormatError(
+                f"nothing between {operators[-1].text} and {match[0]} tells where one ends"
+            )
+        operators.append(_operator(match, used))
+        literals.append("")
+        at = match.end()
+    return FormatString(tuple(literals), tuple(operators))
+
+
+def _operator(match: re.Match[str], used: set[str]) -> Operator:
+    name, argument = match[1], match[2] or ""
+    fills = field(name, argument)
+    if fills in used:
+        return Operator(match[0], None)
+    if fills != "start_time":
+        used |= {fills} if fills else set()
+        return Operator(match[0], fills)
+    time = compile_time(argument, local=name == "START_TIME_LOCAL")
+    used.add(fills)
+    return Operator(match[0], fills, time)
+
+
+def _strict(before: str, after: str, *, quoted: bool) -> str:
+    """Values between two literals, if they hold nothing that the literals begin with."""
+    if before and after and _PAIRS.get(before[-1]) == after[0]:
+        return f"[^{re.escape(after[0])}]*"
+    not_in_it = {before[:1], before[-1:], after[:1], '"' if quoted else ""} - {""}
+    return f"[^{''.join(map(re.escape, sorted(not_in_it)))}]*" if not_in_it else ".*"
+
+
+def _unnamed(pattern: str) -> str:
+    return re.sub(r"\(\?P<\w+>", "(?:", pattern)
