@@ -17,7 +17,8 @@ exporter is the node's id. What is counted, and why:
     too_many_identities    a node id above ``max_identities``: the stream is ended
     redact_failed          a message that cannot be read, so that what is private
                            in it cannot be left out
-    message_too_large      a message, or one entry of it, above the limits
+    message_too_large      a message above ``max_message_bytes``, or one entry of it
+                           that is too large for any batch
 
 The protocol has no acknowledgement: what a proxy had sent and the agent had
 not read when one of them died is lost, and neither knows how much that was.
@@ -37,7 +38,8 @@ from google.protobuf.message import DecodeError
 
 from collectors.batch import Batcher
 from collectors.config import AlsInput
-from collectors.grpc_server import PIECE_BYTES, Intake, exporter_of, serve
+from collectors.grpc_server import exporter_of, read, serve
+from collectors.intake import PIECE_BYTES, Intake
 from collectors.redact import Redactor
 from collectors.redact_messages import UnreadableError
 from collectors.redact_messages import als as redaction
@@ -101,6 +103,7 @@ def receive(
 class _Service:
     def __init__(self, config: AlsInput, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_streams = config.max_streams
+        self._max_message_bytes = config.max_message_bytes
         self._max_identities = config.max_identities
         self._redact = redaction(Redactor(config.redact))
         self._clock = clock
@@ -121,7 +124,10 @@ class _Service:
 
     async def _take(self, call: Any, intake: Intake) -> bytes:
         front, exporter = b"", ""
-        while (message := await intake.read(call)) is not None:
+        while (message := await read(call, intake)) is not None:
+            if len(message) > self._max_message_bytes:
+                intake.drop("message_too_large")
+                continue
             identifier, entries = split_identifier(message)
             if not front:
                 try:

@@ -17,11 +17,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import grpc
 from google.protobuf.message import DecodeError
 
 from collectors.batch import Batcher
 from collectors.config import OtlpLogsInput
-from collectors.grpc_server import PIECE_BYTES, Intake, exporter_of, serve
+from collectors.grpc_server import exporter_of, read, serve
+from collectors.intake import PIECE_BYTES, Intake
 from collectors.partial_messages import OTLP
 from collectors.redact import Redactor
 from collectors.redact_messages import UnreadableError
@@ -69,13 +71,17 @@ def receive(
 
 class _Service:
     def __init__(self, config: OtlpLogsInput) -> None:
+        self._max_message_bytes = config.max_message_bytes
         self._redact = redaction(Redactor(config.redact))
         self._calls = asyncio.Semaphore(config.max_calls)
 
     async def answer(self, call: Any, intake: Intake) -> bytes:
         """Take one request; answer once it is safe."""
         async with self._calls:
-            message = await intake.read(call)
+            message = await read(call, intake)
+            if message and len(message) > self._max_message_bytes:
+                intake.drop("message_too_large")
+                await call.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "message too large")
             if message:
                 self._take(message, exporter_of(call), intake)
                 await intake.safe()

@@ -164,8 +164,9 @@ class GrpcServer(ProxyInput, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(
             ge=65_536,
             le=1 << 26,
-            description="a message that is larger ends its stream, and is dropped as"
-            " message_too_large; below it, one that is too large for a batch is sent in parts",
+            description="a message that is larger is dropped as message_too_large, and one above"
+            " twice that ends its stream; a smaller one that is too large for a batch is sent in"
+            " parts",
         ),
     ] = 4 * 1024 * 1024
     redact: Annotated[Redact, Meta(description="what is left out of the logs")] = Redact()

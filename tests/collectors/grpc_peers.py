@@ -1,5 +1,6 @@
 """A gRPC input over a real socket to a real log, and clients to talk to it."""
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,3 +112,31 @@ def envelopes_of(root: Path) -> list[Envelope]:
 def rows_of(found: list[Envelope]) -> list[tuple[str, bytes]]:
     """Exporter and payload of every row."""
     return [(row["exporter"], row["payload"]) for one in found for row in one.payloads.to_pylist()]
+
+
+def certificates(folder: Path) -> dict[str, Path]:
+    """An authority, and a certificate of it for ``localhost`` that serves both sides."""
+    files = {name: folder / f"{name}.pem" for name in ("ca", "ca_key", "cert", "key", "request")}
+    extensions = folder / "extensions"
+    extensions.write_text("subjectAltName=DNS:localhost\n")
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
+    for arguments in (
+        [
+            "req",
+            "-x509",
+            *new_key,
+            "-subj",
+            "/CN=ca",
+            "-keyout",
+            files["ca_key"],
+            "-out",
+            files["ca"],
+        ],
+        ["req", *new_key, "-subj", "/CN=x", "-keyout", files["key"], "-out", files["request"]],
+        [
+            *("x509", "-req", "-in", files["request"], "-CA", files["ca"]),
+            *("-CAkey", files["ca_key"], "-extfile", extensions, "-out", files["cert"]),
+        ],
+    ):
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+    return files

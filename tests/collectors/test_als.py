@@ -7,13 +7,13 @@ from typing import Any
 import grpc
 import pytest
 from envoy.service.accesslog.v3 import als_pb2
-from grpc_peers import Running, envelopes_of, rows_of
+from grpc_peers import Running, certificates, envelopes_of, rows_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors import als
 from collectors.als import METHOD, pieces, short_identifier, split_identifier
-from collectors.config import AlsInput, BatchConfig
+from collectors.config import AlsInput, BatchConfig, Redact
 from collectors.udp import InputError
 
 Message = als_pb2.StreamAccessLogsMessage
@@ -210,7 +210,7 @@ def test_the_end_takes_what_is_on_its_way(tmp_path):
 
 def test_what_nobody_takes_at_the_end_is_counted(tmp_path, monkeypatch):
     """A log that never answers again: the agent ends nevertheless, and tells what it costs."""
-    monkeypatch.setattr("collectors.grpc_server._END_S", 0.2)
+    monkeypatch.setattr("collectors.intake._END_S", 0.2)
     messages = [_first("web", f"/{n}").SerializeToString() for n in range(3)]
 
     def send():
@@ -268,20 +268,77 @@ def test_a_unix_socket_serves_too(tmp_path):
     assert [exporter for exporter, _ in rows] == ["unix"]
 
 
-def test_a_message_above_the_limit_is_counted_and_ends_its_stream(tmp_path):
-    """What came before it is kept."""
+def test_tls_lets_in_who_has_a_certificate_of_the_authority(tmp_path):
+    """With a client authority a node id is the word of somebody it knows; others are shut out."""
+    files = certificates(tmp_path)
+    ca, key, cert = (files[name].read_bytes() for name in ("ca", "key", "cert"))
+    settings = {
+        "tls_cert_file": str(files["cert"]),
+        "tls_key_file": str(files["key"]),
+        "tls_client_ca_file": str(files["ca"]),
+    }
+    message = _first("web", "/a").SerializeToString()
+    with _als(tmp_path / "log", **settings) as one:
+        target = f"localhost:{one.port}"
+        known = grpc.ssl_channel_credentials(ca, key, cert)
+        with grpc.secure_channel(target, known) as channel:
+            channel.stream_unary(METHOD)(iter([message]), timeout=30)
+        with (
+            grpc.secure_channel(target, grpc.ssl_channel_credentials(ca)) as channel,
+            pytest.raises(grpc.RpcError),
+        ):
+            channel.stream_unary(METHOD)(iter([message]), timeout=5)
+        assert _paths(rows_of(one.end())) == ["/a"]
+
+
+def test_tls_files_that_cannot_be_used_are_a_sentence(tmp_path):
+    """A missing file and one that is no certificate are told before anything is served."""
+    missing = str(tmp_path / "none.pem")
+    with (
+        pytest.raises(InputError, match="No such file"),
+        _als(tmp_path / "log", tls_cert_file=missing, tls_key_file=missing),
+    ):
+        pass
+    (tmp_path / "bad.pem").write_text("no certificate")
+    bad = str(tmp_path / "bad.pem")
+    with (
+        pytest.raises(InputError, match="mend the TLS files"),
+        _als(tmp_path / "log2", tls_cert_file=bad, tls_key_file=bad),
+    ):
+        pass
+
+
+def test_a_message_that_redaction_cannot_read_does_not_leak(tmp_path):
+    """It is dropped and counted, the stream goes on; told to keep everything, it is passed on."""
+    garbage = b"\x12\x03abc"
+    messages = [_first("web").SerializeToString(), garbage, _entries("/a").SerializeToString()]
+    with _als(tmp_path / "one") as one:
+        one.send(METHOD, messages)
+        assert _paths(rows_of(one.end())) == ["/a"]
+    assert one.batcher.lost == {"redact_failed": 1}
+    keep = Redact(query="keep", headers="keep", field_treatment="keep", keep_metadata=("*",))
+    with _als(tmp_path / "two", redact=keep) as two:
+        two.send(METHOD, messages)
+        rows = rows_of(two.end())
+    assert len(rows) == 3
+    assert rows[1][1].endswith(garbage)
+
+
+def test_a_message_above_the_limit_is_counted(tmp_path):
+    """What comes before and after it is kept; one above twice the limit ends its stream."""
+    messages = [
+        _first("web", "/a").SerializeToString(),
+        _entries("/b", padding=70_000).SerializeToString(),
+        _entries("/c").SerializeToString(),
+    ]
     with _als(tmp_path, max_message_bytes=65_536) as one:
+        one.send(METHOD, messages)
+        messages[1] = _entries("/b", padding=140_000).SerializeToString()
         with pytest.raises(grpc.RpcError) as refused:
-            one.send(
-                METHOD,
-                [
-                    _first("web", "/a").SerializeToString(),
-                    _entries("/b", padding=70_000).SerializeToString(),
-                ],
-            )
+            one.send(METHOD, messages)
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         rows = rows_of(one.end())
-    assert _paths(rows) == ["/a"]
+    assert _paths(rows) == ["/a", "/c", "/a"]
     assert one.batcher.lost == {"message_too_large": 1}
 
 
