@@ -101,22 +101,24 @@ def enrich_requests(requests: pl.DataFrame, identities: Identities) -> pl.DataFr
     reporter      src                                        dst
     ============  =========================================  =======================================
     source        upstream_local; if that is missing or      upstream_remote
-                  loopback, downstream_remote
+                  loopback, or the proxy a host's,
+                  downstream_remote
     destination   downstream_remote                          downstream_local
     gateway       downstream_remote                          upstream_remote
     unknown       downstream_remote                          upstream_remote, else downstream_local
     ============  =========================================  =======================================
 
     A client's sidecar is called from its own pod, often over loopback; its
-    connection out has the pod's own address. What a server's sidecar or a
+    connection out has the pod's own address. A host's proxy is called by its
+    pods from their addresses, and its connections out have the node's. What a server's sidecar or a
     gateway is called from may be a gateway or translated: it is resolved as
     what it is in this network, and finding who is behind is stitching.
 
     Parameters
     ----------
     requests
-        n rows with ``network_code`` (Int32), ``reporter``, the four addresses
-        and ``start_time``; any of them may be null.
+        n rows with ``network_code`` (Int32), ``reporter``, ``proxy_model``, the
+        four addresses and ``start_time``; any of them may be null.
 
     Returns
     -------
@@ -127,7 +129,8 @@ def enrich_requests(requests: pl.DataFrame, identities: Identities) -> pl.DataFr
     server, own = _Address.named("upstream_remote"), _Address.named("downstream_local")
     reporter = pl.col("reporter").cast(pl.String).fill_null("unknown")
     by_client, by_server = reporter == "source", reporter == "destination"
-    src = out.when(by_client & out.known() & ~out.loopback(), client)
+    by_pod = by_client & pl.col("proxy_model").cast(pl.String).ne_missing("host")
+    src = out.when(by_pod & out.known() & ~out.loopback(), client)
     dst = own.when(by_server | ((reporter == "unknown") & ~server.known()), server)
     return _enrich(requests, identities, {"src": src, "dst": dst}, "start_time")
 

@@ -25,7 +25,7 @@ def ends():
     identities = Identities.of(known)
     workload = dict(known.endpoints.select("endpoint_id", "workload").iter_rows())
 
-    def _ends(reporter, *lows: int | None):
+    def _ends(reporter, *lows: int | None, proxy_model=None):
         halves = {}
         for name, low in zip(ADDRESSES, lows, strict=True):
             halves[f"{name}_ip_hi"] = pl.Series([None if low is None else 0], dtype=pl.UInt64)
@@ -34,6 +34,7 @@ def ends():
             {
                 "network_code": pl.Series([0], dtype=pl.Int32),
                 "reporter": pl.Series([reporter], dtype=schema.REPORTER),
+                "proxy_model": pl.Series([proxy_model], dtype=schema.PROXY_MODEL),
                 "start_time": pl.Series([datetime(2026, 1, 1, tzinfo=UTC)], dtype=schema.TIME),
                 **halves,
             }
@@ -83,6 +84,17 @@ CASES = [
 def test_who_tells_decides_which_addresses_count(ends, reporter, addresses, expected):
     """The table in the docstring of `enrich_requests`, row by row."""
     assert ends(reporter, *addresses) == expected
+
+
+def test_a_hosts_proxy_is_called_from_its_pods(ends):
+    """Its connections out have the node's address; towards its pods nothing is different."""
+    lows = CLIENT, SERVICE, ELSEWHERE, SERVER
+    assert ends("source", *lows, proxy_model="host") == ("client", "server")
+    assert ends("source", *lows, proxy_model="sidecar") == ("elsewhere", "server")
+    assert ends("destination", CLIENT, SERVER, GATEWAY, SERVER, proxy_model="host") == (
+        "client",
+        "server",
+    )
 
 
 @pytest.mark.parametrize(
