@@ -108,7 +108,7 @@ def up(directory: Path) -> None:
         f" after {time.monotonic() - began:.1f} s\n"
         f"they write to {directory / 'logs'}/CLUSTER/PROXY.access.jsonl, and in text to .log,\n"
         f"and stream to {directory}/*.sock, whether or not an agent listens there\n"
-        "watch them by either channel:",
+        "watch them by access log service, by files, or by both:",
         highlight=False,
         markup=False,
         soft_wrap=True,

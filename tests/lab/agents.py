@@ -1,8 +1,9 @@
 """
-The configuration of crosspane that observes the lab, by one channel.
+The configuration of crosspane that observes the lab, by a channel of choice.
 
     als      agents take Envoy's access log service, on Unix domain sockets
     files    agents follow the JSON files, which hold the same requests
+    both     each request comes twice
 
 One agent stands in each cluster. Proxies which serve a whole node say so
 nowhere, so a second agent takes theirs and declares it.
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from .topology import Cluster, Topology
 
-Channel = Literal["als", "files"]
-CHANNELS: tuple[Channel, ...] = ("als", "files")
+Channel = Literal["als", "files", "both"]
+CHANNELS: tuple[Channel, ...] = ("als", "files", "both")
 
 
 def sockets(topology: Topology, directory: Path) -> dict[str, Path]:
@@ -82,17 +83,16 @@ def _agents(
         *((host, [host], listen[host], "host") for host in hosts),
     ):
         paths = [str(directory / "logs" / cluster.name / f"{one}.access.jsonl") for one in proxies]
-        taken: dict[str, Any] = (
-            {"type": "als", "listen": f"unix:{socket}"}
-            if channel == "als"
-            else {"type": "access_log", "paths": paths}
-        )
+        inputs: dict[Channel, dict[str, Any]] = {
+            "als": {"type": "als", "listen": f"unix:{socket}", "proxy_model": model},
+            "files": {"type": "access_log", "paths": paths, "proxy_model": model},
+        }
         made.append(
             {
                 "name": name,
                 "cluster": cluster.name,
                 "network": cluster.network.name,
-                "inputs": [{**taken, "proxy_model": model}],
+                "inputs": [one for kind, one in inputs.items() if channel in {kind, "both"}],
                 "batch": {"max_age_ms": 200},
                 "spool": {"directory": str(directory / channel / "agent")},
             }

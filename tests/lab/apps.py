@@ -10,7 +10,7 @@ so that the byte counts of a recording can be known beforehand.
 A flaky page fails on the first attempt, by the number that a proxy which
 retries puts into a header. gRPC is spoken over HTTP/1.1, with its status in a
 header: enough for proxies to log it. On SIGUSR1 the application begins to
-close connections instead of answering, on SIGUSR2 it answers again.
+close connections instead of answering, on SIGUSR2 it answers again; it says so.
 
 Before: mesh.py starts one per pod. After: traffic.py calls it.
 """
@@ -92,6 +92,12 @@ class Application:
     def __init__(self) -> None:
         self.closes = False
 
+    def switch(self, closes: bool) -> None:
+        """Begin to close connections, or to answer; say that it is so now."""
+        self.closes = closes
+        sys.stdout.write("closes\n" if closes else "answers\n")
+        sys.stdout.flush()
+
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until the peer closes it."""
         try:
@@ -128,7 +134,7 @@ async def serve(address: str, port: int) -> None:
     application = Application()
     loop = asyncio.get_running_loop()
     for sent, closes in ((signal.SIGUSR1, True), (signal.SIGUSR2, False)):
-        loop.add_signal_handler(sent, setattr, application, "closes", closes)
+        loop.add_signal_handler(sent, application.switch, closes)
     server = await asyncio.start_server(application.answer, address, port)
     async with server:
         await server.serve_forever()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ _WEST = "cluster-west"
 _SERVER = "ratings"
 _CLIENT = "sidecar-frontend"
 _CALLED = "reviews"
+_ANSWER_SECONDS = 5.0
 _PEER = "fault-plaintext-peer"
 
 
@@ -101,8 +103,18 @@ def _restart(program: str) -> Callable[[Mesh], None]:
     return lambda mesh: mesh.restart(program)
 
 
-def _signal(program: str, number: signal.Signals) -> Callable[[Mesh], None]:
-    return lambda mesh: mesh.signal(program, number)
+def _tell(program: str, number: signal.Signals) -> Callable[[Mesh], None]:
+    """Signal an application, and wait until it has said what it does from now on."""
+
+    def tell(mesh: Mesh) -> None:
+        said = mesh.directory / f"{program}.out"
+        before = said.stat().st_size
+        mesh.signal(program, number)
+        limit = time.monotonic() + _ANSWER_SECONDS
+        while said.stat().st_size == before:
+            mesh.expect(program, limit)
+
+    return tell
 
 
 def _restart_gateway(mesh: Mesh) -> None:
@@ -234,8 +246,8 @@ FAULTS = {
     "upstream_closing": Fault(
         *("reviews", _SERVER),
         "client: 503 URX, then UH (ejected, for 3 s each time); server: 503 UC",
-        _signal(f"app-{_SERVER}", signal.SIGUSR1),
-        _signal(f"app-{_SERVER}", signal.SIGUSR2),
+        _tell(f"app-{_SERVER}", signal.SIGUSR1),
+        _tell(f"app-{_SERVER}", signal.SIGUSR2),
     ),
     "upstream_slow": Fault(
         *("reviews", _SERVER),
