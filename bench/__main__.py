@@ -1,4 +1,4 @@
-"""``python -m bench [decode|enrich|write|end_to_end ...]``; all without arguments."""
+"""``python -m bench [als_receive|decode|enrich|write|end_to_end ...]``; all without arguments."""
 
 import importlib
 import os
@@ -7,9 +7,10 @@ import sys
 for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_IO_THREADS"):
     os.environ.setdefault(name, "1")  # one core, as the figures say
 
-PARTS = ("decode", "enrich", "write", "end_to_end")
+PARTS = ("als_receive", "decode", "enrich", "write", "end_to_end")
 
-for part in sys.argv[1:] or PARTS:
-    if part not in PARTS:
-        sys.exit(f"bench: {part!r} is none of {', '.join(PARTS)}")
-    importlib.import_module(f"bench.{part}").main()
+if __name__ == "__main__":  # a part may start processes of its own, which import this
+    for part in sys.argv[1:] or PARTS:
+        if part not in PARTS:
+            sys.exit(f"bench: {part!r} is none of {', '.join(PARTS)}")
+        importlib.import_module(f"bench.{part}").main()
