@@ -36,8 +36,8 @@ from pipeline.decode import hubble_names as names
 from pipeline.decode.addresses import parse_addresses
 from pipeline.decode.requests import request_rows
 
-KINDS: Final = ("flow", "lost_events", "node_status", "agent_event", "debug_event")
-"""What a response or a line may hold, by the name of its field."""
+KINDS: Final = ("flow", "node_status", "lost_events", "agent_event", "debug_event")
+"""What a response or a line may hold, by the name of its field, numbered from 1."""
 
 _TEXT, _LIST = pl.String(), pl.List(pl.String)
 _SIDE: Final = {
@@ -228,6 +228,7 @@ def frames(events: pl.DataFrame) -> dict[str, pl.DataFrame]:
         drop_reason=names.named("drop_reason", names.DROP_REASONS),
         traffic_direction=names.named("traffic_direction", names.DIRECTIONS),
         l7_type=names.named("l7_type", names.L7_TYPES),
+        **{name: pl.when(pl.col(name) != 0).then(name) for name in _NULL_FOR_ZERO},
         **{
             f"{side}_cluster": pl.coalesce(
                 _told(f"{side}_cluster"),
@@ -295,7 +296,6 @@ def _verdicts(events: pl.DataFrame) -> pl.DataFrame:
             pl.col("policy_match_type").fill_null("0").replace(names.POLICY_MATCHES)
         ),
         interface=_told("interface"),
-        **{name: pl.when(pl.col(name) != 0).then(name) for name in _NULL_FOR_ZERO},
     )
     return schema.complete(columns, schema.DECODED_VERDICTS)
 
@@ -402,6 +402,8 @@ def _address(frame: pl.DataFrame, columns: dict[str, str]) -> list[pl.Series]:
     """Halves of each address in text."""
     halves = []
     for column, name in columns.items():
-        read = parse_addresses(frame[column])
+        text = frame[column]
+        bare = text.str.contains(":", literal=True).fill_null(value=False)
+        read = parse_addresses(("[" + text + "]").zip_with(bare, text))
         halves += [read.ip_hi.alias(f"{name}_ip_hi"), read.ip_lo.alias(f"{name}_ip_lo")]
     return halves

@@ -31,7 +31,7 @@ from pipeline.decode.protobuf import (
     Values,
     Wire,
 )
-from pipeline.decode.protobuf_text import texts
+from pipeline.decode.protobuf_text import texts, views
 
 
 def _message(number: int, oneof: str = "") -> Field:
@@ -198,7 +198,7 @@ class Messages:
 
     def text(self, spans: Spans) -> pl.Series:
         """Text of spans; null where there is none."""
-        return texts(self.wire, spans)[0]
+        return texts(self.wire.buffer, *views(self.wire, spans))[0]
 
     def times(self, spans: Spans, payload: _Rows | None = None) -> pl.Series:
         """Instants in UTC nanoseconds; null where none is told, or none that there is."""

@@ -152,7 +152,7 @@ def test_rejects():
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.binary(max_size=80)
