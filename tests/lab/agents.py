@@ -5,8 +5,9 @@ The configuration of crosspane that observes the lab, by a channel of choice.
     files    agents follow the JSON files, which hold the same requests
     both     each request comes twice
 
-One agent stands in each cluster. Proxies which serve a whole node say so
-nowhere, so a second agent takes theirs and declares it.
+One agent stands in each cluster; it also asks its proxies for their
+statistics. Proxies which serve a whole node say so nowhere, so a second agent
+takes theirs and declares it.
 
 Before: places.py. After: `crosspane up --config`, test_channels.py.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tomli_w
 
 from . import inventory
+from .mesh import Mesh
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .topology import Cluster, Topology
 
 Channel = Literal["als", "files", "both"]
+_SCRAPE_SECONDS = 2.0
 CHANNELS: tuple[Channel, ...] = ("als", "files", "both")
 
 
@@ -72,27 +75,36 @@ def write(topology: Topology, directory: Path, channel: Channel, streams: Path) 
 def _agents(
     topology: Topology, cluster: Cluster, directory: Path, channel: Channel, streams: Path
 ) -> list[dict[str, Any]]:
-    listen = sockets(topology, streams)
-    hosts = [own.name for own in cluster.host_proxies]
-    others = [pod.name for pod in cluster.pods if pod.proxy == "sidecar"]
+    mesh, listen = Mesh(directory, topology), sockets(topology, streams)
+    nodes = {pod.name: pod.node_id for pod in cluster.pods if pod.proxy == "sidecar"}
     if cluster.gateway is not None:
-        others.append(cluster.gateway.name)
+        nodes[cluster.gateway.name] = cluster.gateway.node_id
+    groups = [("node", listen[cluster.name], "", nodes)]
+    groups += [
+        (own.name, listen[own.name], "host", {own.name: own.node_id})
+        for own in cluster.host_proxies
+    ]
     made = []
-    for name, proxies, socket, model in (
-        ("node", others, listen[cluster.name], ""),
-        *((host, [host], listen[host], "host") for host in hosts),
-    ):
-        paths = [str(directory / "logs" / cluster.name / f"{one}.access.jsonl") for one in proxies]
-        inputs: dict[Channel, dict[str, Any]] = {
-            "als": {"type": "als", "listen": f"unix:{socket}", "proxy_model": model},
-            "files": {"type": "access_log", "paths": paths, "proxy_model": model},
+    for name, socket, model, proxies in groups:
+        paths = [str(mesh.log(cluster, proxy)) for proxy in proxies]
+        targets = [
+            {"url": f"unix:{mesh.admin(cluster, proxy)}:/stats/prometheus", "name": node_id}
+            for proxy, node_id in proxies.items()
+        ]
+        inputs: dict[str, dict[str, Any]] = {
+            "als": {"type": "als", "listen": f"unix:{socket}"},
+            "files": {"type": "access_log", "paths": paths},
+            "": {"type": "prometheus", "targets": targets, "interval_s": _SCRAPE_SECONDS},
         }
+        wanted = {"als", "files", ""} if channel == "both" else {channel, ""}
         made.append(
             {
                 "name": name,
                 "cluster": cluster.name,
                 "network": cluster.network.name,
-                "inputs": [one for kind, one in inputs.items() if channel in {kind, "both"}],
+                "inputs": [
+                    {**one, "proxy_model": model} for key, one in inputs.items() if key in wanted
+                ],
                 "batch": {"max_age_ms": 200},
                 "spool": {"directory": str(directory / channel / "agent")},
             }

@@ -31,7 +31,7 @@ from .messages import (
     tls_context,
     typed,
 )
-from .names import GATEWAY_PORT, MESH_ID, NAMESPACE, SERVICE_PORT
+from .names import GATEWAY_PORT, MESH_ID, NAMESPACE, NODE_NAMESPACE, SERVICE_PORT
 from .netns import INBOUND_PORT, OUTBOUND_PORT
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from .topology import Cluster, Gateway, HostProxy, Pod, Topology
 
 _ANY = "0.0.0.0"
-_NODE_NAMESPACE = "kube-system"
 _RETRIES = {
     "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
     "retriable_status_codes": [503],
@@ -82,7 +81,7 @@ def sidecar(place: Place, pod: Pod, leaf: Leaf) -> Json:
     if pod.permissive:
         inbound["filter_chains"].append(_plaintext_chain(place, pod))
         clusters.append(upstreams.passthrough())
-    node = _node(cluster, f"sidecar~{pod.ip}", pod.name, pod.workload, pod.namespace)
+    node = _node(cluster, pod.node_id, pod.workload, pod.namespace)
     return _bootstrap(place, node, [outbound, inbound], clusters)
 
 
@@ -112,7 +111,7 @@ def host_proxy(place: Place, own: HostProxy, leaves: Mapping[str, Leaf]) -> Json
         )
         clusters += [upstreams.outbound(topology, cluster, pod, name, leaf) for name in called]
         clusters.append(upstreams.inbound(pod))
-    node = _node(cluster, f"host~{own.ip}", own.name, "nodeproxy", _NODE_NAMESPACE)
+    node = _node(cluster, own.node_id, "nodeproxy", NODE_NAMESPACE)
     return _bootstrap(place, node, [outbound, inbound], clusters)
 
 
@@ -139,7 +138,7 @@ def gateway(place: Place, own: Gateway) -> Json:
     clusters = [
         upstreams.forwarded(pod) for home, pod in homes if home.network == place.cluster.network
     ]
-    node = _node(place.cluster, f"router~{own.ip}", own.name, own.name, NAMESPACE)
+    node = _node(place.cluster, own.node_id, own.name, NAMESPACE)
     return _bootstrap(place, node, [listener], clusters)
 
 
@@ -269,7 +268,7 @@ def _one(address: IPv4Address) -> Json:
     return {"address_prefix": str(address), "prefix_len": 32}
 
 
-def _node(cluster: Cluster, kind: str, name: str, workload: str, namespace: str) -> Json:
+def _node(cluster: Cluster, node_id: str, workload: str, namespace: str) -> Json:
     metadata = {
         "CLUSTER_ID": cluster.name,
         "NETWORK": cluster.network.name,
@@ -278,7 +277,7 @@ def _node(cluster: Cluster, kind: str, name: str, workload: str, namespace: str)
         "WORKLOAD_NAME": workload,
     }
     return {
-        "id": f"{kind}~{name}.{namespace}~{namespace}.svc.cluster.local",
+        "id": node_id,
         "cluster": f"{workload}.{namespace}",
         "metadata": metadata,
     }

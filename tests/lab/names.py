@@ -9,6 +9,8 @@ from __future__ import annotations
 NAMESPACE = "shop"
 HOST_NAMESPACE = "jobs"
 """Its pods have no sidecars: a proxy per node serves them."""
+NODE_NAMESPACE = "kube-system"
+"""Where that proxy is."""
 TRUST_DOMAIN = "cluster.local"
 MESH_ID = "mesh1"
 SERVICE_PORT = 8080
@@ -25,6 +27,11 @@ def spiffe(workload: str, namespace: str = NAMESPACE) -> str:
 def host_name(service: str, namespace: str = NAMESPACE) -> str:
     """Return the service's name in DNS; the same in every cluster."""
     return f"{service}.{namespace}.svc.cluster.local"
+
+
+def node_id(model: str, address: object, name: str, namespace: str) -> str:
+    """Return what a proxy calls itself: how it stands, its address, its pod, its domain."""
+    return f"{model}~{address}~{name}.{namespace}~{namespace}.svc.cluster.local"
 
 
 def sni(host: str) -> str:

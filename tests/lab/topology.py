@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from .names import NAMESPACE, SERVICE_PORT, host_name, spiffe
+from .names import NAMESPACE, NODE_NAMESPACE, SERVICE_PORT, host_name, node_id, spiffe
 
 UNDERLAY = IPv4Network("198.18.0.0/24")
 MANAGEMENT = IPv4Network("198.19.0.0/24")
@@ -75,6 +75,11 @@ class Pod:
         """The SPIFFE ID in its certificate."""
         return spiffe(self.workload, self.namespace)
 
+    @property
+    def node_id(self) -> str:
+        """What its sidecar calls itself."""
+        return node_id("sidecar", self.ip, self.name, self.namespace)
+
 
 @dataclass(frozen=True)
 class Gateway:
@@ -84,6 +89,11 @@ class Gateway:
     ip: IPv4Address
     vip: IPv4Address
 
+    @property
+    def node_id(self) -> str:
+        """What it calls itself."""
+        return node_id("router", self.ip, self.name, NAMESPACE)
+
 
 @dataclass(frozen=True)
 class HostProxy:
@@ -92,6 +102,11 @@ class HostProxy:
     name: str
     node: Node
     ip: IPv4Address
+
+    @property
+    def node_id(self) -> str:
+        """What it calls itself."""
+        return node_id("host", self.ip, self.name, NODE_NAMESPACE)
 
 
 @dataclass(frozen=True)
