@@ -124,7 +124,8 @@ def read_string(
         of_it = found.struct.field("1").is_not_null().to_numpy()
         in_one_way = of_it
         for expression in high:
-            in_one_way = of_it & found.eq(lines.str.extract_groups(expression)).to_numpy()
+            other = lines.str.extract_groups(expression)
+            in_one_way = of_it & found.eq_missing(other).to_numpy()
         faults[at[of_it]] = Fault.AMBIGUOUS
         faults[at[in_one_way]] = Fault.NONE
         rows.append(at[in_one_way])

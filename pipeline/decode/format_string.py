@@ -28,6 +28,7 @@ from pipeline.errors import FormatError
 _OPERATOR: Final = re.compile(r"%([A-Z][A-Z0-9_]*)(?:\((.*?)\))?(?::([0-9]+))?%", re.DOTALL)
 _PAIRS: Final = {'"': '"', "'": "'", "`": "`", "[": "]", "(": ")", "<": ">", "{": "}", "|": "|"}
 _MAX_DEPTH: Final = 20
+_MAX_OPERATORS: Final = 200
 
 
 class Operator(NamedTuple):
@@ -175,6 +176,8 @@ def _parse(text: str, used: set[str]) -> FormatString:
             raise FormatError(
                 f"nothing between {operators[-1].text} and {match[0]} tells where one ends"
             )
+        if len(operators) == _MAX_OPERATORS:
+            raise FormatError(f"more than {_MAX_OPERATORS} operators in one string")
         operators.append(_operator(match, used))
         literals.append("")
         at = match.end()

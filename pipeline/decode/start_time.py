@@ -136,7 +136,7 @@ def start_ns(text: pl.Expr, time: TimeFormat | None = None) -> pl.Expr:
     part = text.str.extract_groups(f"^(?:{time.pattern})$")
     told = set(re.findall(r"\?P<(\w+)>", time.pattern))
     second = part.struct.field("epoch").cast(pl.Int64) if "epoch" in told else _second(part, told)
-    if "offset" in told:
+    if "offset" in told and "epoch" not in told:
         second = second - _offset_s(part.struct.field("offset").str.replace(":", "", literal=True))
     return _nanoseconds(second, part.struct.field("fraction") if "fraction" in told else None)
 
