@@ -26,7 +26,7 @@ COUNTERS: Final = {
     "ignored_records": "records understood that are no traffic (for instance counters of the exporter)",
     "waiting_sets": "sets put aside until their template comes; negative when they leave",
     "rejected_sets": "sets rejected, or records of a set that was cut",
-    "sequence_units_expected": "units (v5 flows, v9 datagrams, IPFIX data records) the exporter's sequence numbers say were sent",
+    "sequence_units_expected": "units (v5 flows, v9 datagrams, IPFIX data records, Hubble events) that were sent, by the exporter's sequence numbers, or its word of what it lost",
     "sequence_units_received": "units that arrived",
     "sequence_resets": "times an exporter started to count anew",
     "out_of_order_payloads": "datagrams older than one already seen",

@@ -27,6 +27,9 @@ _WINDOW: Final = f"""(SELECT * FROM v_calls
     WHERE start_time > (SELECT max(start_time) FROM requests) - INTERVAL {WINDOW_MINUTES} MINUTE)"""
 
 
+_COUNTED: Final = "('netflow5', 'netflow9', 'ipfix', 'unknown')"
+"""Formats of exporters that number what they send; proxies do not, so nothing is judged by it."""
+
 _NOT_ARRIVED: Final = "error AND server_duration_ms IS NULL"
 """A gateway answers for calls the server's proxy never saw, and for time not spent there."""
 
@@ -89,7 +92,7 @@ HEALTH: Final = View(
             UNION ALL BY NAME
             SELECT 'exporter' AS entity_kind, observer_cluster || '/' || exporter AS entity,
                 loss_share AS error_share, first_time AS window_start, last_time AS window_end
-            FROM v_completeness WHERE format <> 'envoy_json'
+            FROM v_completeness WHERE format IN {_COUNTED}
         )
     )""",
 )
@@ -102,12 +105,12 @@ COMPLETENESS: Final = View(
         "network": "its network",
         "agent": "agent",
         "exporter": "exporter's address, or the proxy's log",
-        "format": "netflow5, netflow9, ipfix, envoy_json",
+        "format": "netflow5, netflow9, ipfix, envoy_json, envoy_text...",
         "observation_domain": "observation domain, source id or engine",
         **COUNTERS,
         "sequence_units_lost": "expected less received; below zero while datagrams sent twice outnumber those lost",
         "loss_share": "lost of expected; null where the exporter does not count, or nothing is expected yet",
-        "rows": "rows in `flows` or `requests`",
+        "rows": "rows in `flows`, `requests` or `verdicts`",
         "sides": "addresses that were looked up: two a row",
         "unknown_share": "of those, unknown",
         "ambiguous_share": "of those, ambiguous",
@@ -127,7 +130,8 @@ COMPLETENESS: Final = View(
             sum((src_resolution = 'unknown')::INTEGER + (dst_resolution = 'unknown')::INTEGER) AS unknown_sides,
             sum((src_resolution = 'ambiguous')::INTEGER + (dst_resolution = 'ambiguous')::INTEGER) AS ambiguous_sides
         FROM (SELECT vantage_id, src_resolution, dst_resolution FROM flows
-              UNION ALL SELECT vantage_id, src_resolution, dst_resolution FROM requests)
+              UNION ALL SELECT vantage_id, src_resolution, dst_resolution FROM requests
+              UNION ALL SELECT vantage_id, src_resolution, dst_resolution FROM verdicts)
         GROUP BY vantage_id
     ) r USING (vantage_id)""",
 )

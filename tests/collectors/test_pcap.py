@@ -262,6 +262,38 @@ def test_an_unknown_suffix_names_the_known_ones(tmp_path):
         sniff_kind(tmp_path / "a.xls")
 
 
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        (b'{"flow":{"time":"2021-06-16T16:52:13Z"},"node_name":"n"}', "hubble_json"),
+        (b'{"lost_events":{"num_events_lost":"3"}}', "hubble_json"),
+        (
+            b"2025-01-23T05:07:25.8Z\tinfo\taccess\tconnection complete\tsrc.addr=1.2.3.4:5",
+            "ztunnel",
+        ),
+        (b"2025-01-23T05:07:25.8Z\tinfo\txds::client:xds{id=1}\treceived response", "ztunnel"),
+        (b'{"level":"info","time":"...","scope":"access","message":"..."}', "ztunnel"),
+        (b'{"client.addr":"10.0.0.7:36930","client.id":"-"}', "linkerd"),
+        (b'10.0.0.7:36930 - - [2022-08-30T17:54:38Z] "GET / HTTP/1.1" 200', "linkerd"),
+        (b'{"authority":"a","path":"/flow","start_time":"2026-01-02T03:04:05Z"}', "access_log"),
+        (b'[2026-01-02T03:04:05.678Z] "GET /info HTTP/1.1" 200 - via_upstream', "access_log"),
+        (b"", "access_log"),
+    ],
+    ids=range(10),
+)
+def test_lines_tell_whose_they_are(tmp_path, lines, kind):
+    """A log's name says little: its first lines say which program wrote it, gzipped or not."""
+    for name, data in (
+        ("a.log", lines + b"\n"),
+        ("b.log.gz", gzip.compress(b"no log\n" + lines + b"\n")),
+    ):
+        (tmp_path / name).write_bytes(data)
+        assert sniff_kind(tmp_path / name) == kind
+    assert [one.payload for one in open_capture(tmp_path / "a.log", kind=kind)] == (
+        [lines] if lines else []
+    )
+
+
 @pytest.mark.parametrize("name", ["no.pcap", "no.dat", "no.log"])
 def test_a_missing_file_is_a_capture_error(tmp_path, name):
     """One exception for all that is wrong with a capture."""
