@@ -36,6 +36,7 @@ from pipeline.cli.common import (
     stop_on_signals,
 )
 from pipeline.config import Config
+from pipeline.decode.format_string import check_formats
 from pipeline.enrich import Identities, inventory
 from pipeline.errors import UsageError
 from pipeline.lake import Lake, sync_inventory
@@ -57,6 +58,7 @@ def open_reader(config: Config) -> Reader:
 @contextmanager
 def lake_and_identities(config: Config) -> Iterator[tuple[Lake, Identities]]:
     """Open the lake for writing, its dimension tables brought to the inventory."""
+    check_formats(config.agents)
     loaded = inventory.load(Path(config.inventory)) if config.inventory else inventory.empty()
     with Lake(Path(config.lake.directory), threads=config.lake.threads) as lake:
         sync_inventory(lake, loaded.tables)

@@ -14,6 +14,7 @@ from click.shell_completion import get_completion_class
 
 from pipeline.cli.common import config_option, fail
 from pipeline.config import Config
+from pipeline.decode.format_string import check_formats
 from pipeline.enrich import inventory
 
 
@@ -29,6 +30,7 @@ def check(config: Config) -> None:
 
     Nothing is started and nothing is written.
     """
+    check_formats(config.agents)
     click.echo(
         f"configuration: {len(config.agents)} agents, log {config.log.__struct_config__.tag},"
         f" lake {config.lake.directory}"

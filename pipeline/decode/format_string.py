@@ -16,11 +16,13 @@ Before: access_log.py. After: access_log_text.py, access_log_json.py.
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from collectors.config import AgentConfig, TailInput
 from pipeline.decode.operators import field
 from pipeline.decode.start_time import TimeFormat, compile_time
 from pipeline.errors import FormatError
@@ -136,6 +138,24 @@ def compile_format(text: str) -> Format:
     if not times:
         raise FormatError("it has no %START_TIME%: a record without a time cannot be placed")
     return Format(is_json, found, times[0])
+
+
+def check_formats(agents: Iterable[AgentConfig]) -> None:
+    """
+    Read every format that agents declare.
+
+    Raises
+    ------
+    FormatError
+        Names the key of the first that cannot be used, and why.
+    """
+    for n, agent in enumerate(agents):
+        for m, one in enumerate(agent.inputs):
+            if isinstance(one, TailInput) and one.format:
+                try:
+                    compile_format(one.format)
+                except FormatError as error:
+                    raise FormatError(f"agents[{n}].inputs[{m}].format: {error}") from error
 
 
 def _add_object(

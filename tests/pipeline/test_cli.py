@@ -54,6 +54,17 @@ def test_a_wrong_key_is_named_with_what_is_allowed(here: Path):
     assert "did you mean 'poll_bytes'?" in result.stderr
 
 
+@pytest.mark.parametrize("command", [("check",), ("up", "--for", "1s")])
+def test_a_format_that_cannot_be_used_is_named(here: Path, command: tuple[str, ...]):
+    """A declared format of access logs is read before anything starts; exit code 2."""
+    agent = '[[agents]]\nname = "a"\ncluster = "c"\nnetwork = "n"\n'
+    tail = '[[agents.inputs]]\ntype = "access_log"\npaths = ["x"]\nformat = "%PROTOCOL%"\n'
+    (here / "c.toml").write_text(agent + tail)
+    result = crosspane(*command, "--config", "c.toml")
+    assert result.exit_code == 2
+    assert "agents[0].inputs[0].format: it has no %START_TIME%" in result.stderr
+
+
 def test_a_wrong_inventory_row_is_named(here: Path):
     """An inventory error is exit code 2 and names row and key."""
     (here / "i.toml").write_text('[[endpoints]]\nnetwork = "n"\nip = "10.0.0.1"\nkind = "pod"\n')
