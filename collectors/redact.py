@@ -89,7 +89,8 @@ class Redactor:
         self._field_names = frozenset(map(_plain, config.fields))
         self._keep_headers = _any_of(config.keep_headers)
         self._keep_metadata = _any_of(config.keep_metadata)
-        self._known: dict[str, Treatment] = {}
+        self._of_field: dict[str, Treatment] = {}
+        self._of_header: dict[str, Treatment] = {}
         names = dict.fromkeys(_QUERY_NAMES, self.query)
         names |= {_plain(name): self.fields for name in config.fields}
         self._keys = {key.encode(): how for key, how in names.items() if how != "keep"}
@@ -107,7 +108,13 @@ class Redactor:
         >>> Redactor(Redact()).of_field("User-Agent"), Redactor(Redact()).of_field("route_name")
         ('drop', 'keep')
         """
-        plain = _plain(name)
+        found = self._of_field.get(name)
+        if found is None:
+            found = self._treatment(_plain(name))
+            _remember(self._of_field, name, found)
+        return found
+
+    def _treatment(self, plain: str) -> Treatment:
         if plain in self._field_names:
             return self.fields
         if plain in _QUERY_NAMES:
@@ -119,15 +126,13 @@ class Redactor:
 
     def of_header(self, name: str) -> Treatment:
         """What is done with the value of a header of this name."""
-        found = self._known.get(name)
+        found = self._of_header.get(name)
         if found is None:
-            if len(self._known) >= _NAMES_KEPT:  # clients choose them
-                self._known.clear()
             if _plain(name) in self._field_names and self.fields != "keep":
                 found = self.fields
             else:
                 found = "keep" if self._keep_headers(name.lower()) else self.headers
-            self._known[name] = found
+            _remember(self._of_header, name, found)
         return found
 
     def keeps_metadata(self, name: str) -> bool:
@@ -152,7 +157,7 @@ class Redactor:
         place = value.find("?")
         if place < 0 or self.query == "keep":
             return value
-        version = _VERSION.search(value, place)
+        version = _VERSION.search(value, place) if " HTTP/" in value else None
         end = version.start() if version else len(value)
         mark = "?" + self.hash_text(value[place + 1 : end]) if self.query == "hash" else ""
         return value[:place] + mark + value[end:]
@@ -258,6 +263,12 @@ class Redactor:
         if treatment == "keep":
             return value
         return self.hash(value) if treatment == "hash" else b"-"
+
+
+def _remember(known: dict[str, Treatment], name: str, treatment: Treatment) -> None:
+    if len(known) >= _NAMES_KEPT:  # clients choose them
+        known.clear()
+    known[name] = treatment
 
 
 def _plain(name: str) -> str:

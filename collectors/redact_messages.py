@@ -17,20 +17,22 @@ everything passes such bytes on.
                query in every text. A body is treated as a line is.
     Hubble     HTTP: URL and summary: query. Headers: by name.
 
-Source: envoy/data/accesslog/v3/accesslog.proto; partial_messages.py.
+Source: partial_messages.py.
 Before: als.py, otlp.py, hubble.py; redact.py. After: batch.py.
 """
 
-from collections.abc import Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from envoy.service.accesslog.v3 import als_pb2
 from google.protobuf.message import DecodeError
 
-from collectors.partial_messages import HUBBLE, OTLP
+from collectors.partial_messages import ENVOY, HUBBLE, OTLP
 from collectors.redact import HEALTH_CHECK_AGENT, Redactor
 
 Redaction = Callable[[bytes], bytes]
+
+_NAMED: Final = ("user_agent", "referer", "forwarded_for")
+"""Fields of Envoy's requests that are treated by their names."""
 
 
 class UnreadableError(Exception):
@@ -43,15 +45,13 @@ def als(redactor: Redactor) -> Redaction:
     def change(message: Any) -> bool:
         changed = False
         for entry in message.http_logs.log_entry:
+            changed |= _envoy_http(redactor, entry)
             changed |= _envoy_common(redactor, entry.common_properties)
-            changed |= _envoy_request(redactor, entry.request)
-            changed |= _headers(redactor, entry.response.response_headers)
-            changed |= _headers(redactor, entry.response.response_trailers)
         for entry in message.tcp_logs.log_entry:
             changed |= _envoy_common(redactor, entry.common_properties)
         return changed
 
-    return _redaction(redactor, als_pb2.StreamAccessLogsMessage, change)
+    return _redaction(redactor, ENVOY["StreamAccessLogsMessage"], change)
 
 
 def otlp(redactor: Redactor) -> Redaction:
@@ -119,45 +119,56 @@ def _text(redactor: Redactor, message: Any, field: str) -> bool:
     return bool(text != value)
 
 
-def _envoy_request(redactor: Redactor, request: Any) -> bool:
-    changed = _text(redactor, request, "path") | _text(redactor, request, "original_path")
-    for field in ("user_agent", "referer", "forwarded_for"):
-        value = getattr(request, field)
-        if value:
+def _envoy_http(redactor: Redactor, entry: Any) -> bool:
+    """Done 50,000 times a second: nothing is called for what is not there."""
+    request, response = entry.request, entry.response
+    changed = False
+    if "?" in request.path:
+        changed = _text(redactor, request, "path")
+    if "?" in request.original_path:
+        changed |= _text(redactor, request, "original_path")
+    for field in _NAMED:
+        if value := getattr(request, field):
             treated = _treated(redactor, redactor.of_field(field), value)
-            if treated != value:
-                setattr(request, field, treated or "")
+            if treated is None:
+                request.ClearField(field)
                 changed = True
-    return _headers(redactor, request.request_headers) or changed
+            elif treated != value:
+                setattr(request, field, treated)
+                changed = True
+    if headers := request.request_headers:
+        changed |= _texts(redactor, headers, redactor.of_header)
+    if headers := response.response_headers:
+        changed |= _texts(redactor, headers, redactor.of_header)
+    if headers := response.response_trailers:
+        changed |= _texts(redactor, headers, redactor.of_header)
+    return changed
 
 
 def _envoy_common(redactor: Redactor, common: Any) -> bool:
     changed = False
     if common.custom_tags:
-        changed = _map(redactor, common.custom_tags, redactor.of_field)
+        changed = _texts(redactor, common.custom_tags, redactor.of_field)
     if common.HasField("metadata") and not redactor.keeps_all_metadata:
         for of_filter in (common.metadata.filter_metadata, common.metadata.typed_filter_metadata):
-            for name in [name for name in of_filter if not redactor.keeps_metadata(name)]:
-                del of_filter[name]
-                changed = True
+            for place in range(len(of_filter) - 1, -1, -1):
+                if not redactor.keeps_metadata(of_filter[place].key):
+                    del of_filter[place]
+                    changed = True
     return changed
 
 
-def _headers(redactor: Redactor, headers: MutableMapping[str, str]) -> bool:
-    return bool(headers) and _map(redactor, headers, redactor.of_header)
-
-
-def _map(
-    redactor: Redactor, values: MutableMapping[str, str], treatment: Callable[[str], str]
-) -> bool:
+def _texts(redactor: Redactor, texts: Any, treatment: Callable[[str], str]) -> bool:
+    """Treat the texts of a map by their keys."""
     changed = False
-    for name, value in list(values.items()):
-        treated = _treated(redactor, treatment(name), value)
+    for place in range(len(texts) - 1, -1, -1):
+        text = texts[place]
+        treated = _treated(redactor, treatment(text.key), text.value)
         if treated is None:
-            del values[name]
+            del texts[place]
             changed = True
-        elif treated != value:
-            values[name] = treated
+        elif treated != text.value:
+            text.value = treated
             changed = True
     return changed
 
