@@ -31,6 +31,13 @@ decodes again, without keeping the rows, from there to the committed offset.
         exposition               text to samples
         families, samples        which are wanted, and the columns their labels become
     istiod       answers of istiod's debug endpoints
+    ztunnel      access logs of Istio ambient's node proxy, text and JSON
+    linkerd      access logs of linkerd-proxy, JSON and apache
+        json_lines, rfc3339      lines to text, and JSON to columns; times
+    hubble       responses of Cilium's Hubble
+        hubble_wire              its messages to events
+    hubble_json  lines of Hubble's export
+        hubble_flows, hubble_names   what an event means, however it came
 
 Before: run.py. After: rejects.py, normalize.py.
 """
