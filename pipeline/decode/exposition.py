@@ -130,7 +130,8 @@ def _cut(texts: pl.Series, lines: pl.DataFrame) -> pl.DataFrame:
         time=parts[2].cast(pl.Float64) / pl.when(open_metrics).then(1).otherwise(1_000),
     )
     fits = pl.col("time").is_finite() & pl.col("time").abs().lt(_LAST_TIME_S)
-    time_ns = pl.when(fits).then(pl.col("time") * 1e9).round().cast(pl.Int64)
+    # To the microsecond, as tables have it: a float holds no more of a time of today.
+    time_ns = pl.when(fits).then(pl.col("time") * 1e6).round().cast(pl.Int64) * 1_000
     return cut.with_columns(time_ns=time_ns).drop("time")
 
 

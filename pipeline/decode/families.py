@@ -34,7 +34,8 @@ class Family(NamedTuple):
     label: str = ""
     """Label whose value is the column ``name``, where the sample has it."""
     scale: float = 1.0
-    """What to multiply the value by to have the metric's unit."""
+    per: float = 1.0
+    """The value times ``scale``, divided by ``per``, is in the metric's unit."""
 
 
 _TLS: Final = {
@@ -93,7 +94,7 @@ _CLUSTER: Final = {
     "outlier_detection_ejections_active": Family("ejections_active"),
     "outlier_detection_ejections_overflow": Family("ejections_overflow"),
     "lb_healthy_panic": Family("panics"),
-    "update_time": Family("config_update_time", "eds", scale=1e-3),  # only of clusters with EDS
+    "update_time": Family("config_update_time", "eds", per=1_000),  # only of clusters with EDS
     "update_rejected": Family("config_updates_rejected", "eds"),
 }
 
@@ -106,7 +107,7 @@ _HTTP: Final = {
     "rds_update_success": Family("config_updates", "rds"),
     "rds_update_rejected": Family("config_updates_rejected", "rds"),
     "rds_update_failure": Family("config_updates_failed", "rds"),
-    "rds_update_time": Family("config_update_time", "rds", scale=1e-3),
+    "rds_update_time": Family("config_update_time", "rds", per=1_000),
     "allowed": Family("authz_allowed", label="envoy_rbac_policy_name"),
     "denied": Family("authz_denied", label="envoy_rbac_policy_name"),
     "shadow_allowed": Family("authz_shadow_allowed", label="envoy_rbac_policy_name"),
@@ -128,11 +129,11 @@ _PLAIN: Final = {
     "envoy_cluster_manager_cds_update_success": Family("config_updates", "cds"),
     "envoy_cluster_manager_cds_update_rejected": Family("config_updates_rejected", "cds"),
     "envoy_cluster_manager_cds_update_failure": Family("config_updates_failed", "cds"),
-    "envoy_cluster_manager_cds_update_time": Family("config_update_time", "cds", scale=1e-3),
+    "envoy_cluster_manager_cds_update_time": Family("config_update_time", "cds", per=1_000),
     "envoy_listener_manager_lds_update_success": Family("config_updates", "lds"),
     "envoy_listener_manager_lds_update_rejected": Family("config_updates_rejected", "lds"),
     "envoy_listener_manager_lds_update_failure": Family("config_updates_failed", "lds"),
-    "envoy_listener_manager_lds_update_time": Family("config_update_time", "lds", scale=1e-3),
+    "envoy_listener_manager_lds_update_time": Family("config_update_time", "lds", per=1_000),
     # RBAC of connections: the prefix Istio gives it, "tcp.", is told by a label.
     "envoy_allowed": Family("authz_allowed"),
     "envoy_denied": Family("authz_denied"),
@@ -224,6 +225,7 @@ _MEANING: Final = pl.DataFrame(
         "constant": pl.String,
         "label": pl.String,
         "scale": pl.Float64,
+        "per": pl.Float64,
     },
     orient="row",
 )
@@ -266,7 +268,7 @@ def meaning(names: pl.Series) -> pl.DataFrame:
     DataFrame
         n rows: ``family``, ``scope`` (null if not in the table), ``between``
         (what an Envoy's name has there; null if nothing), ``metric``,
-        ``constant``, ``label``, ``scale``.
+        ``constant``, ``label``, ``scale``, ``per``.
     """
     family = pl.col("family")
     groups = [family.str.extract_groups(pattern).struct for pattern in _PATTERNS]
@@ -289,5 +291,5 @@ def meaning(names: pl.Series) -> pl.DataFrame:
         )
     )
     return told.join(_MEANING, on=["scope", "end"], how="left", maintain_order="left").select(
-        "family", "scope", "between", "metric", "constant", "label", "scale"
+        "family", "scope", "between", "metric", "constant", "label", "scale", "per"
     )

@@ -20,6 +20,7 @@ Before: decode/__init__.py. After: outcome.py, normalize.py.
 Source: istio/pilot/pkg/xds/debug.go, statusgen.go; pkg/cluster/debug.go.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -274,28 +275,31 @@ def _clusterz(raw: bytes, received_ns: int) -> Iterator[_Row]:
 
 
 def _endpoint_shardz(raw: bytes, received_ns: int) -> Iterator[_Row]:
-    """One row a cluster and registry: services, endpoints, and those that are healthy."""
+    """One row a cluster: services, endpoints, and those that are healthy."""
     del received_ns
     answer = msgspec.json.decode(raw, type=dict[str, dict[str, _Shards]])
-    found: dict[str, list[int]] = {}
-    for namespaces in answer.values():
+    providers: dict[str, set[str]] = {}
+    services: dict[str, set[str]] = {}
+    known: Counter[str] = Counter()
+    healthy: Counter[str] = Counter()
+    for service, namespaces in answer.items():
         for one in namespaces.values():
             for shard, endpoints in one.shards.items():
                 if not endpoints:
                     continue
-                count = found.setdefault(shard, [0, 0, 0])
-                count[0] += 1
-                count[1] += len(endpoints)
-                count[2] += sum(endpoint.health_status in _HEALTHY for endpoint in endpoints)
-    for shard, (services, known, healthy) in found.items():
-        provider, _, cluster = shard.partition("/")
+                provider, _, cluster = shard.partition("/")
+                providers.setdefault(cluster, set()).add(provider)
+                services.setdefault(cluster, set()).add(service)
+                known[cluster] += len(endpoints)
+                healthy[cluster] += sum(end.health_status in _HEALTHY for end in endpoints)
+    for cluster, names in services.items():
         yield {
             "subject": "cluster",
             "remote_cluster": cluster,
-            "provider": provider,
-            "services": services,
-            "endpoints": known,
-            "endpoints_healthy": healthy,
+            "provider": ", ".join(sorted(providers[cluster])),
+            "services": len(names),
+            "endpoints": known[cluster],
+            "endpoints_healthy": healthy[cluster],
         }
 
 

@@ -97,7 +97,11 @@ def sample_rows(wanted: pl.DataFrame, mesh: pl.Series) -> pl.DataFrame:
     labels = label_columns(wanted["labels"], _KEYS)
     given = pl.concat([wanted.drop("labels"), labels], how="horizontal").with_columns(mesh=mesh)
     given = given.join(families, on="family", how="inner", maintain_order="left")
-    given = _kept(given.with_columns(metric=_metric(), value=pl.col("value") * pl.col("scale")))
+    given = _kept(
+        given.with_columns(
+            metric=_metric(), value=pl.col("value") * pl.col("scale") / pl.col("per")
+        )
+    )
     told = given.with_columns(upstream_cluster=_upstream(), side=_side())
     named = read_names(
         told.select("mesh", "upstream_cluster", direction=_one_of("side", _DIRECTIONS))

@@ -9,6 +9,7 @@ attaches it has them.
     verdicts   what was let through and what was refused, by policy
     topology   calls, edges, and the graph of them
     health     health, completeness, rejects, and the pipeline itself
+    proxies    upstreams, certificates and policies as proxies count them; control planes; targets
 
 Before: lake.py. After: pane.py, dashboards/, notebooks/.
 Generated from here: docs/reference/schema.md.
@@ -16,7 +17,7 @@ Generated from here: docs/reference/schema.md.
 
 from typing import Final
 
-from pipeline.views import facts, health, topology, verdicts
+from pipeline.views import facts, health, proxies, topology, verdicts
 
 _GROUPS: Final = ", ".join(
     f"{half} >> {shift} & 65535" for half in ("hi", "lo") for shift in (48, 32, 16, 0)
@@ -51,5 +52,10 @@ VIEWS: Final = (
     health.HEALTH,
     health.PIPELINE,
     health.REJECTS,
+    proxies.UPSTREAMS,
+    proxies.CERTIFICATES,
+    proxies.AUTHZ,
+    proxies.CONTROL_PLANE,
+    proxies.TARGETS,
 )
 """Every view, each after those it reads."""
