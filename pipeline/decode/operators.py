@@ -14,7 +14,7 @@ Source: Envoy, access log command operators; Kuma, access log placeholders.
 import re
 from typing import Final
 
-_PLAIN: Final = {
+PLAIN: Final = {
     "UPSTREAM_CLUSTER_RAW": "upstream_cluster",
     "UPSTREAM_CLUSTER": "upstream_cluster",
     "ACCESS_LOG_TYPE": "access_log_type",
@@ -74,7 +74,7 @@ _PLAIN: Final = {
 }
 """Operators that mean the same with any argument."""
 
-_HEADERS: Final = {
+HEADERS: Final = {
     "REQ": {
         ":AUTHORITY": "authority",
         "HOST": "authority",
@@ -95,6 +95,7 @@ _HEADERS: Final = {
     },
     "TRAILER": {"GRPC-STATUS": "grpc_status"},
 }
+"""Operators that mean what header they are asked for."""
 _DURATIONS: Final = {
     ("DS_RX_BEG", "DS_TX_END"): "duration",
     ("DS_RX_BEG", "DS_RX_END"): "request_duration",
@@ -117,8 +118,8 @@ def field(name: str, argument: str) -> str | None:
     >>> field("REQ", "X-REQUEST-ID?USER-AGENT") is None
     True
     """
-    if name in _HEADERS:
-        found = {_HEADERS[name].get(header) for header in argument.upper().split("?")}
+    if name in HEADERS:
+        found = {HEADERS[name].get(header) for header in argument.upper().split("?")}
         return found.pop() if len(found) == 1 else None
     if name == "COMMON_DURATION":
         first, last, *precision = (*argument.upper().split(":"), "")
@@ -128,4 +129,4 @@ def field(name: str, argument: str) -> str | None:
     if name == "FILTER_STATE":
         peer = _PEER.fullmatch(argument)
         return None if peer is None else f"{peer[1]}_peer_{peer[2]}".lower()
-    return _PLAIN.get(name)
+    return PLAIN.get(name)

@@ -6,6 +6,7 @@ How each mesh names things: cluster names and SNI to service, port, subset, and 
     consul     reviews.default.dc1.internal.<uuid>.consul
     kuma       kri_msvc_default_east_shop_reviews_80
     linkerd    web.shop.serviceaccount.identity.linkerd.cluster.local
+    osm        shop/reviews|8080
 
 A row is of the mesh its agent declares; else of the one that alone uses its
 upstream cluster's form of name, its SNI's, or its identities'; else of none
@@ -26,7 +27,7 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.decode.addresses import distinct
-from pipeline.decode.meshes import consul, istio, kuma, linkerd
+from pipeline.decode.meshes import consul, istio, kuma, linkerd, osm
 from pipeline.decode.meshes.names import Dialect, columns
 
 MESHES: Final = {
@@ -34,6 +35,7 @@ MESHES: Final = {
     "consul": Dialect(consul.read, consul.IDENTITY),
     "kuma": Dialect(kuma.read, kuma.IDENTITY),
     "linkerd": Dialect(linkerd.read, linkerd.IDENTITY),
+    "osm": Dialect(osm.read),
 }
 """Mesh to its dialect. One line here adds one; no name may be known by two."""
 

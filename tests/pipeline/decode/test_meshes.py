@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import schema
@@ -154,6 +154,16 @@ def test_linkerd():
     )
 
 
+def test_osm():
+    """Both ends call a service alike, but for one word."""
+    service = "web.shop.svc.cluster.local"
+    assert read(upstream_cluster="shop/web|80") == ("osm", "source", service, 80, None, None)
+    assert read(upstream_cluster="shop/web|80|local", sni=service) == (
+        *("osm", "destination", service, 80, None, None),
+    )
+    assert read(sni=service) == NOTHING
+
+
 @pytest.mark.parametrize(
     ("identity", "mesh"),
     [
@@ -199,11 +209,21 @@ def test_any_other_name_is_nobodys(name):
 PARTS = st.sampled_from(
     [
         *("outbound", "inbound", "|", "_.", "_", ".", "80", "web", "shop", "sni", "msvc", "kri"),
-        *("internal", "svc", TD, "{mesh=default}", "serviceaccount.identity.linkerd", "~", "local"),
+        *(
+            "/",
+            "internal",
+            "svc",
+            TD,
+            "{mesh=default}",
+            "serviceaccount.identity.linkerd",
+            "~",
+            "local",
+        ),
     ]
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(PARTS, max_size=9).map("".join) | st.text() | st.none(), max_size=5))
 def test_a_name_has_one_mesh_at_most(names):
     """No two dialects know a name, nothing raises, and each name is read alone as among others."""

@@ -1,0 +1,81 @@
+"""Pages that show code or list what there is: they are run, or compared with it."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pipeline.decode import operators
+from pipeline.decode.format_string import compile_format
+from pipeline.decode.meshes import MESHES, osm
+from pipeline.errors import FormatError
+
+ROOT = Path(__file__).parents[1]
+ADD_A_MESH = (ROOT / "docs/how-to/add-a-mesh.md").read_text("utf-8")
+ACCESS_LOGS = (ROOT / "docs/how-to/access-logs.md").read_text("utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Code blocks of one language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [text for of_language, text in fenced if of_language == language]
+
+
+def test_the_dialect_shown_is_the_one_there_is():
+    """One file and one line: the page's are the tree's."""
+    whole, line = blocks(ADD_A_MESH, "python")
+    assert whole == Path(osm.__file__).read_text("utf-8")
+    table = (ROOT / "pipeline/decode/meshes/__init__.py").read_text("utf-8")
+    assert table.count(line) == 1
+    assert table.count("osm") == 4  # import, docstring, the line's key and its reader
+    assert MESHES["osm"].read is osm.read
+
+
+def test_the_dialect_shown_reads_the_lines_shown(tmp_path: Path):
+    """The page's log, decoded by the command, gives what the page says."""
+    (shell,) = blocks(ADD_A_MESH, "sh")
+    log = re.search(r"<<'END'\n(.*?)END\n", shell, re.DOTALL)
+    assert log is not None
+    (tmp_path / "osm.log").write_text(log[1])
+    command = [sys.executable, "-m", "pipeline.cli", "decode", "osm.log", "--format", "jsonl"]
+    printed = subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        timeout=60,
+    ).stdout
+    names = ("mesh", "reporter", "service", "service_port")
+    rows = [[json.loads(line)[name] for name in names] for line in printed.splitlines()]
+    assert rows == [json.loads(line) for line in blocks(ADD_A_MESH, "")[0].splitlines()]
+
+
+def test_every_operator_is_on_the_page():
+    """Each operator that fills a column is listed, and each that is listed fills one."""
+    table = ACCESS_LOGS.partition("## Operators and their columns")[2].partition("| column")[2]
+    listed = re.findall(r"`%([A-Z_]+)(?:\(([^`]*)\))?%`", table)
+    assert [one for one in listed if operators.field(*one) is None] == []
+    there = {(name, "") for name in operators.PLAIN} | {
+        (name, header) for name, headers in operators.HEADERS.items() for header in headers
+    }
+    assert there - set(listed) == set()
+
+
+@pytest.mark.parametrize("block", [b for b in blocks(ACCESS_LOGS, "toml") if "format =" in b])
+def test_formats_shown_can_be_used(block: str):
+    """Those of the page's examples."""
+    tables = tomllib.loads(block)
+    one = tables["agents"]["inputs"][0] if "agents" in tables else tables
+    assert compile_format(one["format"]).strings
+
+
+def test_the_error_shown_is_the_one_there_is():
+    """As `crosspane check` prints it."""
+    with pytest.raises(FormatError) as raised:
+        compile_format("%PROTOCOL%")
+    assert f"agents[0].inputs[0].format: {raised.value}" in ACCESS_LOGS
