@@ -80,7 +80,7 @@ def _fill(entry: accesslog_pb2.HTTPAccessLogEntry, chance: random.Random, *, pee
     common.start_time.nanos = chance.randrange(10**9)
     for name in _DURATIONS:
         getattr(common, name).nanos = chance.randrange(10**8)
-    common.upstream_cluster = f"outbound|8080||service-{server}.shop.svc.cluster.local"
+    common.upstream_cluster = "inbound|8080||"
     common.response_flags.SetInParent()
     if chance.random() < 0.02:
         common.response_flags.upstream_connection_failure = True

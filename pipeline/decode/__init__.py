@@ -25,7 +25,7 @@ decodes again, without keeping the rows, from there to the committed offset.
     als          messages of Envoy's access log service
         protobuf, protobuf_one   messages to columns, many at a time; odd ones alone
         protobuf_text, protobuf_rows   texts, and what is wrong with a row
-        als_layouts, als_columns, als_told   which fields, and the columns they become
+        als_layouts, als_columns, als_told, als_rows   which fields, and the columns they become
         outcome                  rejects and counts
     prometheus   scrapes of proxies and control planes
         exposition               text to samples

@@ -13,7 +13,7 @@ protobuf itself. Entries beside a refused one are rows like any others.
 Of a request that goes on, Envoy may tell every now and then; ``log_type`` says
 which rows those are.
 
-Before: decode/__init__.py. After: als_layouts.py, als_columns.py, requests.py.
+Before: decode/__init__.py. After: als_layouts.py, als_columns.py, als_rows.py, requests.py.
 Source: envoy/service/accesslog/v3/als.proto.
 """
 
@@ -30,16 +30,21 @@ from pipeline import schema
 from pipeline.decode import Decoded, Payloads, Source, Vantage
 from pipeline.decode import als_layouts as layouts
 from pipeline.decode.als_columns import Entries, read_entries
+from pipeline.decode.als_rows import request_columns
 from pipeline.decode.als_told import PEER_KEYS
 from pipeline.decode.outcome import Refused, counted, rejected
 from pipeline.decode.protobuf import Spans, Wire
-from pipeline.decode.protobuf_rows import FAULTS, NO_FAULT, Rows, either, every, where
+from pipeline.decode.protobuf_rows import FAULTS, NO_FAULT, Gathered, Rows, either, every, where
 from pipeline.decode.requests import request_rows
 from pipeline.rejects import RAW_BYTES
 
-_PIECE_BYTES: Final = 8 << 20
+_PIECE_BYTES: Final = 32 << 20
 """Payloads read together: so much, and one more."""
 
+_BLOCK: Final = 4_096
+"""Entries read together: their bytes, and what they become, stay in a cache."""
+
+_NODE_TEXTS: Final = ("node_id", "log_name", *(f"node_{name}" for name in PEER_KEYS.values()))
 _MODELS: Final = {"sidecar": "sidecar", "router": "gateway", "waypoint": "waypoint"}
 """How Istio's node ids begin, to the model of the proxy."""
 
@@ -108,35 +113,38 @@ def _read_piece(payload: pa.BinaryArray, first: int, refused: list[Refused]) -> 
     wrapper = either(tcp, http)
     wrapper = where(wrapper, messages.fault == NO_FAULT)
     found = messages.read(wrapper, layouts.ENTRIES).many["entry"]
-    _refuse(messages, wire.begin, wire.end, np.arange(first, first + len(payload)), refused)
-    entries = Entries(wire, every(found), tcp.present[found.owner])
-    columns = read_entries(entries)
+    nodes.fault[:] = messages.fault
+    spans, is_tcp = every(found), tcp.present[found.owner]
+    entries = Gathered(wire, len(is_tcp))
+    for start in range(0, len(is_tcp), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rows = Entries(wire, spans.of(block), is_tcp[block])
+        entries.add(start, rows, read_entries(rows))
+    owner = pl.Series(found.owner)
+    columns = [nodes.text(name).alias(name).gather(owner) for name in _NODE_TEXTS]
+    frame = pl.DataFrame([(owner + first).cast(pl.Int32).alias("payload"), *columns])
+    if entries.count:
+        frame = pl.concat([frame, request_columns(entries)], how="horizontal")
+    _refuse(nodes, wire.begin, wire.end, np.arange(first, first + len(payload)), refused)
     _refuse(entries, found.begin, found.end, found.owner + first, refused)
-    frame = pl.DataFrame(
-        {
-            "payload": pl.Series((found.owner + first).astype(np.int32)),
-            **columns,
-            **{name: column.gather(found.owner) for name, column in nodes.items()},
-        }
-    )
-    good = entries.fault == NO_FAULT
+    good = (entries.fault == NO_FAULT) & (nodes.fault == NO_FAULT)[found.owner]
     return frame if good.all() else frame.filter(good)
 
 
-def _nodes(messages: Rows, identifier: Spans) -> dict[str, pl.Series]:
+def _nodes(messages: Rows, identifier: Spans) -> Gathered:
     """Who each message says it is from."""
     read = messages.read(identifier, layouts.IDENTIFIER)
     node = messages.read(read.spans["node"], layouts.NODE)
     keys = {key: f"node_{name}" for key, name in PEER_KEYS.items()}
-    return {
-        "node_id": messages.text(node.spans["id"]),
-        "log_name": messages.text(read.spans["log_name"]),
-        **messages.struct(node.spans["metadata"], keys),
-    }
+    told = messages.struct(node.spans["metadata"], keys)
+    told |= {"node_id": node.spans["id"], "log_name": read.spans["log_name"]}
+    nodes = Gathered(messages.wire, messages.count)
+    nodes.add(0, messages, told)
+    return nodes
 
 
 def _refuse(
-    rows: Rows,
+    rows: Gathered,
     begin: npt.NDArray[np.int64],
     end: npt.NDArray[np.int64],
     payload: npt.NDArray[np.int64],

@@ -55,6 +55,8 @@ WIRE_BYTES: Final = {
 }
 """Fields of AccessLogCommon by the columns they become, as they are."""
 
+COMMON_NUMBERS: Final = {"attempts": 24, "intermediate": 27, "log_type": 33, **WIRE_BYTES}
+
 IDENTIFIER: Final = Layout(_messages(node=1) | _texts(log_name=2))
 NODE: Final = Layout(
     _texts(id=1, cluster=2) | _messages(metadata=3), _passed(spans=(4, 6, 7, 8, 9, 10, 11))
@@ -84,7 +86,7 @@ COMMON: Final = Layout(
     )
     | _texts(**COMMON_TEXTS)
     | {"state": Field(21, repeated=True), "tag": Field(22, repeated=True)}
-    | _varints(attempts=24, intermediate=27, log_type=33, **WIRE_BYTES),
+    | _varints(**COMMON_NUMBERS),
     {1: FIXED64} | _passed(spans=(7, 8, 10, 11, 17, 28)),
 )
 """AccessLogCommon."""
@@ -116,6 +118,9 @@ FLAGGED: Final = Layout(
     | _messages(unauthorized=13)
 )
 """ResponseFlags."""
+
+FLAG_NAMES: Final = (*(name for name in FLAGGED.fields if name != "unauthorized"), "UAEX")
+"""Short names; the last is that of the one that is a message."""
 
 UNAUTHORIZED: Final = Layout(_varints(reason=1))
 

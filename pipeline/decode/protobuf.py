@@ -62,15 +62,34 @@ U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
+Rows = I64 | slice
 
 _PADDING: Final = 32
 """Bytes behind the last message: reads of a few bytes too many need no test."""
 
 _MORE: Final = 0x80
 _VARINT_BYTES: Final = 10
-_LENGTH_BYTES: Final = 5
+_TAG_BYTES: Final = 4
+"""Bytes of a tag that are looked at: fields up to 33,554,431."""
+_WORD_BYTES: Final = 8
 _FIXED: Final = {FIXED64: 8, FIXED32: 4}
 
+_SPARSE: Final = 4
+_NONE: Final = np.zeros(0, np.int64)
+
+_HIGH_BITS: Final = np.uint64(0x8080_8080_8080_8080)
+_SEVENS: Final = tuple(
+    (np.uint64(keep), np.uint64(move), np.uint64(by))
+    for keep, move, by in (
+        (0x007F_007F_007F_007F, 0x7F00_7F00_7F00_7F00, 1),
+        (0x0000_3FFF_0000_3FFF, 0x3FFF_0000_3FFF_0000, 2),
+        (0x0000_0000_0FFF_FFFF, 0x0FFF_FFFF_0000_0000, 4),
+    )
+)
+"""Bits to keep, bits to move, and how far: eight groups of seven bits to one number."""
+
+_BLOCK: Final = 8_192
+"""Messages taken through a layout together: what they and their bytes take stays in a cache."""
 _FEW: Final = 16
 """So few messages are read one by one sooner than together."""
 _ROUNDS: Final = 8
@@ -87,6 +106,10 @@ class Values(NamedTuple):
     present: Mask
     value: U64
 
+    def of(self, rows: Rows) -> "Values":
+        """The field in some messages."""
+        return Values(self.present[rows], self.value[rows])
+
 
 class Spans(NamedTuple):
     """A length-delimited field: where it is there, and its bytes (an empty span where not)."""
@@ -94,6 +117,10 @@ class Spans(NamedTuple):
     present: Mask
     begin: I64
     end: I64
+
+    def of(self, rows: Rows) -> "Spans":
+        """The field in some messages."""
+        return Spans(self.present[rows], self.begin[rows], self.end[rows])
 
 
 class Occurrences(NamedTuple):
@@ -189,7 +216,9 @@ class Wire:
         _, offsets, data = payload.buffers()
         edges = np.frombuffer(offsets, np.int32)[payload.offset :][: len(payload) + 1]
         edges = edges.astype(np.int64) if len(payload) else np.zeros(1, np.int64)
-        held = np.frombuffer(data, np.uint8)[edges[0] : edges[-1]] if data else b""
+        held = (
+            np.frombuffer(data, np.uint8)[edges[0] : edges[-1]] if data else np.zeros(0, np.uint8)
+        )
         self.buffer = np.zeros(int(edges[-1] - edges[0]) + _PADDING, np.uint8)
         self.buffer[:-_PADDING] = held
         self.begin, self.end = edges[:-1] - edges[0], edges[1:] - edges[0]
@@ -203,68 +232,138 @@ class Wire:
         begin, end
             int64[n], spans of the buffer.
         """
-        reading = _Reading(self.buffer, begin, end, layout)
-        reading.go()
+        found = _Found.of(layout, len(begin))
+        for first in range(0, len(begin), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            _Reading(self.buffer, begin[block], end[block], layout, found.block(block)).go()
+        if found.odd.any():
+            found.forget(found.odd)
         merged: list[bytes] = []
-        for row in np.flatnonzero(reading.odd).tolist():
-            self._read_one(reading, row, merged)
+        for row in np.flatnonzero(found.odd).tolist():
+            self._read_one(layout, found, row, (int(begin[row]), int(end[row])), merged)
         if merged:
             joined = np.frombuffer(b"".join(merged) + bytes(_PADDING), np.uint8)
             self.buffer = np.concatenate([self.buffer[:-_PADDING], joined])
-        return reading.fields()
+        return found.fields(layout)
 
     def take(self, begin: int, end: int) -> bytes:
         """Bytes of one span."""
         return self.buffer[begin:end].tobytes()
 
-    def _read_one(self, reading: "_Reading", row: int, merged: list[bytes]) -> None:
+    def _read_one(
+        self, layout: Layout, found: "_Found", row: int, span: tuple[int, int], merged: list[bytes]
+    ) -> None:
         """Read an odd message; what it has in pieces goes to ``merged``, and behind the buffer."""
-        first = int(reading.begin[row])
         try:
-            found = read_one(self.take(first, int(reading.end[row])), reading.layout.by_key)
+            fields = read_one(self.take(*span), layout.by_key)
         except NotProtobufError as error:
-            reading.fault[row] = error.fault
+            found.fault[row] = error.fault
             return
-        for name, value in found.items():
+        for name, value in fields.items():
             if isinstance(value, int):
-                reading.seen[name][row] = True
-                reading.value[name][row] = value
+                found.seen[name][row] = True
+                found.value[name][row] = value
                 continue
-            spans = [(first + begin, first + end) for begin, end in value]
-            if reading.layout.fields[name].repeated:
+            spans = [(span[0] + begin, span[0] + end) for begin, end in value]
+            if layout.fields[name].repeated:
                 begins, ends = np.array(spans, np.int64).T
-                reading.runs[name].append((np.full(len(spans), row, np.int64), begins, ends))
+                found.runs[name].append((np.full(len(spans), row, np.int64), begins, ends))
                 continue
             if len(spans) > 1:
                 at = len(self.buffer) - _PADDING + sum(map(len, merged))
-                merged.append(b"".join(self.take(*span) for span in spans))
+                merged.append(b"".join(self.take(*one) for one in spans))
                 spans = [(at, at + len(merged[-1]))]
-            reading.seen[name][row] = True
-            reading.first[name][row], reading.after[name][row] = spans[0]
+            found.seen[name][row] = True
+            found.begin[name][row], found.end[name][row] = spans[0]
+
+
+@dataclass(slots=True)
+class _Found:
+    """
+    What was found in n messages.
+
+    Attributes
+    ----------
+    start
+        Number of the first message, where these are a block of more.
+    odd
+        bool[n], those to be read one by one.
+    seen, value, begin, end
+        Field to what `Values` and `Spans` hold.
+    runs
+        Repeated field to occurrences: messages (of all), begin, end.
+    """
+
+    start: int
+    fault: I8
+    odd: Mask
+    seen: dict[str, Mask]
+    value: dict[str, U64]
+    begin: dict[str, I64]
+    end: dict[str, I64]
+    runs: dict[str, list[tuple[I64, I64, I64]]]
+
+    @classmethod
+    def of(cls, layout: Layout, count: int) -> "_Found":
+        single = {name: one for name, one in layout.fields.items() if not one.repeated}
+        spans = [name for name, one in single.items() if one.wire == BYTES]
+        return cls(
+            start=0,
+            fault=np.zeros(count, np.int8),
+            odd=np.zeros(count, np.bool_),
+            seen={name: np.zeros(count, np.bool_) for name in single},
+            value={name: np.zeros(count, np.uint64) for name in single if name not in spans},
+            begin={name: np.zeros(count, np.int64) for name in spans},
+            end={name: np.zeros(count, np.int64) for name in spans},
+            runs={name: [] for name in layout.fields if name not in single},
+        )
+
+    def block(self, rows: slice) -> "_Found":
+        """Some of them; what is written there is written here."""
+        return _Found(
+            start=rows.start,
+            fault=self.fault[rows],
+            odd=self.odd[rows],
+            seen={name: column[rows] for name, column in self.seen.items()},
+            value={name: column[rows] for name, column in self.value.items()},
+            begin={name: column[rows] for name, column in self.begin.items()},
+            end={name: column[rows] for name, column in self.end.items()},
+            runs=self.runs,
+        )
+
+    def forget(self, rows: Mask) -> None:
+        """Leave nothing of some messages."""
+        for columns in (self.seen, self.value, self.begin, self.end):
+            for column in columns.values():
+                column[rows] = 0
+        for name, runs in self.runs.items():
+            self.runs[name] = [
+                (owner[kept], begin[kept], end[kept])
+                for owner, begin, end in runs
+                for kept in [~rows[owner]]
+            ]
+
+    def fields(self, layout: Layout) -> Fields:
+        """Columns of what was found."""
+        found = Fields(self.fault)
+        for name in layout.fields:
+            if name in self.runs:
+                found.many[name] = _in_order(self.runs[name])
+            elif name in self.begin:
+                found.spans[name] = Spans(self.seen[name], self.begin[name], self.end[name])
+            else:
+                found.values[name] = Values(self.seen[name], self.value[name])
+        return found
 
 
 class _Reading:
-    """n messages while they are read: how far each is, and what was found."""
+    """Messages of one block while they are read: how far each is."""
 
-    def __init__(self, buffer: U8, begin: I64, end: I64, layout: Layout) -> None:
-        self.buffer, self.begin, self.end, self.layout = buffer, begin, end, layout
-        n = len(begin)
-        self.fault = np.zeros(n, np.int8)
-        self.odd = np.zeros(n, np.bool_)
-        self.seen = {name: np.zeros(n, np.bool_) for name in layout.fields}
-        self.value: dict[str, U64] = {}
-        self.first: dict[str, I64] = {}
-        self.after: dict[str, I64] = {}
-        self.runs: dict[str, list[tuple[I64, I64, I64]]] = {}
-        for name, one in layout.fields.items():
-            if one.repeated:
-                self.runs[name] = []
-            elif one.wire == BYTES:
-                self.first[name], self.after[name] = np.zeros(n, np.int64), np.zeros(n, np.int64)
-            else:
-                self.value[name] = np.zeros(n, np.uint64)
+    def __init__(self, buffer: U8, begin: I64, end: I64, layout: Layout, found: _Found) -> None:
+        self.buffer, self.end, self.layout, self.found = buffer, end, layout, found
         self._at = begin.copy()
-        self._tag = self._tags(self._at, end)
+        self._tag = self._tags(self._at, begin >= end)
+        self._read_before: set[str] = set()
 
     def go(self) -> None:
         """Take every message to its end, or find it odd."""
@@ -275,23 +374,10 @@ class _Reading:
             if len(left) < _FEW:
                 break
             self._pass_unknown(left)
-        self.odd |= self._at < self.end
+        found = self.found
+        found.odd |= self._at < self.end
         for names in self.layout.oneofs.values():
-            self.odd |= np.sum([self.seen[name] for name in names], axis=0) > 1
-        if self.odd.any():
-            self._forget(self.odd)
-
-    def fields(self) -> Fields:
-        """Columns of what was found."""
-        found = Fields(self.fault)
-        for name, one in self.layout.fields.items():
-            if one.repeated:
-                found.many[name] = _in_order(self.runs[name])
-            elif one.wire == BYTES:
-                found.spans[name] = Spans(self.seen[name], self.first[name], self.after[name])
-            else:
-                found.values[name] = Values(self.seen[name], self.value[name])
-        return found
+            found.odd |= np.sum([found.seen[name] for name in names], axis=0) > 1
 
     def _take(self, step: _Step) -> None:
         """Read one field in all messages that stand at it; of a repeated field, all in a row."""
@@ -299,7 +385,7 @@ class _Reading:
         count = np.count_nonzero(here)
         if count == 0:
             return
-        repeated = step.name in self.runs
+        repeated = step.name in self.found.runs
         rows = None if count == len(here) and not repeated else np.flatnonzero(here)
         self._read(step, rows)
         taken = 1
@@ -312,53 +398,49 @@ class _Reading:
 
     def _read(self, step: _Step, rows: I64 | None) -> None:
         """One field of messages ``rows`` (None: of all), which stand at it."""
-        at = (self._at if rows is None else self._at[rows]) + step.tag_bytes
-        end = self.end if rows is None else self.end[rows]
-        value: U64 | None = None
+        of = slice(None) if rows is None else rows
+        at = self._at if rows is None else self._at[rows]
+        end = self.end[of]
+        at += step.tag_bytes
+        if step.wire in _FIXED:
+            value = self._fixed(at, step.wire)
+            at += _FIXED[step.wire]
+        else:
+            value = self._varints(at)
+        begin = at
         if step.wire == BYTES:
-            size, begin = self._varints(at, _LENGTH_BYTES)
-            after = begin + size.view(np.int64)
-        elif step.wire == VARINT:
-            value, after = self._varints(at, _VARINT_BYTES)
-        else:
-            after = at + _FIXED[step.wire]
-        wrong = after > end
-        if step.name and step.name not in self.runs:
-            seen = self.seen[step.name]
-            wrong |= seen if rows is None else seen[rows]
-        if wrong.any():
-            self.odd[wrong if rows is None else rows[wrong]] = True
-            after = np.where(wrong, end, after)
-        if step.name and step.wire == BYTES:
-            self._keep_span(step.name, rows, begin, after)
-        elif step.name:
-            self._keep_value(
-                step.name, rows, self._fixed(at, step.wire) if value is None else value
-            )
+            begin = at.copy()
+            at += value
+        done = at >= end
+        wrong = at > end if np.count_nonzero(done) else None
+        seen = self.found.seen.get(step.name)
+        if step.name in self._read_before and seen is not None:
+            wrong = seen[of] if wrong is None else wrong | seen[of]
+        if wrong is not None and np.count_nonzero(wrong):
+            self.found.odd[wrong if rows is None else rows[wrong]] = True
+            at[wrong] = end[wrong]
+            done |= wrong
+        if step.name:
+            self._read_before.add(step.name)
+            self._keep(step, rows, begin, at, value)
+        tag = self._tags(at, done)
         if rows is None:
-            self._at, self._tag = after, self._tags(after, end)
+            self._tag = tag
         else:
-            self._at[rows] = after
-            self._tag[rows] = self._tags(after, end)
+            self._at[rows], self._tag[rows] = at, tag
 
-    def _keep_span(self, name: str, rows: I64 | None, begin: I64, end: I64) -> None:
-        if name in self.runs:
-            assert rows is not None  # noqa: S101 - a repeated field is never taken as a whole
-            self.runs[name].append((rows, begin, end))
-        elif rows is None:
-            self.seen[name][:] = True
-            self.first[name], self.after[name] = begin, end.copy()  # `end` moves on
+    def _keep(self, step: _Step, rows: I64 | None, begin: I64, end: I64, value: I64) -> None:
+        found, name = self.found, step.name
+        if name in found.runs:
+            owner = (np.arange(len(end)) if rows is None else rows) + found.start
+            found.runs[name].append((owner, begin, end.copy()))
+            return
+        of = slice(None) if rows is None else rows
+        found.seen[name][of] = True
+        if step.wire == BYTES:
+            found.begin[name][of], found.end[name][of] = begin, end
         else:
-            self.seen[name][rows] = True
-            self.first[name][rows], self.after[name][rows] = begin, end
-
-    def _keep_value(self, name: str, rows: I64 | None, value: U64) -> None:
-        if rows is None:
-            self.seen[name][:] = True
-            self.value[name] = value
-        else:
-            self.seen[name][rows] = True
-            self.value[name][rows] = value
+            found.value[name].view(np.int64)[of] = value
 
     def _pass_unknown(self, rows: I64) -> None:
         """Pass over the next field of messages that stand at one the layout does not have."""
@@ -369,68 +451,77 @@ class _Reading:
             step = _unknown(tag)
             if step is None:
                 stuck = rows[self._tag[rows] == tag]
-                self.odd[stuck] = True
+                self.found.odd[stuck] = True
                 self._at[stuck] = self.end[stuck]
                 self._tag[stuck] = 0
             else:
                 self._take(step)
 
-    def _forget(self, rows: Mask) -> None:
-        for seen in self.seen.values():
-            seen[rows] = False
-        for value in self.value.values():
-            value[rows] = 0
-        for name, first in self.first.items():
-            first[rows] = self.after[name][rows] = 0
-        for name, runs in self.runs.items():
-            self.runs[name] = [
-                (owner[kept], begin[kept], end[kept])
-                for owner, begin, end in runs
-                for kept in [~rows[owner]]
-            ]
-
-    def _tags(self, at: I64, end: I64) -> U32:
+    def _tags(self, at: I64, done: Mask) -> U32:
         """The next tag of each message, as its bytes stand, little-endian; 0 at the end."""
         first = self.buffer.take(at)
-        first *= at < end
+        if np.count_nonzero(done):
+            first *= ~done
         tag = first.astype(np.uint32)
         long = first >= _MORE
-        if not long.any():
-            return tag
-        rows = np.flatnonzero(long)
-        for place in (1, 2, 3):
+        count = np.count_nonzero(long)
+        if count == len(at):  # two bytes, of fields from 16 on
+            second = self.buffer.take(at + 1)
+            tag |= second.astype(np.uint32) << np.uint32(8)
+            rows, place = np.flatnonzero(second >= _MORE), 2
+        else:
+            rows, place = np.flatnonzero(long) if count else _NONE, 1
+        while len(rows) and place < _TAG_BYTES:
             byte = self.buffer.take(at[rows] + place)
             tag[rows] |= byte.astype(np.uint32) << np.uint32(8 * place)
-            rows = rows[byte >= _MORE]
-            if not len(rows):
-                break
+            rows, place = rows[byte >= _MORE], place + 1
         return tag
 
-    def _varints(self, at: I64, most: int) -> tuple[U64, I64]:
-        """Varints that begin ``at``, and where each ends: past any message if it is too long."""
-        first = self.buffer.take(at)
-        long = first >= _MORE
-        if not long.any():
-            return first.astype(np.uint64), at + 1
-        value = (first & np.uint8(0x7F)).astype(np.uint64)
-        after = at + 1
-        rows = np.flatnonzero(long)
-        for place in range(1, most):
-            byte = self.buffer.take(at[rows] + place)
-            value[rows] |= (byte & np.uint8(0x7F)).astype(np.uint64) << np.uint64(7 * place)
-            after[rows] += 1
-            rows = rows[byte >= _MORE]
-            if not len(rows):
-                return value, after
-        value[rows] = 0
-        after[rows] = np.iinfo(np.int64).max >> 1
-        return value, after
+    def _varints(self, at: I64) -> I64:
+        """
+        Varints that begin ``at``, which is moved behind them.
 
-    def _fixed(self, at: I64, wire: int) -> U64:
-        dtype = "<u8" if wire == FIXED64 else "<u4"
-        words = np.ndarray(len(self.buffer) - 7, dtype, self.buffer.data, strides=(1,))
-        fixed: U64 = words[at].astype(np.uint64)
-        return fixed
+        Behind one of more than ten bytes is nowhere: past any message.
+        """
+        first = self.buffer.take(at)
+        long = np.count_nonzero(first >= _MORE)
+        value = first.astype(np.int64)
+        if not long:
+            at += 1
+            return value
+        if long * _SPARSE < len(at):
+            rows, place = np.flatnonzero(first >= _MORE), 1
+            value[rows] &= 0x7F
+            at += 1
+        else:
+            value, rows, place = self._long_varints(at)
+        while len(rows) and place < _VARINT_BYTES:
+            byte = self.buffer.take(at[rows])
+            value[rows] |= (byte & np.uint8(0x7F)).astype(np.int64) << 7 * place
+            at[rows] += 1
+            rows, place = rows[byte >= _MORE], place + 1
+        at[rows] = np.iinfo(np.int64).max >> 1
+        return value
+
+    def _long_varints(self, at: I64) -> tuple[I64, I64, int]:
+        """Varints by their first eight bytes; which are longer; and how far that was."""
+        word = self._words("<u8")[at]
+        stop = ~word & _HIGH_BITS
+        low = stop & (~stop + np.uint64(1))
+        mask = low ^ (low - np.uint64(1))  # up to the byte that ends it
+        at += np.bitwise_count(mask) >> np.uint8(3)
+        word &= mask
+        for keep, move, by in _SEVENS:
+            word = word & keep | (word & move) >> by
+        return word.view(np.int64), np.flatnonzero(stop == 0), _WORD_BYTES
+
+    def _fixed(self, at: I64, wire: int) -> I64:
+        words = self._words("<u8" if wire == FIXED64 else "<u4")
+        return words[at].astype(np.uint64).view(np.int64)
+
+    def _words(self, dtype: str) -> npt.NDArray[np.uint64]:
+        """What begins at each byte of the buffer, as a number."""
+        return np.ndarray(len(self.buffer) - 7, dtype, self.buffer.data, strides=(1,))
 
 
 def _unknown(tag: int) -> _Step | None:

@@ -10,10 +10,12 @@ Source: google/protobuf/struct.proto.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from pipeline.decode.protobuf import (
     FIXED64,
@@ -31,7 +33,7 @@ from pipeline.decode.protobuf import (
     Values,
     Wire,
 )
-from pipeline.decode.protobuf_text import equal, texts
+from pipeline.decode.protobuf_text import equal, texts, views
 from pipeline.rejects import Reason
 
 FAULTS: Final = (
@@ -99,26 +101,18 @@ class Rows:
                 self.blame(wrong if of is None else of[wrong], mine)
         return fields
 
-    def text(self, spans: Spans, of: I64 | None = None) -> pl.Series:
-        """Text of a field: null where it is not there, or empty."""
-        column, invalid = texts(self.wire, spans)
-        if invalid.any():
-            wrong = np.flatnonzero(invalid)
-            self.blame(wrong if of is None else of[wrong], BAD_TEXT)
-        return column
-
-    def pairs(self, many: Occurrences, wanted: Mapping[str, str]) -> dict[str, pl.Series]:
+    def pairs(self, many: Occurrences, wanted: Mapping[str, str]) -> dict[str, Spans]:
         """Values of a map of texts, n long: key in the map to name of a column."""
         pairs = self.read(every(many), PAIR, many.owner)
         columns = {}
         for key, name in wanted.items():
             at = np.flatnonzero(equal(self.wire, pairs.spans["key"], key.encode()))
-            columns[name] = self.text(spread(pairs.spans["value"], at, many.owner, self.count))
+            columns[name] = spread(pairs.spans["value"].of(at), many.owner[at], self.count)
         return columns
 
     def struct(
         self, spans: Spans, wanted: Mapping[str, str], of: I64 | None = None
-    ) -> dict[str, pl.Series]:
+    ) -> dict[str, Spans]:
         """Texts in k messages google.protobuf.Struct, k long: key to name of a column."""
         rows = np.arange(self.count) if of is None else of
         fields = self.read(spans, _STRUCT, of).many["field"]
@@ -127,20 +121,82 @@ class Rows:
         for key, name in wanted.items():
             at = np.flatnonzero(equal(self.wire, pairs.spans["key"], key.encode()))
             owner = fields.owner[at]
-            text = self.read(some(pairs.spans["value"], at), _VALUE, rows[owner]).spans["text"]
-            whole = spread(text, np.arange(len(at)), owner, len(spans.begin))
-            columns[name] = self.text(whole, of)
+            text = self.read(pairs.spans["value"].of(at), _VALUE, rows[owner]).spans["text"]
+            columns[name] = spread(text, owner, len(spans.begin))
         return columns
+
+
+class Gathered:
+    """
+    Columns of n rows that are read a block at a time.
+
+    What is done with NumPy is done while a block's bytes are in a cache; what
+    is done with Polars, once for all.
+    """
+
+    def __init__(self, wire: Wire, count: int) -> None:
+        self.wire = wire
+        self.count = count
+        self.fault: I8 = np.full(count, NO_FAULT, np.int8)
+        self._views: dict[str, tuple[U64, Mask]] = {}
+        self._values: dict[str, Values] = {}
+
+    def add(self, first: int, rows: Rows, columns: Mapping[str, Spans | Values]) -> None:
+        """Take a block: rows from ``first`` on."""
+        block = slice(first, first + rows.count)
+        self.fault[block] = rows.fault
+        for name, column in columns.items():
+            if isinstance(column, Values):
+                if name not in self._values:
+                    value = np.zeros(self.count, np.uint64)
+                    self._values[name] = Values(np.zeros(self.count, np.bool_), value)
+                whole = self._values[name]
+                whole.present[block], whole.value[block] = column.present, column.value
+            else:
+                if name not in self._views:
+                    none = np.zeros(self.count, np.bool_)
+                    self._views[name] = (np.zeros((self.count, 2), np.uint64), none)
+                view, present = self._views[name]
+                view[block], present[block] = views(self.wire, column)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._views or name in self._values
+
+    def text(self, *names: str, strict: bool = True) -> pl.Series:
+        """
+        Texts of a field, or of several one behind the other; null where there is none.
+
+        A row with a text that is not UTF-8 gets its fault, or no text if not ``strict``.
+        """
+        parts = [self._views[name] for name in names]
+        view, present = parts[0]
+        if len(parts) > 1:
+            view = np.concatenate([part[0] for part in parts])
+            present = np.concatenate([part[1] for part in parts])
+        column, wrong = texts(self.wire.buffer, view, present)
+        if strict and wrong.any():
+            rows = np.flatnonzero(wrong) % self.count
+            self.fault[rows] = np.minimum(self.fault[rows], BAD_TEXT)
+        return column
+
+    def values(self, name: str) -> Values:
+        """Numbers of a field."""
+        return self._values[name]
+
+    def numbers(self, name: str, dtype: pl.DataType) -> pl.Series:
+        """Numbers of a field, null where it is not there; of 32 bits as parsers have them."""
+        present, value = self._values[name]
+        return masked(value.astype(np.uint32) if dtype == pl.UInt32() else value, present)
+
+    def named(self, name: str, names: tuple[str | None, ...], dtype: pl.DataType) -> pl.Series:
+        """Names of an enum's numbers; null for one that is not known."""
+        codes = np.minimum(self._values[name].value & LOW_32, len(names)).astype(np.int32)
+        return pl.Series([*names, None], dtype=dtype).gather(codes)
 
 
 def every(many: Occurrences) -> Spans:
     """All occurrences, as spans."""
     return Spans(np.ones(len(many.owner), np.bool_), many.begin, many.end)
-
-
-def some(spans: Spans, at: I64) -> Spans:
-    """Spans of some places."""
-    return Spans(spans.present[at], spans.begin[at], spans.end[at])
 
 
 def where(spans: Spans, rows: Mask) -> Spans:
@@ -168,12 +224,11 @@ def joined(parts: list[Spans]) -> Spans:
     )
 
 
-def spread(spans: Spans, at: I64, owner: I64, count: int) -> Spans:
-    """Spans ``at`` to the rows that own them; of two of one row the last counts."""
-    rows = owner if len(at) == len(owner) else owner[at]
+def spread(spans: Spans, owner: I64, count: int) -> Spans:
+    """Spans to the rows that own them, n long; of two of one row the last counts."""
     whole = nowhere(count)
-    whole.present[rows] = spans.present[at]
-    whole.begin[rows], whole.end[rows] = spans.begin[at], spans.end[at]
+    whole.present[owner] = spans.present
+    whole.begin[owner], whole.end[owner] = spans.begin, spans.end
     return whole
 
 
@@ -182,21 +237,11 @@ def nowhere(count: int) -> Spans:
     return Spans(np.zeros(count, np.bool_), np.zeros(count, np.int64), np.zeros(count, np.int64))
 
 
-def masked(column: pl.Series, present: Mask) -> pl.Series:
-    """The column, null where nothing is present."""
+def masked(values: npt.NDArray[Any], present: Mask) -> pl.Series:
+    """Numbers to a column, null where nothing is present."""
     if present.all():
-        return column
-    frame = pl.DataFrame({"column": column, "present": present})
-    return frame.select(pl.when("present").then("column")).to_series()
-
-
-def numbers(values: Values, dtype: pl.DataType) -> pl.Series:
-    """Numbers of a field, null where it is not there."""
-    value = values.value & LOW_32 if dtype == pl.UInt32() else values.value
-    return masked(pl.Series(value).cast(dtype), values.present)
-
-
-def named(value: U64, names: tuple[str | None, ...], dtype: pl.DataType) -> pl.Series:
-    """Names of an enum's numbers; null for one that is not known."""
-    codes = np.minimum(value & LOW_32, len(names)).astype(np.int64)
-    return pl.Series([*names, None], dtype=dtype).gather(codes)
+        return pl.Series(values)
+    valid = pa.py_buffer(np.packbits(present, bitorder="little"))
+    dtype = pa.from_numpy_dtype(values.dtype)
+    buffers = [valid, pa.py_buffer(np.ascontiguousarray(values))]
+    return pl.Series(pa.Array.from_buffers(dtype, len(values), buffers))

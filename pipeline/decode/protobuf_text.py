@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from pipeline.decode.protobuf import I64, U64, Mask, Spans, Wire
+from pipeline.decode.protobuf import I64, U8, U64, Mask, Spans, Wire
 
 _INLINE: Final = 12
 _WORD: Final = 8
@@ -25,25 +25,60 @@ _MASKS: Final = np.array([(1 << 8 * size) - 1 for size in range(_WORD + 1)], np.
 """Size in bytes to the bits of a word that are of a text so short."""
 
 
-def texts(wire: Wire, spans: Spans) -> tuple[pl.Series, Mask]:
+def views(wire: Wire, spans: Spans) -> tuple[U64, Mask]:
     """
-    Text of n spans.
+    Views of n spans.
+
+    Returns
+    -------
+    uint64[n, 2], bool[n]
+        The views, and which are texts: an empty one is none.
+    """
+    present = spans.present & (spans.end > spans.begin)
+    size = spans.end - spans.begin
+    size *= present
+    view = np.empty((len(size), 2), np.uint64)
+    head = words(wire, spans.begin)
+    head &= _MASKS[np.minimum(size, _WORD)]
+    view[:, 0] = size.view(np.uint64) | (head & _LOW_32) << np.uint64(32)
+    short = size <= _INLINE
+    count = np.count_nonzero(short)
+    if count < len(short):
+        view[:, 1] = spans.begin.view(np.uint64) << np.uint64(32)
+    if count:
+        rows = np.flatnonzero(short)
+        tail = words(wire, spans.begin[rows] + _WORD)
+        tail &= _MASKS[np.maximum(size[rows] - _WORD, 0)]
+        view[rows, 1] = head[rows] >> np.uint64(32) | tail << np.uint64(32)
+    return view, present
+
+
+def texts(buffer: U8, view: U64, present: Mask) -> tuple[pl.Series, Mask]:
+    """
+    Views to a column.
 
     Returns
     -------
     Series
-        String, null where nothing is present, where it is empty, and where it
-        is not UTF-8.
-    Mask
+        String, null where nothing is present, and where it is not UTF-8.
+    bool[n]
         Where it is not UTF-8.
     """
-    present = spans.present & (spans.end > spans.begin)
-    column = _views(wire, spans.begin, spans.end, present)
+    valid = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
+    buffers = [valid, pa.py_buffer(view), pa.py_buffer(buffer)]
+    column = pl.Series(pa.Array.from_buffers(pa.binary_view(), len(view), buffers))
     try:
-        return column.cast(pl.String), np.zeros(len(present), np.bool_)
+        return column.cast(pl.String), np.zeros(len(view), np.bool_)
     except pl.exceptions.PolarsError:
-        text = column.cast(pl.String, strict=False)
+        text = pl.Series([_utf8(one) for one in column], dtype=pl.String)
         return text, present & text.is_null().to_numpy()
+
+
+def _utf8(text: bytes | None) -> str | None:
+    try:
+        return None if text is None else text.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def equal(wire: Wire, spans: Spans, literal: bytes) -> Mask:
@@ -58,22 +93,16 @@ def equal(wire: Wire, spans: Spans, literal: bytes) -> Mask:
     return same
 
 
-def _views(wire: Wire, begin: I64, end: I64, present: Mask) -> pl.Series:
-    count = len(begin)
-    size = np.where(present, end - begin, 0)
-    views = np.empty((count, 2), np.uint64)
-    head = words(wire, begin)
-    head &= _MASKS[np.minimum(size, _WORD)]
-    views[:, 0] = size.view(np.uint64) | (head & _LOW_32) << np.uint64(32)
-    short = size <= _INLINE
-    views[:, 1] = np.where(short, head >> np.uint64(32), begin.view(np.uint64) << np.uint64(32))
-    rows = np.flatnonzero(short & (size > _WORD))
-    if len(rows):
-        tail = words(wire, begin[rows] + _WORD) & _MASKS[size[rows] - _WORD]
-        views[rows, 1] |= tail << np.uint64(32)
-    valid = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-    buffers = [valid, pa.py_buffer(views), pa.py_buffer(wire.buffer)]
-    return pl.Series(pa.Array.from_buffers(pa.binary_view(), count, buffers))
+def begins(wire: Wire, spans: Spans, literal: bytes) -> Mask:
+    """Whether each span begins with these bytes."""
+    head = np.minimum(spans.end, spans.begin + len(literal))
+    return equal(wire, Spans(spans.present, spans.begin, head), literal)
+
+
+def ends(wire: Wire, spans: Spans, literal: bytes) -> Mask:
+    """Whether each span ends with these bytes."""
+    tail = np.maximum(spans.begin, spans.end - len(literal))
+    return equal(wire, Spans(spans.present, tail, spans.end), literal)
 
 
 def words(wire: Wire, at: I64) -> U64:
