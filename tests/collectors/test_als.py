@@ -1,7 +1,10 @@
 """Envoy's access log service: real clients, real Envoy, and what hostile ones may do."""
 
+import re
 import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,9 +14,9 @@ from grpc_peers import Running, certificates, envelopes_of, rows_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors import als
+from collectors import als, intake, otlp
 from collectors.als import METHOD, pieces, short_identifier, split_identifier
-from collectors.config import AlsInput, BatchConfig, Redact
+from collectors.config import AgentFile, AlsInput, BatchConfig, Redact, decode_toml
 from collectors.udp import InputError
 
 Message = als_pb2.StreamAccessLogsMessage
@@ -364,6 +367,36 @@ def test_a_message_too_large_for_a_batch_is_cut_between_its_entries(tmp_path):
     assert sent == [0, 1]
     assert one.batcher.lost == {"message_too_large": 1}
     assert all(e.payloads["payload"].nbytes < 1_000_000 for e in found)
+
+
+def test_inputs_of_one_process_do_not_disturb_each_other(tmp_path, caplog):
+    """Each has its own event loop; gRPC serves them all from one queue."""
+    message = _first("web", "/a").SerializeToString()
+    with ExitStack() as stack:
+        inputs = [stack.enter_context(_als(tmp_path / str(n))) for n in range(3)]
+        senders = [
+            threading.Thread(target=one.send, args=(METHOD, [message] * 500)) for one in inputs
+        ]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        for one in inputs:
+            assert len(rows_of(one.end())) == 500
+    assert caplog.records == []
+
+
+def test_the_page_on_it_has_a_configuration_that_is_one_and_every_reason():
+    """What docs/how-to/envoy-als.md says of an agent is so."""
+    page = (Path(__file__).parents[2] / "docs/how-to/envoy-als.md").read_text("utf-8")
+    agent, redact = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (found,) = decode_toml(f"{agent}\n{redact}".encode(), AgentFile).agents
+    assert [one.__struct_config__.tag for one in found.inputs] == ["als", "otlp_logs"]
+    assert found.inputs[1].redact.query == "hash"
+    for module in (als, otlp, intake):
+        source = Path(module.__file__).read_text("utf-8")
+        for reason in re.findall(r'(?:drop|refuse)\(.*"([a-z_]+)"\)', source):
+            assert f"`{reason}`" in page
 
 
 @given(st.binary(max_size=200))

@@ -269,6 +269,24 @@ def test_a_batch_that_may_not_have_arrived_is_made_again_byte_for_byte(tmp_path)
     assert json.loads(state_path.read_text())["in_flight"] == []
 
 
+def test_what_is_private_is_left_out_also_of_a_batch_that_is_made_again(tmp_path):
+    """By default, and the same way each time: the same lines, in the same places."""
+    path = tmp_path / "access.log"
+    path.write_bytes(b'{"path":"/a?card=1"}\n"GET /b?card=2 HTTP/1.1" 200\n')
+    shown = [b'{"path":"/a"}', b'"GET /b HTTP/1.1" 200']
+    with _Tail(tmp_path) as tail:
+        tail.wait(*shown)
+    state_path = tmp_path / "state" / "positions.json"
+    state = json.loads(state_path.read_text())
+    (file,) = state["files"]
+    span = {**file, "begin": 0}
+    state["in_flight"] = [{"first_sequence": 0, "payloads": 2, "spans": [span]}]
+    state_path.write_text(json.dumps(state))
+    with _Tail(tmp_path) as tail:
+        tail.wait(*shown, *shown)
+        assert tail.batcher.lost == {}
+
+
 def test_a_batch_whose_file_is_gone_is_counted(tmp_path):
     """What can neither be shown to have arrived nor be made again is ``file_gone``."""
     path = tmp_path / "access.log"
