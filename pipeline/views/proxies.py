@@ -335,7 +335,7 @@ TARGETS: Final = View(
     )
     SELECT v.cluster AS observer_cluster, v.agent, v.exporter, v.format, t.last_time, t.interval_s, t.samples,
         coalesce(t.answers, 0) AS answers, coalesce(r.rejected_answers, 0) AS rejected_answers,
-        greatest(epoch_ms(newest.time - t.last_time) / 1e3, 0) AS silent_s,
+        CASE WHEN t.last_time IS NOT NULL THEN greatest(epoch_ms(newest.time - t.last_time) / 1e3, 0) END AS silent_s,
         coalesce(epoch_ms(newest.time - t.last_time) / 1e3 > {SILENT_INTERVALS} * t.interval_s, t.last_time IS NULL) AS is_silent
     FROM vantages v CROSS JOIN newest LEFT JOIN target t USING (vantage_id) LEFT JOIN rejected r USING (vantage_id)
     WHERE v.format IN ('prometheus', 'istiod')""",
