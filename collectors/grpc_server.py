@@ -71,6 +71,7 @@ def serve(
     handler: Handler,
     max_streams: int,
     max_age_s: float | None = None,
+    promises: bool = False,
     on_bound: Callable[[int], None] | None = None,
 ) -> None:
     """
@@ -92,7 +93,7 @@ def serve(
         What to do with a call.
     max_streams
         Calls at a time of one connection; a client holds back more by itself.
-    max_age_s
+    max_age_s, promises
         See `Intake`.
     on_bound
         Called with the port, once clients can connect.
@@ -115,7 +116,7 @@ def serve(
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
         )
-        intake = Intake(batcher, shipper, max_age_s)
+        intake = Intake(batcher, shipper, max_age_s, promises=promises)
 
         async def answer(_: object, call: Any) -> bytes:
             return await handler(call, intake)

@@ -11,10 +11,11 @@ Before: grpc_server.py, hubble.py. After: batch.py, ship.py.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable
+from functools import partial
 from typing import Final
 
 from collectors.batch import MAX_PAYLOAD_BYTES, Batcher
@@ -38,9 +39,18 @@ class Intake:
         What comes next.
     max_age_s
         Seconds after which a batch is closed, if earlier than the batcher's own.
+    promises
+        Whether who sent a payload waits until it is `safe`, and sends it again otherwise.
     """
 
-    def __init__(self, batcher: Batcher, shipper: Shipper, max_age_s: float | None = None) -> None:
+    def __init__(
+        self,
+        batcher: Batcher,
+        shipper: Shipper,
+        max_age_s: float | None = None,
+        *,
+        promises: bool = False,
+    ) -> None:
         self._batcher = batcher
         self._shipper = shipper
         self._max_age_s = max_age_s
@@ -48,7 +58,10 @@ class Intake:
         self._open.set()
         self._waiting: deque[Parcel] = deque()
         self._loop = asyncio.get_running_loop()
-        self._in_batch: asyncio.Future[None] | None = None
+        self._promises = promises
+        self._batch_safe = self._loop.create_future()
+        self._last_safe = self._loop.create_future()
+        self._last_safe.set_result(None)
 
     async def room(self) -> None:
         """Wait until a message may be read."""
@@ -65,15 +78,9 @@ class Intake:
         """Count what is not handed on."""
         self._batcher.drop(reason, count)
 
-    def safe(self) -> Awaitable[None]:
+    async def safe(self) -> None:
         """Wait until what was added so far is on disk or in the log for good."""
-        if not len(self._batcher):
-            done = self._loop.create_future()
-            done.set_result(None)
-            return done
-        if self._in_batch is None:
-            self._in_batch = self._loop.create_future()
-        return asyncio.shield(self._in_batch)
+        await asyncio.shield(self._batch_safe if len(self._batcher) else self._last_safe)
 
     def tick(self, *, ending: bool = False) -> None:
         """Hand on what is old enough, or everything; to be called some times a second."""
@@ -95,6 +102,8 @@ class Intake:
         while self._waiting and time.monotonic() < until_s:
             await asyncio.sleep(TICK_S)
             self.tick(ending=True)
+        if (rest := self._batcher.take()) is not None:
+            self._waiting.append(Parcel(rest))
         while self._waiting:
             self._batcher.refuse(self._waiting.pop().envelope, "queue_full")
 
@@ -105,14 +114,16 @@ class Intake:
         if envelope is None:
             return
         shipped = None
-        if self._in_batch is not None:
-            future, self._in_batch = self._in_batch, None
-
-            def shipped() -> None:
-                self._loop.call_soon_threadsafe(_resolve, future)
-
+        if self._promises:
+            self._last_safe, self._batch_safe = self._batch_safe, self._loop.create_future()
+            shipped = partial(self._tell_safe, self._last_safe)
         self._waiting.append(Parcel(envelope, shipped))
         self._offer()
+
+    def _tell_safe(self, promise: "asyncio.Future[None]") -> None:
+        """Keep a promise, from the shipper's thread; nobody waits any more when the loop ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(promise.set_result, None)
 
     def _offer(self) -> None:
         while self._waiting and self._shipper.offer(self._waiting[0]):
@@ -121,8 +132,3 @@ class Intake:
             self._open.clear()
         else:
             self._open.set()
-
-
-def _resolve(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

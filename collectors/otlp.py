@@ -65,6 +65,7 @@ def receive(
         handler=_Service(config).answer,
         max_streams=config.max_calls,
         max_age_s=_MAX_AGE_S,
+        promises=True,
         on_bound=on_bound,
     )
 

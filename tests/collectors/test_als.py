@@ -1,5 +1,6 @@
 """Envoy's access log service: real clients, real Envoy, and what hostile ones may do."""
 
+import asyncio
 import re
 import threading
 import time
@@ -16,7 +17,10 @@ from hypothesis import strategies as st
 
 from collectors import als, intake, otlp
 from collectors.als import METHOD, pieces, short_identifier, split_identifier
+from collectors.batch import Batcher
 from collectors.config import AgentFile, AlsInput, BatchConfig, Redact, decode_toml
+from collectors.envelope import Header
+from collectors.ship import Shipper
 from collectors.udp import InputError
 
 Message = als_pb2.StreamAccessLogsMessage
@@ -234,6 +238,24 @@ def test_what_nobody_takes_at_the_end_is_counted(tmp_path, monkeypatch):
         sender.join()
     assert one.batcher.lost == {"queue_full": 1}
     assert len(rows_of(envelopes_of(tmp_path))) == 2
+
+
+def test_what_was_read_and_is_in_no_batch_yet_is_counted_too(monkeypatch):
+    """At the end, behind a batch that nobody took."""
+    monkeypatch.setattr("collectors.intake._END_S", 0.0)
+    batcher = Batcher(
+        Header(agent="a", cluster="c", network="n", kind="als"), BatchConfig(max_payloads=2)
+    )
+    shipper = Shipper(None, key=b"a", queue_size=1)  # never started: one fits its queue
+
+    async def fill():
+        taken = intake.Intake(batcher, shipper)
+        for number in range(5):
+            taken.add("web", b"%d" % number)
+        await taken.end()
+
+    asyncio.run(fill())
+    assert batcher.lost == {"queue_full": 3}
 
 
 def test_a_restarted_agent_goes_on_with_proxies_that_come_again(tmp_path):

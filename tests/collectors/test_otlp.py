@@ -8,16 +8,16 @@ import pytest
 from grpc_peers import Running, rows_of
 
 from collectors import otlp
-from collectors.config import OtlpLogsInput
+from collectors.config import BatchConfig, OtlpLogsInput
 from collectors.otlp import METHOD, pieces
 from collectors.partial_messages import OTLP
 
 Request = OTLP["ExportLogsServiceRequest"]
 
 
-def _otlp(root, **settings: object):
+def _otlp(root, batch=None, **settings: object):
     config = OtlpLogsInput(**{"listen": "127.0.0.1:0", **settings})
-    return Running(root, "otlp_logs", otlp.receive, config)
+    return Running(root, "otlp_logs", otlp.receive, config, batch=batch)
 
 
 def _request(*bodies: str, service="web"):
@@ -51,8 +51,9 @@ def test_a_request_is_a_payload_and_is_answered_empty(tmp_path):
     assert one.batcher.lost == {}
 
 
-def test_the_answer_waits_until_the_payload_is_safe(tmp_path):
-    """While the log stands still nobody is told that anything arrived."""
+@pytest.mark.parametrize("max_payloads", [1, 2])
+def test_the_answer_waits_until_the_payload_is_safe(tmp_path, max_payloads):
+    """While the log stands still nobody is told that anything arrived, also if it filled a batch."""
     raw = _request("one").SerializeToString()
     answered = threading.Event()
 
@@ -60,7 +61,7 @@ def test_the_answer_waits_until_the_payload_is_safe(tmp_path):
         one.send(METHOD, [raw])
         answered.set()
 
-    with _otlp(tmp_path) as one:
+    with _otlp(tmp_path, BatchConfig(max_payloads=max_payloads)) as one:
         one.log.gate.clear()
         sender = threading.Thread(target=send)
         sender.start()
@@ -86,6 +87,28 @@ def test_the_end_answers_what_it_has(tmp_path):
         sender.join()
     assert answers == [b""]
     assert len(rows) == 1
+
+
+def test_an_agent_that_ends_before_the_log_answers_keeps_what_it_has(tmp_path):
+    """Nobody is told that it is safe, who sent it may do so again; it is shipped nevertheless."""
+    raw = _request("one").SerializeToString()
+
+    def send():
+        with pytest.raises(grpc.RpcError):
+            one.send(METHOD, [raw])
+
+    with _otlp(tmp_path) as one:
+        one.log.gate.clear()
+        sender = threading.Thread(target=send)
+        sender.start()
+        while not one.batcher.received:
+            time.sleep(0.01)
+        one.stop.set()
+        one._thread.join(10)
+        sender.join()
+        one.log.gate.set()
+        assert rows_of(one.end()) == [("127.0.0.1", raw)]
+        assert one.shipper.error is None
 
 
 def test_more_calls_than_allowed_wait_their_turn(tmp_path):
