@@ -130,6 +130,19 @@ class Decoded:
     counts: pl.DataFrame
 
 
+class Stateless:
+    """What a decoder has that remembers nothing: each payload stands for itself."""
+
+    def snapshot(self, place: Place) -> bytes:
+        """Nothing."""
+        del place
+        return b""
+
+    def restore(self, place: Place, state: bytes) -> None:
+        """Nothing to forget."""
+        del place, state
+
+
 class Decoder(Protocol):
     """One kind of payload, with what it remembers of each log partition."""
 

@@ -13,8 +13,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from collectors.log import Place
-from pipeline.decode import Decoded, Payloads
+from pipeline.decode import Decoded, Payloads, Stateless
 from pipeline.decode import hubble_flows as flows
 from pipeline.decode.hubble_wire import Messages, held
 from pipeline.decode.outcome import Refused, rejected
@@ -28,8 +27,8 @@ _FAULTS: Final = {
 }
 
 
-class Hubble:
-    """The decoder of kind ``hubble``; see `pipeline.decode.Decoder`. Remembers nothing."""
+class Hubble(Stateless):
+    """The decoder of kind ``hubble``; see `pipeline.decode.Decoder`."""
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these responses."""
@@ -70,15 +69,6 @@ class Hubble:
             rejects=rejected(refused, vantage),
             counts=flows.counts(lines),
         )
-
-    def snapshot(self, place: Place) -> bytes:
-        """Nothing: each response stands for itself."""
-        del place
-        return b""
-
-    def restore(self, place: Place, state: bytes) -> None:
-        """Nothing to forget."""
-        del place, state
 
 
 def _why(fault: int, kind: str | None) -> tuple[Reason, str]:

@@ -19,8 +19,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from collectors.log import Place
-from pipeline.decode import Decoded, Payloads
+from pipeline.decode import Decoded, Payloads, Stateless
 from pipeline.decode import hubble_flows as flows
 from pipeline.decode.json_lines import (
     FAULTS,
@@ -108,8 +107,8 @@ _KEYS: Final = [f'"{kind}"' for kind in flows.KINDS]
 _BYTE: Final = 255
 
 
-class HubbleJson:
-    """The decoder of kind ``hubble_json``; see `pipeline.decode.Decoder`. Remembers nothing."""
+class HubbleJson(Stateless):
+    """The decoder of kind ``hubble_json``; see `pipeline.decode.Decoder`."""
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these lines."""
@@ -157,18 +156,9 @@ class HubbleJson:
         return Decoded(
             vantages=vantages,
             frames=flows.frames(events.select(flows.EVENTS.names())),
-            rejects=rejected(refused_lines(raw, faults, _FAULTS), vantage),
+            rejects=rejected(refused_lines(payloads, faults, _FAULTS), vantage),
             counts=flows.counts(lines),
         )
-
-    def snapshot(self, place: Place) -> bytes:
-        """Nothing: each line stands for itself."""
-        del place
-        return b""
-
-    def restore(self, place: Place, state: bytes) -> None:
-        """Nothing to forget."""
-        del place, state
 
 
 def _events(read: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ are parsed together: a bad line costs time, never rows. Lines cannot reach into
 each other, whatever is in them: Polars cuts at line breaks before it parses,
 and a line with a break in it is refused.
 
-Before: decode/__init__.py. After: hubble_json.py, linkerd.py, ztunnel.py.
+Before: access_log_lines.py. After: access_log_json.py, hubble_json.py, linkerd.py, ztunnel.py.
 """
 
 import re
@@ -27,19 +27,17 @@ import pyarrow.compute as pc
 from polars.datatypes import DataTypeClass
 
 from pipeline import schema
-from pipeline.decode import Source
-from pipeline.decode.outcome import Refused
+from pipeline.decode import Decoded, Payloads, Vantage
+from pipeline.decode.access_log_lines import REASONS, SPACE, read_lines
+from pipeline.decode.access_log_lines import Fault as LineFault
+from pipeline.decode.outcome import Refused, counted, rejected
 from pipeline.rejects import Reason
-
-MAX_LINE_BYTES: Final = 262_144
-"""Longer lines are no log; agents leave them out by default."""
 
 _SLICE_BYTES: Final = 8 << 20
 """Text parsed at once: bounds what numbers written out in full may come to."""
 
 _BREAK: Final = pa.scalar("\n", pa.large_string())
 _NOTHING: Final = pa.scalar("", pa.large_string())
-_SPACE: Final = " \t\r\n"
 _STAMP: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+ (?:(?:stdout|stderr) F |(\{))"
 
 
@@ -50,18 +48,14 @@ class Fault(NamedTuple):
     detail: str
 
 
+_OF_LINES: Final = range(LineFault.NOT_OBJECT + 1)
 FAULTS: Final = (
-    Fault(Reason.PAYLOAD_EMPTY, "no text"),
-    Fault(Reason.LINE_TOO_LONG, f"more than {MAX_LINE_BYTES} bytes"),
-    Fault(Reason.JSON_MALFORMED, "not UTF-8"),
-    Fault(Reason.JSON_MALFORMED, "more than one line"),
-    Fault(Reason.JSON_MALFORMED, "not one JSON value"),
-    Fault(Reason.JSON_NOT_OBJECT, "a JSON value, but no object"),
+    *(Fault(*REASONS[LineFault(number)]) for number in _OF_LINES),
     Fault(Reason.FIELD_INVALID, "a value of another shape than its field's"),
 )
 """By their numbers in ``faults``; a decoder's own follow."""
-_EMPTY, _LONG, _NOT_UTF8, _LINES, _NOT_JSON, _NOT_OBJECT, _SHAPE = range(len(FAULTS))
-NO_FAULT: Final = -1
+_SHAPE: Final = len(_OF_LINES)
+NO_FAULT: Final = int(LineFault.NONE)
 
 Int8s = npt.NDArray[np.int8]
 Int64s = npt.NDArray[np.int64]
@@ -78,21 +72,10 @@ def line_texts(raw: pl.Series, faults: Int8s) -> pl.Series:
     faults
         n numbers, `NO_FAULT`; those found are written there.
     """
-    long = (raw.bin.size() > MAX_LINE_BYTES).to_numpy()
-    faults[long] = _LONG
-    if long.any():
-        raw = raw.set(pl.Series(long), None)
-    try:
-        text = raw.cast(pl.String)
-    except pl.exceptions.PolarsError:
-        text = pl.Series([_utf8(line) for line in raw], dtype=pl.String)
-        faults[text.is_null().to_numpy() & ~long] = _NOT_UTF8
-    text = text.str.strip_chars(_SPACE)
+    text = read_lines(raw, faults)
     if text.str.contains("^[0-9]").any():
-        text = text.str.replace(_STAMP, "${1}").str.strip_chars(_SPACE)
-    faults[(text == "").fill_null(value=False).to_numpy()] = _EMPTY
-    faults[text.str.contains("\n", literal=True).fill_null(value=False).to_numpy()] = _LINES
-    return text.set(pl.Series(faults != NO_FAULT), None)
+        text = text.str.replace(_STAMP, "${1}").str.strip_chars(SPACE)
+    return text
 
 
 def read_objects(
@@ -117,57 +100,91 @@ def read_objects(
     # Half a surrogate pair is no text; Polars would let it pass.
     for row in np.flatnonzero(text.str.contains(r"\\u[dD]").fill_null(value=False).to_numpy()):
         if faults[row] == NO_FAULT and _refused(text[int(row)]):
-            faults[row] = _NOT_JSON
+            faults[row] = LineFault.NOT_JSON
     at = np.flatnonzero((faults == NO_FAULT) & text.is_not_null().to_numpy())
     lines = text.gather(at)
     ends = np.cumsum(lines.str.len_bytes().cast(pl.Int64).to_numpy())
     cuts = np.searchsorted(ends, np.arange(_SLICE_BYTES, ends[-1] if len(at) else 0, _SLICE_BYTES))
     borders = [0, *np.unique(cuts[cuts > 0]).tolist(), len(at)]
-    parts = [pl.DataFrame(schema=schemas[-1])]
+    parts = [] if len(borders) > 1 and len(at) else [pl.DataFrame(schema=schemas[-1])]
     looked_at = msgspec.json.Decoder(_shape(pl.Struct(schemas[-1])))
     for first, after in pairwise(borders):
         frames, found = _read_slice(lines[first:after], schemas, looked_at)
         parts += frames
         faults[at[first:after]] = found
     kept = at[faults[at] == NO_FAULT]
-    return pl.concat([part.cast(schemas[-1]) for part in parts]), kept
+    return pl.concat(parts, how="vertical_relaxed"), kept
 
 
-def whose(
-    sources: Sequence[Source], codes: npt.NDArray[np.int32], mesh: str, proxy_model: str
-) -> list[pl.Series]:
-    """``mesh`` and ``proxy_model`` of lines: as declared of their sources, else as given."""
-    meshes = [source.declared.mesh or mesh for source in sources]
-    models = [source.declared.proxy_model or proxy_model for source in sources]
-    at = pl.Series(codes)
+def of_payloads(payloads: Payloads, at: Int64s, mesh: str, proxy_model: str) -> list[pl.Series]:
+    """
+    Columns of rows of lines ``at``: ``vantage``, ``received_ns``, ``mesh`` and ``proxy_model``.
+
+    Mesh and proxy model are as declared of the lines' source, else as given.
+    """
+    codes, vantage = np.unique(payloads.source, return_inverse=True)
+    declared = [payloads.sources[code].declared for code in codes]
+    of_line = pl.Series("vantage", vantage[at].astype(np.int32))
+    meshes = [one.mesh or mesh for one in declared]
+    models = [one.proxy_model or proxy_model for one in declared]
     return [
-        pl.Series("mesh", meshes, pl.String).gather(at),
-        pl.Series("proxy_model", models, schema.PROXY_MODEL).gather(at),
+        of_line,
+        pl.Series("received_ns", payloads.received_ns[at], pl.Int64),
+        pl.Series("mesh", meshes, pl.String).gather(of_line),
+        pl.Series("proxy_model", models, schema.PROXY_MODEL).gather(of_line),
     ]
 
 
-def refused_lines(raw: pl.Series, faults: Int8s, table: Sequence[Fault]) -> list[Refused]:
+def decoded_lines(
+    payloads: Payloads,
+    form: str,
+    requests: pl.DataFrame,
+    at: Int64s,
+    wrong: tuple[Int8s, Sequence[Fault]],
+) -> Decoded:
+    """
+    What n lines gave, each a row, nothing, or a reject.
+
+    Parameters
+    ----------
+    form
+        Name of the format.
+    requests, at
+        Rows, and the lines they are of.
+    wrong
+        Fault of each line, and the faults by number. A line with none, and
+        without a row, is ignored.
+    """
+    faults, table = wrong
+    codes, inverse = np.unique(payloads.source, return_inverse=True)
+    vantage = inverse.astype(np.int32)
+    records = np.zeros(len(faults), np.int64)
+    records[at] = 1
+    refused = refused_lines(payloads, faults, table)
+    ignored = ((faults == NO_FAULT) & (records == 0)).astype(np.int64)
+    return Decoded(
+        vantages=[Vantage(payloads.sources[code], form, 0) for code in codes],
+        frames={"requests": requests},
+        rejects=rejected(refused, vantage),
+        counts=counted(payloads, vantage, records, refused, ignored),
+    )
+
+
+def refused_lines(payloads: Payloads, faults: Int8s, table: Sequence[Fault]) -> list[Refused]:
     """Lines with a fault, for `outcome.rejected`; ``table`` has the faults by number."""
     return [
         Refused(row, table[faults[row]].reason, table[faults[row]].detail, line, len(line))
         for row in np.flatnonzero(faults != NO_FAULT).tolist()
-        for line in [raw[row]]
+        for line in [payloads.payload[row].as_py()]
     ]
-
-
-def _utf8(line: bytes | None) -> str | None:
-    try:
-        return None if line is None else line.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _fault_without_brace(line: str) -> int:
     try:
         msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError):
-        return _NOT_JSON
-    return _NOT_OBJECT
+        return LineFault.NOT_JSON
+    return LineFault.NOT_OBJECT
 
 
 def _read_slice(
@@ -230,7 +247,7 @@ def _shape(dtype: pl.DataType | DataTypeClass) -> Any:
 
 def _fault(line: str, shape: msgspec.json.Decoder[object]) -> int:
     if _refused(line):
-        return _NOT_JSON
+        return LineFault.NOT_JSON
     try:
         shape.decode(line)
     except msgspec.ValidationError:

@@ -25,22 +25,20 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from collectors.log import Place
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Vantage
+from pipeline.decode import Decoded, Payloads, Stateless
 from pipeline.decode.addresses import parse_addresses
 from pipeline.decode.json_lines import (
     FAULTS,
     NO_FAULT,
     Fault,
     Int8s,
+    decoded_lines,
     line_texts,
+    of_payloads,
     read_objects,
-    refused_lines,
-    whose,
 )
 from pipeline.decode.meshes import linkerd
-from pipeline.decode.outcome import counted, rejected
 from pipeline.decode.requests import request_rows
 from pipeline.decode.rfc3339 import utc_ns
 from pipeline.rejects import Reason
@@ -75,8 +73,8 @@ _TRACE_ID: Final = "^(?:[0-9A-Fa-f]{16}){1,2}$"
 _AMAZON: Final = "(?:^|;)Root=1-([0-9a-f]{8})-([0-9a-f]{24})"
 
 
-class Linkerd:
-    """The decoder of kind ``linkerd``; see `pipeline.decode.Decoder`. Remembers nothing."""
+class Linkerd(Stateless):
+    """The decoder of kind ``linkerd``; see `pipeline.decode.Decoder`."""
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these lines."""
@@ -94,33 +92,11 @@ class Linkerd:
         ):
             faults[line[wrong.to_numpy()]] = fault
         kept = faults[line] == NO_FAULT
-        sources, inverse = np.unique(payloads.source, return_inverse=True)
-        vantage = inverse.astype(np.int32)
         at = line[kept]
         rows = read.filter(pl.Series(kept)).with_columns(
-            vantage=pl.Series(vantage[at]),
-            received_ns=pl.Series(payloads.received_ns[at], dtype=pl.Int64),
+            of_payloads(payloads, at, "linkerd", "sidecar")
         )
-        rows = rows.with_columns(whose(payloads.sources, payloads.source[at], "linkerd", "sidecar"))
-        records = np.zeros(len(raw), np.int64)
-        records[at] = 1
-        refused = refused_lines(raw, faults, _FAULTS)
-        ignored = other.to_numpy().astype(np.int64)
-        return Decoded(
-            vantages=[Vantage(payloads.sources[code], "linkerd", 0) for code in sources],
-            frames={"requests": _requests(rows)},
-            rejects=rejected(refused, vantage),
-            counts=counted(payloads, vantage, records, refused, ignored),
-        )
-
-    def snapshot(self, place: Place) -> bytes:
-        """Nothing: each line stands for itself."""
-        del place
-        return b""
-
-    def restore(self, place: Place, state: bytes) -> None:
-        """Nothing to forget."""
-        del place, state
+        return decoded_lines(payloads, "linkerd", _requests(rows), at, (faults, _FAULTS))
 
 
 def _read(text: pl.Series, faults: Int8s) -> pl.DataFrame:

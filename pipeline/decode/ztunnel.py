@@ -39,9 +39,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from collectors.log import Place
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Vantage
+from pipeline.decode import Decoded, Payloads, Stateless
 from pipeline.decode.addresses import parse_addresses
 from pipeline.decode.json_lines import (
     FAULTS,
@@ -49,12 +48,11 @@ from pipeline.decode.json_lines import (
     Fault,
     Int8s,
     Int64s,
+    decoded_lines,
     line_texts,
+    of_payloads,
     read_objects,
-    refused_lines,
-    whose,
 )
-from pipeline.decode.outcome import counted, rejected
 from pipeline.decode.requests import request_rows
 from pipeline.decode.rfc3339 import utc_ns
 from pipeline.rejects import Reason
@@ -110,8 +108,8 @@ _IDENTITIES: Final = (
 _DURATION: Final = r"^([0-9]{1,15})ms$"
 
 
-class Ztunnel:
-    """The decoder of kind ``ztunnel``; see `pipeline.decode.Decoder`. Remembers nothing."""
+class Ztunnel(Stateless):
+    """The decoder of kind ``ztunnel``; see `pipeline.decode.Decoder`."""
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these lines."""
@@ -129,33 +127,9 @@ class Ztunnel:
             faults[line[(access & missing.fill_null(value=True)).to_numpy()]] = fault
         faults[line[read["scope"].is_null().to_numpy()]] = _NOT_ZTUNNEL
         kept = access.to_numpy() & (faults[line] == NO_FAULT)
-        sources, inverse = np.unique(payloads.source, return_inverse=True)
-        vantage = inverse.astype(np.int32)
         at = line[kept]
-        rows = read.filter(pl.Series(kept)).with_columns(
-            vantage=pl.Series(vantage[at]),
-            received_ns=pl.Series(payloads.received_ns[at], dtype=pl.Int64),
-        )
-        rows = rows.with_columns(whose(payloads.sources, payloads.source[at], "istio", "host"))
-        records = np.zeros(len(raw), np.int64)
-        records[at] = 1
-        refused = refused_lines(raw, faults, _FAULTS)
-        ignored = ((faults == NO_FAULT) & (records == 0)).astype(np.int64)
-        return Decoded(
-            vantages=[Vantage(payloads.sources[code], "ztunnel", 0) for code in sources],
-            frames={"requests": _requests(rows)},
-            rejects=rejected(refused, vantage),
-            counts=counted(payloads, vantage, records, refused, ignored),
-        )
-
-    def snapshot(self, place: Place) -> bytes:
-        """Nothing: each line stands for itself."""
-        del place
-        return b""
-
-    def restore(self, place: Place, state: bytes) -> None:
-        """Nothing to forget."""
-        del place, state
+        rows = read.filter(pl.Series(kept)).with_columns(of_payloads(payloads, at, "istio", "host"))
+        return decoded_lines(payloads, "ztunnel", _requests(rows), at, (faults, _FAULTS))
 
 
 def _read(text: pl.Series, faults: Int8s) -> pl.DataFrame:

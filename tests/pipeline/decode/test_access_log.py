@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from collectors.log import Place
 from pipeline import accounting, rejects, schema
-from pipeline.decode import Decoded, Payloads, Source, access_log_json
+from pipeline.decode import Decoded, Payloads, Source, json_lines
 from pipeline.decode.access_log import AccessLog
 
 SOURCES = [
@@ -446,7 +446,7 @@ def test_slices_do_not_show(lines):
     """Parsing a few bytes at once gives what parsing all at once gives."""
     whole = decode(*lines)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(access_log_json, "_SLICE_BYTES", 30)
+        patch.setattr(json_lines, "_SLICE_BYTES", 30)
         sliced = decode(*lines)
     assert sliced.frames["requests"].equals(whole.frames["requests"])
     assert sliced.rejects.equals(whole.rejects)
