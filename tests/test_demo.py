@@ -210,6 +210,7 @@ def test_the_pane_says_it_all(demo: tuple[Path, str]):
         "cluster-east/shop/frontend",
         "west-eastwest",
         "100.0% errors",
+        "blame: server cluster-west",
         "10.0.0.11",
         "Completeness",
         "ipfix",

@@ -49,13 +49,13 @@ VIEWS: Final = (
     topology.TOPOLOGY_EDGES,
     topology.TOPOLOGY_NODES,
     health.COMPLETENESS,
-    health.HEALTH,
-    health.PIPELINE,
-    health.REJECTS,
     proxies.UPSTREAMS,
     proxies.CERTIFICATES,
     proxies.AUTHZ,
     proxies.CONTROL_PLANE,
     proxies.TARGETS,
+    health.HEALTH,
+    health.PIPELINE,
+    health.REJECTS,
 )
 """Every view, each after those it reads."""

@@ -43,19 +43,54 @@ def _judged(kind: str, entity: str, error: str = "error", time_ms: str = _ANSWER
         count(*) FILTER (denied) AS denied,
         quantile_cont({time_ms}, 0.5) AS p50_ms, quantile_cont({time_ms}, 0.95) AS p95_ms,
         coalesce(list_sort(list_distinct(flatten(list(response_flags) FILTER ({error})))), []) AS flags,
+        mode(concat_ws(' ', blame, blamed_entity)) FILTER ({error} AND blame IS NOT NULL) AS blamed,
         min(start_time) AS window_start, max(start_time) AS window_end
     FROM {_WINDOW} WHERE {entity} IS NOT NULL GROUP BY entity"""
 
+
+_TOLD: Final = """
+    SELECT 'upstream' AS entity_kind, state, reasons,
+        observer_cluster || '/' || exporter || ' -> ' || upstream_cluster AS entity,
+        scraped_time AS window_end
+    FROM v_upstreams WHERE upstream_cluster IS NOT NULL
+    UNION ALL BY NAME
+    SELECT 'certificate' AS entity_kind, observer_cluster || '/' || exporter || ': '
+            || concat_ws(' ', coalesce(certificate, 'first to expire'), upstream_cluster, listener) AS entity,
+        CASE state WHEN 'ok' THEN 'healthy' WHEN 'expired' THEN 'failing' ELSE 'degraded' END AS state,
+        CASE state WHEN 'ok' THEN [] WHEN 'expired'
+            THEN [format('expired {:.1f} days ago', -days_left)]
+            ELSE [format('expires in {:.1f} days', days_left)] END AS reasons,
+        scraped_time AS window_end
+    FROM v_certificates
+    UNION ALL BY NAME
+    SELECT 'control_plane' AS entity_kind, subject || ': ' || coalesce(proxy, remote_cluster) AS entity,
+        CASE WHEN connected = false OR state IN ('stale', 'rejected') OR cluster_state IN ('timeout', 'closed')
+            THEN 'degraded' WHEN connected IS NULL AND state IS NULL AND cluster_state IS NULL THEN 'unknown'
+            ELSE 'healthy' END AS state,
+        list_filter([CASE WHEN connected = false THEN 'not connected' END,
+            CASE WHEN state IN ('stale', 'rejected') THEN concat_ws(' ', state, array_to_string(behind, ',')) END,
+            error, CASE WHEN cluster_state IN ('timeout', 'closed') THEN cluster_state END],
+            lambda reason: reason IS NOT NULL) AS reasons,
+        last_seen_time AS window_end
+    FROM v_control_plane
+    UNION ALL BY NAME
+    SELECT 'target' AS entity_kind, observer_cluster || '/' || exporter AS entity,
+        CASE WHEN is_silent THEN 'degraded' ELSE 'healthy' END AS state,
+        CASE WHEN is_silent THEN [coalesce(format('silent for {:.0f} s', silent_s), 'never answered')]
+            ELSE [] END AS reasons,
+        last_time AS window_end
+    FROM v_targets"""
+"""What statistics and control planes say by themselves."""
 
 HEALTH: Final = View(
     "v_health",
     "Which services, edges, gateways and exporters are not well, and why?",
     {
-        "entity_kind": "service, edge, gateway, exporter",
-        "entity": "`v_topology_nodes.entity`; for an edge client -> server; for an exporter cluster/exporter",
+        "entity_kind": "service, edge, gateway, exporter; upstream (what one proxy sends to), certificate, control_plane, target (of scrapes), as far as statistics are collected",
+        "entity": "`v_topology_nodes.entity`; for an edge client -> server; for an exporter or target cluster/exporter; for an upstream cluster/proxy -> upstream; for a certificate cluster/proxy: certificate; for a control plane the proxy it serves",
         "state": "healthy, degraded, failing, unknown (too little seen to say)",
         "reasons": "why it is not healthy, with figures",
-        "requests": "calls in the window; null for exporters",
+        "requests": "calls in the window; null for all but services, edges and gateways",
         "error_share": "share the server side failed; for exporters the share of units lost on the way to us",
         "denied": "calls a policy denied: not an error of the service",
         "p50_ms": "median duration",
@@ -78,6 +113,8 @@ HEALTH: Final = View(
                     THEN format('{{:.1f}}% errors', error_share * 100) END,
                 CASE WHEN entity_kind <> 'exporter' AND error_share >= {DEGRADED_ERRORS} AND len(flags) > 0
                     THEN 'flags ' || array_to_string(flags, ',') END,
+                CASE WHEN error_share >= {DEGRADED_ERRORS} AND blamed IS NOT NULL
+                    THEN 'blame: ' || blamed END,
                 CASE WHEN p95_ms > {SLOW_MS} AND p95_ms > {SLOW_TAIL} * p50_ms
                     THEN format('p95 {{:.0f}} ms is {{:.0f}} times the median', p95_ms, p95_ms / p50_ms) END,
                 CASE WHEN entity_kind = 'exporter' AND error_share > {DEGRADED_LOSS}
@@ -94,7 +131,8 @@ HEALTH: Final = View(
                 loss_share AS error_share, first_time AS window_start, last_time AS window_end
             FROM v_completeness WHERE format IN {_COUNTED}
         )
-    )""",
+    )
+    UNION ALL BY NAME {_TOLD}""",
 )
 
 COMPLETENESS: Final = View(
