@@ -1,6 +1,7 @@
 """Scrapes to views, in memory: the same decoders, stages and SQL as the job's, without log or lake."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import duckdb
 import numpy as np
@@ -46,18 +47,27 @@ def decode(kind: str, *scrapes: Scrape, mesh: str = "") -> Decoded:
     return decoded
 
 
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Tables and views, made once: it is the slowest part."""
+    database = duckdb.connect()
+    database.execute("SET TimeZone = 'UTC'")
+    for table in schema.TABLES:
+        database.execute(schema.create(table))
+    for macro in views.MACROS:
+        database.execute(macro)
+    for view in views.VIEWS:
+        database.execute(schema.create_view(view))
+    return database
+
+
 class Pane:
-    """Tables and views of scrapes, in a DuckDB of their own."""
+    """Tables and views of scrapes; a new one empties what the one before it held."""
 
     def __init__(self) -> None:
-        self._duckdb = duckdb.connect()
-        self._duckdb.execute("SET TimeZone = 'UTC'")
+        self._duckdb = _database()
         for table in schema.TABLES:
-            self._duckdb.execute(schema.create(table))
-        for macro in views.MACROS:
-            self._duckdb.execute(macro)
-        for view in views.VIEWS:
-            self._duckdb.execute(schema.create_view(view))
+            self._duckdb.execute(f"DELETE FROM {table.name}")
         self._vantages = Vantages(pl.DataFrame(schema=schema.VANTAGES.schema))
 
     def add(self, kind: str, *scrapes: Scrape, mesh: str = "") -> None:
