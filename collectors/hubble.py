@@ -12,7 +12,7 @@ meanwhile, and Hubble tells what it had to overwrite in answers of its own
 begins `_OVERLAP_S` before the newest flow seen, and what was seen already is
 left out. If nothing of that is there any more, flows may have been lost: a
 ``reconnect_gap`` is counted, one for each time, as nobody can say how many.
-Nothing is asked of the time before the agent's start.
+Of the time before the agent's start nothing is asked.
 
 Source: cilium api/v1/observer/observer.proto; the meaning of ``since`` from
 pkg/hubble/observer/local_observer.go.
@@ -42,11 +42,14 @@ from collectors.ship import Shipper
 _log = logging.getLogger(__name__)
 
 METHOD: Final = "/observer.Observer/GetFlows"
+STATUS_METHOD: Final = "/observer.Observer/ServerStatus"
 
 _OVERLAP_S: Final = 1
 """Flows of several CPUs are not quite in the order of their times."""
 _SEEN: Final = 100_000
 """Flows remembered to know them again: those of the overlap, if not more a second."""
+_EMPTY: Final = 2
+"""Whoever follows a ring of fewer flows Hubble (1.20) leaves waiting until it has been filled."""
 _FIRST_RETRY_S: Final = 0.25
 _CLOCK_S: Final = 60
 _SECOND_NS: Final = 1_000_000_000
@@ -69,7 +72,7 @@ class _Follower:
         self._config = config
         self._credentials = _credentials(config)
         self._redact = redaction(Redactor(config.redact))
-        self._newest = (0, 0)
+        self._newest = divmod(time.time_ns(), _SECOND_NS)
         self._recent: deque[int] = deque(maxlen=_SEEN)
         self._seen: set[int] = set()
         self._trouble = ""
@@ -98,10 +101,13 @@ class _Follower:
                 raise result
 
     async def _follow(self, channel: Any, intake: Intake) -> None:
-        ask = channel.unary_stream(METHOD)
+        ask, ask_status = channel.unary_stream(METHOD), channel.unary_unary(STATUS_METHOD)
         rest_s = _FIRST_RETRY_S
         while True:
             try:
+                if await _is_empty(ask_status):
+                    await asyncio.sleep(_FIRST_RETRY_S)
+                    continue
                 if await self._take(ask(self._request()), intake):
                     rest_s = _FIRST_RETRY_S
                 self._tell("the observer ended the stream")
@@ -161,9 +167,8 @@ class _Follower:
 
     def _request(self) -> bytes:
         request = HUBBLE["GetFlowsRequest"](follow=True)
-        if self._newest[0]:
-            request.since.seconds = self._newest[0] - _OVERLAP_S
-            request.since.nanos = self._newest[1]
+        seconds, request.since.nanos = self._newest
+        request.since.seconds = seconds - _OVERLAP_S if self._recent else seconds
         return bytes(request.SerializeToString())
 
     def _tell(self, trouble: str) -> None:
@@ -172,6 +177,19 @@ class _Follower:
         elif self._trouble and not trouble:
             _log.warning("hubble at %s: there again", self._config.target)
         self._trouble = trouble
+
+
+async def _is_empty(ask_status: Any) -> bool:
+    """Whether the observer's ring is empty, or as good as; not if it does not say."""
+    try:
+        answer = HUBBLE["ServerStatusResponse"].FromString(await ask_status(b""))
+    except DecodeError:
+        return False
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return False
+        raise
+    return bool(answer.num_flows < _EMPTY)
 
 
 def _credentials(config: HubbleInput) -> Any:

@@ -156,10 +156,10 @@ HUBBLE: Final = message_types(
         "Layer7": (Field("http", 101, "HTTP"),),
         "Flow": (Field("l7", 15, "Layer7"), Field("summary", 100_000, "string")),
         "GetFlowsRequest": (
-            Field("number", 1, "uint64"),
             Field("follow", 3, "bool"),
             Field("since", 7, "Timestamp"),
         ),
+        "ServerStatusResponse": (Field("num_flows", 1, "uint64"),),
         "GetFlowsResponse": (
             Field("flow", 1, "Flow"),
             Field("node_name", 1000, "string"),

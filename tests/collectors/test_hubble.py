@@ -28,24 +28,35 @@ REAL = (
 )
 
 
+_base_s = 0
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch):
+    """Flows come after the agent's start."""
+    monkeypatch.setitem(globals(), "_base_s", int(time.time()) + 5)
+
+
 def _answer(number, seconds=None, node="node-1"):
     answer = HUBBLE["GetFlowsResponse"](node_name=node)
     answer.flow.l7.http.url = f"/{number}"
-    answer.time.seconds = 1_700_000_000 + number if seconds is None else seconds
+    answer.time.seconds = _base_s + number if seconds is None else seconds
     return answer.SerializeToString()
 
 
 class _Observer:
     """Serves answers of a ring; ``since`` leaves out what is older, as in local_observer.go."""
 
-    def __init__(self, port=0, credentials=None) -> None:
+    def __init__(self, port=0, credentials=None, *, tells_status=False) -> None:
         self.ring: list[tuple[int, bytes]] = []
         self.requests: list[object] = []
         self._stopped = threading.Event()
         self._server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
-        handler = grpc.unary_stream_rpc_method_handler(self._get_flows)
+        handlers = {"GetFlows": grpc.unary_stream_rpc_method_handler(self._get_flows)}
+        if tells_status:
+            handlers["ServerStatus"] = grpc.unary_unary_rpc_method_handler(self._get_status)
         self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("observer.Observer", {"GetFlows": handler}),)
+            (grpc.method_handlers_generic_handler("observer.Observer", handlers),)
         )
         address = f"127.0.0.1:{port}"
         if credentials is None:
@@ -58,6 +69,9 @@ class _Observer:
         for answer in answers:
             seconds = HUBBLE["GetFlowsResponse"].FromString(answer).time.seconds
             self.ring.append((seconds, answer))
+
+    def _get_status(self, *_: object):
+        return HUBBLE["ServerStatusResponse"](num_flows=len(self.ring)).SerializeToString()
 
     def _get_flows(self, raw, _):
         request = HUBBLE["GetFlowsRequest"].FromString(raw)
@@ -106,8 +120,9 @@ def _until_asked(observer, times=1):
 
 def test_flows_arrive_untouched_and_are_named_by_their_node(tmp_path):
     """A node's name from the answer; the target where there is none. The past is not asked for."""
+    before_s = int(time.time())
     with _Observer() as observer:
-        observer.put(_answer(1))
+        observer.put(_answer(1, seconds=before_s - 60))
         with _Following(tmp_path, observer.port) as one:
             _until_asked(observer)
             time.sleep(0.1)
@@ -121,7 +136,23 @@ def test_flows_arrive_untouched_and_are_named_by_their_node(tmp_path):
         (f"127.0.0.1:{observer.port}", b""),
     ]
     assert observer.requests[0].follow
-    assert not observer.requests[0].HasField("since")
+    assert before_s <= observer.requests[0].since.seconds <= time.time()
+
+
+def test_an_empty_ring_is_not_followed_before_it_holds_something(tmp_path):
+    """Hubble would send nothing until it is full; what came meanwhile is asked for."""
+    with _Observer(tells_status=True) as observer, _Following(tmp_path, observer.port) as one:
+        time.sleep(0.3)
+        observer.put(_answer(1))
+        time.sleep(0.3)
+        assert observer.requests == []
+        observer.put(_answer(2))
+        one.wait(2)
+        rows = rows_of(one.end())
+    assert [payload for _, payload in rows] == [
+        _answer(1),
+        _answer(2),
+    ]
 
 
 def test_a_new_stream_begins_where_the_last_one_ended(tmp_path):
@@ -137,8 +168,7 @@ def test_a_new_stream_begins_where_the_last_one_ended(tmp_path):
             one.wait(3)
         rows = rows_of(one.end())
     assert [payload for _, payload in rows] == [_answer(1), _answer(2), _answer(3)]
-    since = second.requests[0].since
-    assert since.seconds == 1_700_000_001  # a second before the newest
+    assert second.requests[0].since.seconds == _base_s + 1  # a second before the newest
     assert one.batcher.lost == {}
 
 
@@ -207,9 +237,7 @@ def test_what_is_private_is_left_out_and_garbage_is_counted(tmp_path):
 
 def test_a_log_that_stands_still_holds_the_observer(tmp_path):
     """Hubble's ring is the buffer; what it still holds arrives once the log goes on."""
-    answers = [
-        _answer(n, seconds=1_700_000_000) + b"\xaa\x7d\x7d" + bytes(125) for n in range(20_000)
-    ]
+    answers = [_answer(n, seconds=_base_s) + b"\xaa\x7d\x7d" + bytes(125) for n in range(20_000)]
     with _Observer() as observer, _Following(tmp_path, observer.port) as one:
         _until_asked(observer)
         time.sleep(0.1)
