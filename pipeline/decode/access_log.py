@@ -65,7 +65,7 @@ class AccessLog:
         for declared, at in _by_format(payloads):
             part = faults[at]
             json = is_json[at]
-            for found, columns in _read(text.gather(at), declared, part, json):
+            for found, columns in read_texts(text.gather(at), declared, part, json):
                 rows.append(at[found])
                 frames.append(columns)
             faults[at], is_json[at] = part, json
@@ -121,7 +121,7 @@ def _readers(declared: str) -> tuple[JsonReader | None, TextReader | None, Forma
     return None, TextReader(found), found
 
 
-def _read(
+def read_texts(
     text: pl.Series, declared: str, faults: Faults, is_json: npt.NDArray[np.bool_]
 ) -> Iterator[tuple[Rows, pl.DataFrame]]:
     """Rows of n lines of one declared format that are of use, and their columns."""
@@ -174,7 +174,7 @@ def _fields(
 def _braced(text: pl.Series) -> tuple[pl.Series, npt.NDArray[np.bool_]]:
     """Lines, those of JSON objects without a stamp in front; and which are such."""
     braced = text.str.starts_with("{").fill_null(value=False)
-    if braced.all():
+    if braced.all() or not text.str.contains("^[0-9]").any():
         return text, braced.to_numpy()
     frame = pl.DataFrame({"text": text, "bare": without_stamp(text)})
     text = frame.select(

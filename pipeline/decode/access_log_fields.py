@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
 
 from pipeline import schema
 from pipeline.decode.access_log_lines import Fault
@@ -190,20 +191,15 @@ def read_fields(
     """
     told = set(texts.columns)
     faults = np.full(len(texts), Fault.NONE, np.int8)
-    texts = texts.with_columns(
-        pl.when((pl.col(name) != "") & (pl.col(name) != "-")).then(name).alias(name)
-        for name, dtype in texts.schema.items()
-        if dtype == pl.String
-    )
-    # A column without any value is as good as none, and costs nothing.
-    texts = texts.select(column.name for column in texts if column.null_count() < len(column))
+    texts = _with_values(texts)
+    texts = _with_values(texts.with_columns(_without_dashes(texts)))
     if "start_time" not in texts.columns:
         faults[:] = Fault.NO_START
         return pl.DataFrame(
             {"start_ns": pl.repeat(None, len(faults), dtype=pl.Int64, eager=True)}
         ), faults
     rows = texts.select(
-        start_ns(pl.col("start_time"), time).alias("start_ns"),
+        start_ns(texts["start_time"], time),
         *_status(texts),
         **_columns(texts, told),
     ).with_columns(_address_columns(texts))
@@ -212,6 +208,21 @@ def read_fields(
     faults[rows["start_ns"].is_null().to_numpy()] = Fault.BAD_START
     faults[texts["start_time"].is_null().to_numpy()] = Fault.NO_START
     return rows, faults
+
+
+def _with_values(texts: pl.DataFrame) -> pl.DataFrame:
+    """Columns that have any: one without is as good as none, and costs nothing."""
+    return texts.select(column.name for column in texts if column.null_count() < len(column))
+
+
+def _without_dashes(texts: pl.DataFrame) -> list[pl.Expr]:
+    """What stands for nothing, "-" and "", is null."""
+    short = texts.select((cs.string().str.len_bytes() <= 1).any())
+    names = [column.name for column in short if column[0]]
+    return [
+        pl.when((pl.col(name) != "") & (pl.col(name) != "-")).then(name).alias(name)
+        for name in names
+    ]
 
 
 def _status(texts: pl.DataFrame) -> list[pl.Expr]:

@@ -49,7 +49,8 @@ class JsonReader:
     def read(self, text: pl.Series, faults: Faults) -> pl.DataFrame:
         """Fields of n lines of an opening brace; those of lines that get a fault are left out."""
         found = np.full(len(text), NO_FAULT, np.int8)
-        text = text.set(pl.Series(faults != Fault.NONE), None)
+        if (faults != Fault.NONE).any():
+            text = text.set(pl.Series(faults != Fault.NONE), None)
         # Numbers are numbers in nearly all logs, and read faster as such.
         frame, _ = read_objects(text, found, (self._as_numbers, self._as_text))
         faults[found != NO_FAULT] = Fault.NOT_JSON

@@ -18,6 +18,7 @@ import polars as pl
 
 from pipeline.decode.access_log_lines import Fault, Faults, without_stamp
 from pipeline.decode.format_string import Format, FormatString, compile_format
+from pipeline.decode.line_cutter import cut, plan
 
 Rows = npt.NDArray[np.int64]
 
@@ -116,26 +117,45 @@ def read_string(
         int8[n]: `Fault.NONE` for those; for the others what is wrong.
     """
     faults = np.full(len(text), Fault.OTHER_FORMAT, np.int8)
-    low, *high = string.expressions(strict=strict)
+    read = _read_strictly if strict else _read_any_way
     rows, parts = [], []
     lines, at = text, np.arange(len(text))
     for _ in range(2):
-        found = lines.str.extract_groups(low)
-        of_it = found.struct.field("1").is_not_null().to_numpy()
-        in_one_way = of_it
-        for expression in high:
-            other = lines.str.extract_groups(expression)
-            in_one_way = of_it & found.eq_missing(other).to_numpy()
-        faults[at[of_it]] = Fault.AMBIGUOUS
-        faults[at[in_one_way]] = Fault.NONE
-        rows.append(at[in_one_way])
-        parts.append(found.filter(pl.Series(in_one_way)).struct.unnest())
-        at = at[~of_it]
+        fields, found = read(lines, string)
+        faults[at] = found
+        rows.append(at[found == Fault.NONE])
+        parts.append(fields)
+        at = at[found == Fault.OTHER_FORMAT]
         if not len(at):
             break
         lines = without_stamp(text.gather(at))
     fields = pl.concat(parts) if len(parts) > 1 else parts[0]
     if len(parts) > 1 and len(rows[1]):
         fields = fields[np.argsort(np.concatenate(rows))]
-    names = {str(n + 1): field for n, field in enumerate(string.groups(strict=strict)) if field}
-    return fields.select(pl.col(n).alias(field) for n, field in names.items()), faults
+    return fields, faults
+
+
+def _read_strictly(text: pl.Series, string: FormatString) -> tuple[pl.DataFrame, Faults]:
+    """As `read_string`, without regard to stamps."""
+    columns, fits = cut(text, plan(string))
+    of_it = pl.DataFrame([one.alias(str(n)) for n, one in enumerate(fits)]).select(
+        pl.all_horizontal(pl.all().fill_null(value=False))
+    )
+    fields = pl.DataFrame([column.alias(field) for field, column in columns.items()])
+    mask = of_it.to_series()
+    faults = np.where(mask.to_numpy(), Fault.NONE, Fault.OTHER_FORMAT).astype(np.int8)
+    return fields if mask.all() else fields.filter(mask), faults
+
+
+def _read_any_way(text: pl.Series, string: FormatString) -> tuple[pl.DataFrame, Faults]:
+    """As `read_string`, without regard to stamps."""
+    short, long = string.expressions(strict=False)
+    found = text.str.extract_groups(short)
+    of_it = found.struct.field("1").is_not_null().to_numpy()
+    in_one_way = of_it & found.eq_missing(text.str.extract_groups(long)).to_numpy()
+    faults = np.full(len(text), Fault.OTHER_FORMAT, np.int8)
+    faults[of_it] = Fault.AMBIGUOUS
+    faults[in_one_way] = Fault.NONE
+    fields = {str(n + 1): f for n, f in enumerate(string.groups(strict=False)) if f}
+    groups = found.filter(pl.Series(in_one_way)).struct.unnest()
+    return groups.select(pl.col(n).alias(f) for n, f in fields.items()), faults

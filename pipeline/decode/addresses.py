@@ -27,6 +27,8 @@ _V4: Final = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
 _V6_CHARACTERS: Final = 100
 """No text of an IPv6 address is longer, zone included."""
 _MAPPED: Final = 0xFFFF << 32
+_SELDOM: Final = 4
+"""Whole texts that recur more often than so are read once each."""
 _LOW_64: Final = (1 << 64) - 1
 
 
@@ -67,6 +69,13 @@ def parse_addresses(text: pl.Series) -> Addresses:
     text
         n rows, String. Nothing in them raises.
     """
+    known = distinct(text)
+    if len(known.values) * _SELDOM < len(text):
+        return Addresses(*map(known.rows, _parse(known.values)))
+    return _parse(text)
+
+
+def _parse(text: pl.Series) -> Addresses:
     host, port = _cut(text)
     hosts = distinct(host)
     hi, lo = _read_hosts(hosts.values)

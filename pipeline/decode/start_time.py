@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from pipeline.decode.addresses import distinct
 from pipeline.errors import FormatError
 
 LIMIT_S: Final = 9_223_372_035
@@ -73,10 +74,8 @@ _TOKENS: Final = {
 }
 _SPECIFIER: Final = re.compile(r"%(E\*[Sf]|E[0-9][Sf]|Ez|[0-9]f|.)|([^%]+)", re.DOTALL)
 _ISO: Final = re.compile(r"%Y-%m-%dT%H:%M:(?:%E\*S|%E[0-9]S|%S|%S\.%[1-9]?f)Z")
-_ISO_TEXT: Final = (
-    "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
-    r"(?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
-)
+_ISO_SECOND: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
+_ISO_REST: Final = r"^(?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
 _CENTURY: Final = 69
 """POSIX: years of two digits below this are of the 21st century."""
 
@@ -129,16 +128,18 @@ def _token(specifier: str) -> str:
     raise FormatError(f"%START_TIME%: %{specifier} is not known")
 
 
-def start_ns(text: pl.Expr, time: TimeFormat | None = None) -> pl.Expr:
-    """UTC nanoseconds of a column of start times, RFC 3339 if no format is told; else null."""
+def start_ns(text: pl.Series, time: TimeFormat | None = None) -> pl.Series:
+    """UTC nanoseconds of start times, RFC 3339 if no format is told; else null."""
     if time is None or time.iso:
         return _iso_ns(text)
-    part = text.str.extract_groups(f"^(?:{time.pattern})$")
+    part = pl.col("text").str.extract_groups(f"^(?:{time.pattern})$")
     told = set(re.findall(r"\?P<(\w+)>", time.pattern))
     second = part.struct.field("epoch").cast(pl.Int64) if "epoch" in told else _second(part, told)
     if "offset" in told and "epoch" not in told:
-        second = second - _offset_s(part.struct.field("offset").str.replace(":", "", literal=True))
-    return _nanoseconds(second, part.struct.field("fraction") if "fraction" in told else None)
+        offset = part.struct.field("offset").str.replace(":", "", literal=True)
+        second = second - _offset_s(offset)
+    fraction = part.struct.field("fraction") if "fraction" in told else None
+    return text.alias("text").to_frame().select(start_ns=_nanoseconds(second, fraction)).to_series()
 
 
 def _second(part: pl.Expr, told: set[str]) -> pl.Expr:
@@ -184,10 +185,27 @@ def _nanoseconds(second: pl.Expr, fraction: pl.Expr | None) -> pl.Expr:
     return whole + fraction.str.head(9).str.pad_end(9, "0").cast(pl.Int64).fill_null(0)
 
 
-def _iso_ns(text: pl.Expr) -> pl.Expr:
-    tail = text.str.slice(19)
-    second = text.str.head(19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
-    offset = tail.str.extract("([+-][0-9]{2}:[0-9]{2})$").str.replace(":", "", literal=True)
-    utc = second.cast(pl.Int64) // 1_000_000 - _offset_s(offset).fill_null(0)
-    fits = pl.when(text.str.contains(_ISO_TEXT)).then(utc)
-    return _nanoseconds(fits, tail.str.extract(r"^\.([0-9]{1,9})"))
+def _iso_ns(text: pl.Series) -> pl.Series:
+    """Seconds and what is behind them recur, so each is read once."""
+    seconds, rests = distinct(text.str.head(19)), distinct(text.str.slice(19))
+    second = seconds.values.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+    # `to_datetime` takes signs and single digits, too.
+    is_second = seconds.values.str.contains(_ISO_SECOND)
+    rest = pl.DataFrame({"rest": rests.values}).select(
+        offset=_offset_s(
+            pl.col("rest")
+            .str.extract("([+-][0-9]{2}:[0-9]{2})$")
+            .str.replace(":", "", literal=True)
+        ).fill_null(0),
+        fraction=pl.col("rest").str.extract(r"^\.([0-9]{1,9})"),
+        fits=pl.col("rest").str.contains(_ISO_REST),
+    )
+    rows = pl.DataFrame(
+        {
+            "second": seconds.rows(second.cast(pl.Int64) // 1_000_000),
+            "is_second": seconds.rows(is_second),
+            **{column.name: rests.rows(column) for column in rest},
+        }
+    )
+    utc = pl.when(pl.col("is_second") & pl.col("fits")).then(pl.col("second") - pl.col("offset"))
+    return rows.select(start_ns=_nanoseconds(utc, pl.col("fraction"))).to_series()
