@@ -29,6 +29,7 @@ from pipeline.decode.hubble_json import HubbleJson
 from pipeline.decode.istiod import Istiod
 from pipeline.decode.linkerd import Linkerd
 from pipeline.decode.netflow import Netflow
+from pipeline.decode.otlp import Otlp
 from pipeline.decode.prometheus import Prometheus
 from pipeline.decode.ztunnel import Ztunnel
 from pipeline.enrich import ENRICHERS, Identities
@@ -45,6 +46,7 @@ DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
     "prometheus": Prometheus,
     "istiod": Istiod,
     "als": Als,
+    "otlp_logs": Otlp,
     "ztunnel": Ztunnel,
     "linkerd": Linkerd,
     "hubble": Hubble,

@@ -26,7 +26,10 @@ decodes again, without keeping the rows, from there to the committed offset.
         protobuf, protobuf_one   messages to columns, many at a time; odd ones alone
         protobuf_text, protobuf_rows   texts, and what is wrong with a row
         als_layouts, als_columns, als_told, als_rows   which fields, and the columns they become
+        envoy_node               what a proxy says of itself
         outcome                  rejects and counts
+    otlp_logs    OpenTelemetry logs of Envoy, read with the same and as lines of access_log
+        otlp_fields              records to texts
     prometheus   scrapes of proxies and control planes
         exposition               text to samples
         families, samples        which are wanted, and the columns their labels become

@@ -27,11 +27,12 @@ import pyarrow as pa
 
 from collectors.log import Place
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Source, Vantage
+from pipeline.decode import Decoded, Payloads, Vantage
 from pipeline.decode import als_layouts as layouts
 from pipeline.decode.als_columns import Entries, read_entries
 from pipeline.decode.als_rows import request_columns
 from pipeline.decode.als_told import PEER_KEYS
+from pipeline.decode.envoy_node import declared, told_by_node
 from pipeline.decode.outcome import Refused, counted, rejected
 from pipeline.decode.protobuf import Spans, Wire
 from pipeline.decode.protobuf_rows import FAULTS, NO_FAULT, Gathered, Rows, either, every, where
@@ -45,10 +46,6 @@ _BLOCK: Final = 4_096
 """Entries read together: their bytes, and what they become, stay in a cache."""
 
 _NODE_TEXTS: Final = ("node_id", "log_name", *(f"node_{name}" for name in PEER_KEYS.values()))
-_MODELS: Final = {"sidecar": "sidecar", "router": "gateway", "waypoint": "waypoint"}
-"""How Istio's node ids begin, to the model of the proxy."""
-
-_DIRECTION: Final = "(?i)(?:^|[^a-z])(inbound|outbound)(?:$|[^a-z])"
 _SIDES: Final = {"src": "source", "dst": "destination"}
 
 
@@ -72,7 +69,7 @@ class Als:
                 columns.with_columns(
                     vantage=vantage[at],
                     received_ns=payloads.received_ns[at],
-                    **_declared(sources, vantage[at]),
+                    **declared(sources, vantage[at]),
                 )
             )
         return Decoded(
@@ -158,16 +155,6 @@ def _refuse(
         refused.append(Refused(int(payload[row]), reason, detail, raw, size))
 
 
-def _declared(sources: list[Source], at: npt.NDArray[np.int32]) -> dict[str, pl.Series]:
-    """What the agent declares of each row's proxy; null where it does not."""
-    mesh = [source.declared.mesh or None for source in sources]
-    model = [source.declared.proxy_model or None for source in sources]
-    return {
-        "mesh": pl.Series(mesh, dtype=pl.String).gather(at),
-        "declared_model": pl.Series(model, dtype=schema.PROXY_MODEL).gather(at),
-    }
-
-
 def _requests(columns: pl.DataFrame) -> pl.DataFrame:
     """
     Rows of requests.
@@ -175,15 +162,7 @@ def _requests(columns: pl.DataFrame) -> pl.DataFrame:
     A proxy that speaks for one side of a call says of that side what it says of
     itself, its node's metadata.
     """
-    kind = pl.col("node_id").str.extract("^([a-z]+)~")
-    by_id = kind.replace_strict(_MODELS, default=None, return_dtype=schema.PROXY_MODEL)
-    by_name = pl.col("log_name").str.extract(_DIRECTION).str.to_lowercase()
-    direction = [pl.col("direction"), by_name] if "direction" in columns.columns else [by_name]
-    rows = request_rows(
-        columns.with_columns(
-            proxy_model=pl.coalesce("declared_model", by_id), direction=pl.coalesce(direction)
-        )
-    )
+    rows = request_rows(columns.with_columns(**told_by_node(columns.columns)))
     own = columns.select(f"node_{name}" for name in PEER_KEYS.values())
     return (
         pl.concat([rows, own], how="horizontal")

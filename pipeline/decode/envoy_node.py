@@ -1,0 +1,54 @@
+"""
+What a proxy that logs by gRPC tells of itself, and what its agent declares of it.
+
+    sidecar~10.0.0.7~web-1.shop~shop.svc.cluster.local    Istio's node id: a sidecar
+    router~...                                            a gateway
+    waypoint~...                                          a waypoint
+
+Before: als.py, otlp.py. After: requests.py.
+Source: Istio, pkg/model/context.go (node types).
+"""
+
+from collections.abc import Container, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pipeline import schema
+from pipeline.decode import Source
+
+_MODELS: Final = {"sidecar": "sidecar", "router": "gateway", "waypoint": "waypoint"}
+_DIRECTION: Final = "(?i)(?:^|[^a-z])(inbound|outbound)(?:$|[^a-z])"
+
+
+def declared(sources: Sequence[Source], of: npt.NDArray[np.int32]) -> dict[str, pl.Series]:
+    """``declared_mesh`` and ``declared_model`` of n rows; null where an agent does not say."""
+    mesh = [source.declared.mesh or None for source in sources]
+    model = [source.declared.proxy_model or None for source in sources]
+    return {
+        "declared_mesh": pl.Series(mesh, dtype=pl.String).gather(of),
+        "declared_model": pl.Series(model, dtype=schema.PROXY_MODEL).gather(of),
+    }
+
+
+def told_by_node(given: Container[str]) -> dict[str, pl.Expr]:
+    """
+    ``mesh``, ``proxy_model`` and ``direction``, of what is declared, ``node_id`` and ``log_name``.
+
+    Parameters
+    ----------
+    given
+        Columns there are; a mesh or direction told by the record itself counts first.
+    """
+    kind = pl.col("node_id").str.extract("^([a-z]+)~")
+    by_id = kind.replace_strict(_MODELS, default=None, return_dtype=schema.PROXY_MODEL)
+    by_name = pl.col("log_name").str.extract(_DIRECTION).str.to_lowercase()
+    direction = [pl.col("direction")] if "direction" in given else []
+    mesh = [pl.col("mesh")] if "mesh" in given else []
+    return {
+        "mesh": pl.coalesce("declared_mesh", *mesh),
+        "proxy_model": pl.coalesce("declared_model", by_id),
+        "direction": pl.coalesce(*direction, by_name),
+    }
