@@ -59,6 +59,7 @@ NO_FAULT: Final = int(LineFault.NONE)
 
 Int8s = npt.NDArray[np.int8]
 Int64s = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 def line_texts(raw: pl.Series, faults: Int8s) -> pl.Series:

@@ -48,6 +48,7 @@ from pipeline.decode.json_lines import (
     Fault,
     Int8s,
     Int64s,
+    Mask,
     decoded_lines,
     line_texts,
     of_payloads,
@@ -80,21 +81,13 @@ _LINE: Final = (
 )
 _MESSAGE: Final = r"^(connection (?:complete|failed|opened))(?:\s+(.*))?$"
 _VALUE: Final = r'"(?:[^"\\]|\\.)*"|[^\s"]\S*|'
-_IN_ORDER: Final = (
-    "^(?<all>"
-    + "".join(
-        rf"(?:{re.escape(key)}=(?<_{place}>{_VALUE})(?:\s+|$))?"
-        for place, key in enumerate(_KEYS[:-1])
-    )
-    # The error is the last, and may hold anything.
-    + rf"(?:error=(?<_{len(_KEYS) - 1}>.*))?)$"
-)
-_OUT_OF_ORDER: Final = (
-    r"(?:^|\s){key}=(" + _VALUE.replace("{", "{{").replace("}", "}}") + r")(?:\s|$)"
-)
-_QUOTED: Final = r'(?s)^"(.*)"$'
+_ERROR: Final = r'(?:^| )error="[^=]*"$'
+"""An error, the last of the fields, without anything in it that looks like a field."""
+_TIME: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+$"
+_PARTS: Final = tuple(f"field_{place}" for place in range(5))
 _ESCAPES: Final = {r"\"": '"', r"\\": "\\", r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\'": "'"}
 _OVER: Final = ("connection complete", "connection failed")
+_OPENED: Final = "connection opened"
 _DENIED: Final = "^connection closed due to policy (?:rejection|change)"
 _DENIED_BY: Final = r"explicitly denied by: (\S+)$"
 _HOST_PORT: Final = r"^([^:/\[\]]*[A-Za-z][^:/\[\]]*):([0-9]{1,5})$"
@@ -153,44 +146,95 @@ def _of_json(fields: pl.DataFrame, line: Int64s) -> pl.DataFrame:
 
 def _of_text(text: pl.Series, line: Int64s) -> pl.DataFrame:
     """Columns of lines that were text; ``scope`` is null where they are no log's."""
-    head = text.to_frame("text").select(pl.col("text").str.extract_groups(_LINE).struct.unnest())
-    said = head["message"].str.extract_groups(_MESSAGE)
-    fields = said.struct.field("2")
-    told = fields.to_frame("fields").select(
-        pl.col("fields").str.extract_groups(_IN_ORDER).struct.unnest()
+    head = _heads(text)
+    said = pl.col("fields").str.splitn("error=", 2).struct
+    fields = head.select(
+        fields=said.field("field_0").str.strip_chars(" \t"),
+        error=pl.when(pl.col("fields").str.contains(_ERROR)).then(said.field("field_1")),
+        all="fields",
     )
-    odd = np.flatnonzero((told["all"].is_null() & fields.is_not_null()).to_numpy())
-    values = told.drop("all").rename({f"_{place}": key for place, key in enumerate(_KEYS)})
-    if len(odd):
-        rest = (
-            fields.gather(odd)
-            .to_frame("fields")
-            .select(
-                **{
-                    key: pl.col("fields").str.extract(_OUT_OF_ORDER.format(key=re.escape(key)))
-                    for key in _KEYS
-                }
-            )
-        )
-        values = values.with_columns(column.scatter(odd, rest[column.name]) for column in values)
-    return head.with_columns(
+    values, odd = _values(fields["fields"].str.split(" "))
+    values["error"] = fields["error"]
+    columns = pl.DataFrame(values).select(_KEYS)
+    unread = fields["error"].is_null() & fields["all"].str.contains("error=", literal=True)
+    rows = np.flatnonzero(odd | unread.fill_null(value=False).to_numpy())
+    if len(rows):
+        slow = fields["all"].gather(rows).to_frame("fields").select(_slow(key) for key in _KEYS)
+        columns = columns.select(one.scatter(rows, slow[one.name]) for one in columns)
+    return (
+        head.drop("fields")
+        .hstack(columns.select(map(_unquoted, _KEYS)))
+        .with_columns(line=pl.Series(line, dtype=pl.Int64))
+    )
+
+
+def _heads(text: pl.Series) -> pl.DataFrame:
+    """``time``, ``level``, ``scope``, ``message`` and ``fields`` of lines, with tabs or without."""
+    names = ("time", "level", "scope", "message", "fields")
+    cut = text.str.splitn("\t", 5).struct.unnest().rename(dict(zip(_PARTS, names, strict=True)))
+    as_written = cut["message"].is_in([*_OVER, _OPENED]) & cut["time"].str.contains(_TIME)
+    as_written &= cut["level"].is_in(["info", "error", "warn", "debug"])
+    rows = np.flatnonzero(~as_written.fill_null(value=False).to_numpy())
+    if not len(rows):
+        return cut
+    other = (
+        text.gather(rows)
+        .to_frame("text")
+        .select(pl.col("text").str.extract_groups(_LINE).struct.unnest())
+    )
+    said = other["message"].str.extract_groups(_MESSAGE).struct
+    other = other.with_columns(
         pl.col("scope").str.strip_suffix(":"),
-        said.struct.field("1").alias("message"),
-        *(values[key].to_frame().select(_unquoted(key)).to_series() for key in _KEYS),
-        line=pl.Series(line, dtype=pl.Int64),
+        message=said.field("1"),
+        fields=said.field("2"),
     )
+    return cut.select(one.scatter(rows, other[one.name]) for one in cut)
+
+
+def _values(parts: pl.Series) -> tuple[dict[str, pl.Series], Mask]:
+    """
+    Value of each key, of n lists of ``key=value``.
+
+    And which lists are odd: a part of theirs has no value, or one that goes on
+    behind a space, or a key comes twice.
+    """
+    count = len(parts)
+    tokens = pl.DataFrame({"row": np.arange(count), "part": parts}).explode("part").drop_nulls()
+    tokens = tokens.select("row", pl.col("part").str.splitn("=", 2).struct.unnest())
+    key, value = pl.col("field_0"), pl.col("field_1")
+    broken = value.is_null() | (value.str.starts_with('"') != value.str.ends_with('"'))
+    broken |= (value == '"') | value.str.contains("\t", literal=True)
+    odd = np.zeros(count, np.bool_)
+    odd[tokens.filter((key != "") & broken.fill_null(value=True))["row"].to_numpy()] = True
+    values = {}
+    for name, of_key in tokens.partition_by("field_0", as_dict=True).items():
+        rows = of_key["row"].to_numpy()
+        if name[0] in _KEYS:
+            odd[rows[1:][rows[1:] == rows[:-1]]] = True
+            values[str(name[0])] = _nothing(count).scatter(rows, of_key["field_1"])
+    return {key: values.get(key, _nothing(count)) for key in _KEYS}, odd
+
+
+def _nothing(count: int) -> pl.Series:
+    return pl.repeat(None, count, dtype=pl.String, eager=True)
+
+
+def _slow(key: str) -> pl.Expr:
+    """Value of a key wherever it stands, as it is written."""
+    value = ".*" if key == "error" else _VALUE
+    return pl.col("fields").str.extract(rf"(?:^|\s){re.escape(key)}=({value})(?:\s|$)").alias(key)
 
 
 def _unquoted(key: str) -> pl.Expr:
     """Text without Rust's quotes and escapes; null where it is empty."""
     value = pl.col(key)
-    inner = value.str.extract(_QUOTED)
-    inner = (
-        pl.when(inner.str.contains("\\", literal=True))
+    quoted = value.str.starts_with('"') & value.str.ends_with('"') & (value != '"')
+    inner = pl.when(quoted).then(value.str.slice(1).str.strip_suffix('"')).otherwise(value)
+    plain = (
+        pl.when(quoted & inner.str.contains("\\", literal=True))
         .then(inner.str.replace_many(list(_ESCAPES), list(_ESCAPES.values())))
         .otherwise(inner)
     )
-    plain = pl.coalesce(inner, value)
     return pl.when(plain != "").then(plain).alias(key)
 
 

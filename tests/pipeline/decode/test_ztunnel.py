@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from line_payloads import MAPPED, decode, reasons, told
 
+from pipeline.decode import ztunnel
 from pipeline.decode.ztunnel import Ztunnel
 
 CLIENT = "spiffe://cluster.local/ns/bookinfo/sa/bookinfo-productpage"
@@ -265,7 +266,7 @@ def test_rejects():
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.binary(max_size=80)
@@ -283,3 +284,32 @@ def test_any_lines_are_rows_ignored_or_rejected(lines):
     """Nothing a line can hold raises, or costs another line its row."""
     decoded = decode(Ztunnel(), *lines, text())
     assert told(decoded.frames["requests"].to_dicts()[-1]) == OUTBOUND_ROW
+
+
+PIECES = st.text(st.sampled_from('ab=" \\\t.:1'), max_size=8) | st.sampled_from(
+    ["error=", "src.addr=1.1.1.1:1"]
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(sorted(PARTS)), PIECES, max_size=3), min_size=1, max_size=5
+    )
+)
+def test_the_quick_way_is_the_careful_one(changes):
+    """Fields cut at spaces, where that is enough, are those that are looked for one by one."""
+    lines = [
+        (
+            f"{TIME}\tinfo\taccess\tconnection complete\t"
+            + " ".join(f"{key}={value}" for key, value in (PARTS | changed).items())
+        ).encode()
+        for changed in changes
+    ]
+    quick = decode(Ztunnel(), *lines)
+    values = ztunnel._values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ztunnel, "_values", lambda parts: (values(parts)[0], values(parts)[1] | True))
+        careful = decode(Ztunnel(), *lines)
+    assert quick.frames["requests"].to_dicts() == careful.frames["requests"].to_dicts()
+    assert reasons(quick) == reasons(careful)
