@@ -14,7 +14,7 @@ UTF-8 or no log at all are lines too. Whatever a line holds:
   escapes inside of strings, and whole values, are replaced.
 
 In a line of text a field has no name. Its place is known in the formats that
-Envoy and Istio use by default, so there ``user_agent`` and ``x_forwarded_for``
+Envoy, Istio and Kuma use by default, so there ``user_agent`` and ``x_forwarded_for``
 are treated; elsewhere leave them out of the format.
 
 A hash is BLAKE2b with the configured key, 16 hexadecimal digits: equal values
@@ -28,6 +28,7 @@ import hashlib
 import re
 import string
 from collections.abc import Callable, Iterable
+from itertools import compress
 from typing import Final
 
 from collectors.config import Redact
@@ -66,6 +67,17 @@ _HEADER: Final = re.compile(
     % ((_GAP,) * 8)
 )
 _TOKEN: Final = re.compile(_STRING + rb"|[\[\]{}\n]")
+_DEFAULT_OPENING: Final = re.compile(
+    rb'(?:\S+ (?:std(?:out|err) [FP] )?)?\[[^\]"\n]*\] (?:"|([^\s"]+ "))'
+)
+"""
+Of a line in Envoy's or Istio's own format, or in Kuma's, which names a mesh before the request;
+also as a container's runtime or kubectl shows it.
+"""
+_AFTER_AGENT: Final = 3
+"""Quoted texts after the user agent: request id, authority, upstream."""
+_AFTER_AGENT_KUMA: Final = 7
+"""Trace id, request id, authority, both services, source address, upstream."""
 _NUMBERS: Final = re.compile(rb'(?: (?:[0-9]+|-)){4} "')
 _VERSION: Final = re.compile(r" HTTP/[0-9.]{1,3}\Z")
 
@@ -178,12 +190,11 @@ class Redactor:
         if all(line.startswith(b"{") for line in lines):
             return self._json(b"\n".join(lines)).split(b"\n")
         are_json = [_JSON_LINE.match(line) is not None for line in lines]
-        if not any(are_json):
-            return self._text(b"\n".join(lines)).split(b"\n")
-        return [
-            self._json(line) if is_json else self._text(line)
-            for line, is_json in zip(lines, are_json, strict=True)
-        ]
+        as_json = self._json(b"\n".join(compress(lines, are_json))).split(b"\n")
+        are_text = [not is_json for is_json in are_json]
+        as_text = self._text(b"\n".join(compress(lines, are_text))).split(b"\n")
+        json_lines, text_lines = iter(as_json), iter(as_text)
+        return [next(json_lines if is_json else text_lines) for is_json in are_json]
 
     def _json(self, block: bytes) -> bytes:
         if self._keys:
@@ -199,10 +210,7 @@ class Redactor:
 
     def _text(self, block: bytes) -> bytes:
         if self.fields != "keep":
-            lines = block.split(b"\n")
-            block = b"\n".join(
-                self._default_format(line) if line.startswith(b"[") else line for line in lines
-            )
+            block = b"\n".join(map(self._default_format, block.split(b"\n")))
         if self.query == "keep":
             return block
         if self.query == "drop":
@@ -245,9 +253,13 @@ class Redactor:
 
     def _default_format(self, line: bytes) -> bytes:
         """... 0 95 3 2 "forwarded for" "user agent" "request id" "authority" "upstream" ..."""
-        parts = line.rsplit(b'"', 6)
+        opening = _DEFAULT_OPENING.match(line)
+        if opening is None:
+            return line
+        after = 2 * (_AFTER_AGENT_KUMA if opening[1] else _AFTER_AGENT)
+        parts = line.rsplit(b'"', after)
         numbers = _NUMBERS.search(parts[0])
-        if numbers is None or len(parts) < 7 or not parts[2] == parts[4] == b" ":  # noqa: PLR2004
+        if numbers is None or len(parts) <= after or set(parts[2:after:2]) != {b" "}:
             return line
         middle = parts[0][numbers.end() :].removesuffix(b'" ')
         forwarded_for, _, agent = middle.partition(b'" "')

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from envoy.service.accesslog.v3 import als_pb2
 from grpc_peers import Running, certificates, envelopes_of, rows_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors import als, intake, otlp
@@ -421,6 +421,7 @@ def test_the_page_on_it_has_a_configuration_that_is_one_and_every_reason():
             assert f"`{reason}`" in page
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_split_without_loss_of_a_byte(message):
     """What is no message is left as it is; identifier and rest are all of one that is."""
@@ -430,6 +431,7 @@ def test_any_bytes_are_split_without_loss_of_a_byte(message):
     assert len(identifier) + len(rest) < len(message) or not message
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_cut_or_left(entries):
     """Nothing raises; bytes that are no message are one piece."""

@@ -7,7 +7,7 @@ from hashlib import blake2b
 import pytest
 from envoy.service.accesslog.v3 import als_pb2
 from google.protobuf import struct_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors import redact_messages
@@ -70,6 +70,14 @@ def _hash(value: bytes) -> str:
         (
             b'[t] "GET /a?b=c HTTP/1.1" 200 - ok - "-" 0 95 3 2 "203.0.113.7" "a "x"" "7" "b" "c" d',
             b'[t] "GET /a HTTP/1.1" 200 - ok - "-" 0 95 3 2 "-" "-" "7" "b" "c" d',
+        ),
+        (
+            b'[t] mesh "GET /a HTTP/1.1" 200 - 0 9 3 2 "203.0.113.7" "a" "1" "2" "3" "4" "5" "6" "7"',
+            b'[t] mesh "GET /a HTTP/1.1" 200 - 0 9 3 2 "-" "-" "1" "2" "3" "4" "5" "6" "7"',
+        ),
+        (
+            b't stdout F [t] "GET /a?b=c HTTP/1.1" 200 - 0 95 3 - "203.0.113.7" "a" "7" "b" "c"',
+            b't stdout F [t] "GET /a HTTP/1.1" 200 - 0 95 3 - "-" "-" "7" "b" "c"',
         ),
     ],
 )
@@ -139,6 +147,7 @@ json_lines = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(json_lines, queries, st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]))
 def test_json_stays_json_and_leaks_no_query(line, query, ascii_only, separators):
     """Whatever is around it, and however it is escaped."""
@@ -152,6 +161,7 @@ def test_json_stays_json_and_leaks_no_query(line, query, ascii_only, separators)
         assert value is None or key.lower() not in {"user_agent", "cookie"}
 
 
+@settings(deadline=None)
 @given(queries.filter(lambda query: " HTTP/" not in query))
 def test_a_request_line_leaks_no_query(query):
     """Not even with quotes and spaces in it, which the text format does not escape."""
@@ -159,6 +169,7 @@ def test_a_request_line_leaks_no_query(query):
     assert found == b'[t] "GET /a HTTP/1.1" 200 -'
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=80).map(lambda line: line.replace(b"\n", b"?")), max_size=5))
 def test_any_bytes_are_as_many_lines(lines):
     """Nothing raises, no line is broken, joined or lost."""
@@ -325,6 +336,7 @@ def test_hubbles_flows_lose_queries_and_headers():
     assert redact_messages.hubble(DEFAULT)(lost_events) == lost_events
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["als", "otlp", "hubble"]))
 def test_any_bytes_are_redacted_or_refused(payload, kind):
     """Nothing a peer can send raises anything else."""
@@ -332,6 +344,7 @@ def test_any_bytes_are_redacted_or_refused(payload, kind):
         getattr(redact_messages, kind)(DEFAULT)(payload)
 
 
+@settings(deadline=None)
 @given(queries)
 def test_no_query_of_any_shape_leaves_by_envoys_log(query):
     """Path and kept headers, whatever is behind the question mark."""
