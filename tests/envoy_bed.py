@@ -33,6 +33,20 @@ RATINGS = "outbound|8443||ratings.my-shop.svc.cluster.local"
 WRONG = "outbound|8443||wrong.shop.svc.cluster.local"
 _TYPE = "type.googleapis.com/envoy.extensions."
 _CERTIFICATE_DAYS = 5
+
+# How Istio tells Envoy to cut names: by signs it puts behind them, and by what a statistic ends with.
+# Source: istio/tools/packaging/common/envoy_bootstrap.json.
+ISTIO_TAGS = {
+    "cluster_name": r"^cluster(\.(.+);)",
+    "http_conn_manager_prefix": r"^http\.(((?:[_.[:digit:]\w]*|[_\[\]aAbBcCdDeEfF[:digit:]\w\:]*));\.)",
+    "tcp_prefix": r"^tcp\.((.*?)\.)\w+?$",
+    "response_code": r"_rq(_(\d{3}))$",
+    "response_code_class": r"_rq(_(\dxx))$",
+    "listener_address": r"^listener\.(((?:[_.[:digit:]]*|[_\[\]aAbBcCdDeEfF[:digit:]]*))\.)",
+    "authz_enforce_result": r"rbac(\.(allowed|denied))",
+    "authz_dry_run_action": r"(\.istio_dry_run_(allow|deny)_)",
+    "authz_dry_run_result": r"(\.shadow_(allowed|denied))",
+}
 _START_S = 30
 
 
@@ -68,7 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
 class Bed:
     """The application and the Envoy before it, from ``with`` to its end."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, istio_tags: bool = False) -> None:
+        self.istio_tags = istio_tags
         require_program("openssl", "openssl")
         self._envoy = Path(sys.executable).with_name("envoy")
         if not self._envoy.exists():
@@ -82,7 +97,10 @@ class Bed:
         _certificates(self._directory)
         config = self._directory / "envoy.json"
         tls_port = _free_port()
-        config.write_text(json.dumps(_bootstrap(self.admin, self._application_port(), tls_port)))
+        bootstrap = _bootstrap(self.admin, self._application_port(), tls_port)
+        if self.istio_tags:
+            _tag_as_istio(bootstrap)
+        config.write_text(json.dumps(bootstrap))
         self._serving = threading.Thread(target=self.application.serve_forever, args=(0.05,))
         self._serving.start()
         self._log = (self._directory / "envoy.log").open("wb")
@@ -247,6 +265,17 @@ def _bootstrap(admin: Path, application_port: int, tls_port: int) -> Json:
             ],
         },
     }
+
+
+def _tag_as_istio(bootstrap: Json) -> None:
+    tags = [{"tag_name": name, "regex": regex} for name, regex in ISTIO_TAGS.items()]
+    bootstrap["stats_config"] = {"use_all_default_tags": False, "stats_tags": tags}
+    resources = bootstrap["static_resources"]
+    for cluster in resources["clusters"]:
+        cluster["alt_stat_name"] = cluster["name"] + ";"
+    for listener in resources["listeners"]:
+        (manager,) = listener["filter_chains"][0]["filters"]
+        manager["typed_config"]["stat_prefix"] += ";"
 
 
 def _cluster(name: str, address: Json, **more: Any) -> Json:

@@ -102,6 +102,8 @@ _HTTP: Final = {
     "downstream_rq_total": Family("requests"),
     "downstream_rq_active": Family("requests_active"),
     "downstream_rq_xx": Family("responses"),
+    "downstream_rq": Family("responses"),  # by class, with Istio's tags
+    "rbac": Family("authz_allowed"),  # or denied, on trial or not: with Istio's tags, by label
     "no_route": Family("proxy_errors", "no_route"),
     "no_cluster": Family("proxy_errors", "no_cluster"),
     "rds_update_success": Family("config_updates", "rds"),
@@ -135,6 +137,7 @@ _PLAIN: Final = {
     "envoy_listener_manager_lds_update_failure": Family("config_updates_failed", "lds"),
     "envoy_listener_manager_lds_update_time": Family("config_update_time", "lds", per=1_000),
     # RBAC of connections: the prefix Istio gives it, "tcp.", is told by a label.
+    "envoy_tcp": Family("authz_allowed"),  # or denied: with Istio's tags, by label
     "envoy_allowed": Family("authz_allowed"),
     "envoy_denied": Family("authz_denied"),
     "envoy_shadow_allowed": Family("authz_shadow_allowed"),
@@ -247,6 +250,8 @@ def _rbac(end: str) -> bool:
     return end.endswith(("allowed", "denied"))
 
 
+# With Istio's tags a certificate's name is in the family.
+_CERTIFICATE: Final = "_ssl_certificate_(.+)_expiration_unix_time_seconds$"
 _PATTERNS: Final = tuple(_ending(scope) for scope in ("cluster", "http", "listener"))
 # Statistics of a part of a cluster's requests, of zones, of the admin's own listener.
 _PART_OF_ANOTHER: Final = (
@@ -270,7 +275,10 @@ def meaning(names: pl.Series) -> pl.DataFrame:
         (what an Envoy's name has there; null if nothing), ``metric``,
         ``constant``, ``label``, ``scale``, ``per``.
     """
-    family = pl.col("family")
+    certificate = names.str.extract(_CERTIFICATE)
+    family = pl.col("family").str.replace(
+        _CERTIFICATE, "_ssl_certificate_expiration_unix_time_seconds"
+    )
     groups = [family.str.extract_groups(pattern).struct for pattern in _PATTERNS]
     plain = family.is_in(list(_PLAIN))
     told = (
@@ -290,6 +298,7 @@ def meaning(names: pl.Series) -> pl.DataFrame:
             ).then("scope")
         )
     )
-    return told.join(_MEANING, on=["scope", "end"], how="left", maintain_order="left").select(
-        "family", "scope", "between", "metric", "constant", "label", "scale", "per"
-    )
+    found = told.join(_MEANING, on=["scope", "end"], how="left", maintain_order="left")
+    return found.with_columns(
+        constant=pl.coalesce(pl.Series(certificate), "constant"),
+    ).select("family", "scope", "between", "metric", "constant", "label", "scale", "per")

@@ -10,7 +10,8 @@ Envoy's default tags cut a cluster's name at its first dot. The rest is in the
 family, with ``_`` for its dots and dashes: ``my_shop_svc_cluster_local`` can
 only have been ``my-shop.svc.cluster.local``, for a namespace has no dots.
 Another rest is put behind the name as it is, and no service is read out of it.
-Istio ends the name with ``;``, which is left out.
+Istio ends names with ``;``, which is left out, and its tags take the code of a
+response and the verdict of a policy out of the family.
 
 Of Linkerd's connections both halves are counted, to the application and to
 the peer; the peer's is kept. A value that is NaN or infinite is none.
@@ -32,6 +33,8 @@ _ENVOY: Final = (
     *("cluster_name", "envoy_cluster_name", "consul_destination_full_target"),
     *("envoy_listener_address", "envoy_http_conn_manager_prefix", "http_conn_manager_prefix"),
     *("envoy_rbac_prefix", "envoy_response_code", "envoy_response_code_class", "response_code"),
+    *("response_code_class", "listener_address", "tcp_prefix"),
+    *("authz_enforce_result", "authz_dry_run_result"),
 )
 _ISTIO: Final = (
     *("reporter", "response_flags", "connection_security_policy", "grpc_response_status"),
@@ -156,10 +159,18 @@ def _metric() -> pl.Expr:
     out = pl.col("direction") == "outbound"
     balancer = pl.col("endpoint_state").replace_strict(_BALANCER, default=None)
     linkerd = pl.col("family").str.contains("_balancer_endpoints$")
+    rbac = pl.col("family").str.contains("^envoy_(?:http_(?:.+_)?rbac|tcp)$")
     # A proxy reads from the client on the way in, and from the server on the way out.
     return (
         pl.when(linkerd)
         .then(balancer)
+        .when(rbac)
+        .then(
+            pl.coalesce(
+                pl.lit("authz_shadow_") + pl.col("authz_dry_run_result"),
+                pl.lit("authz_") + pl.col("authz_enforce_result"),
+            )
+        )
         .when(out & (pl.col("family") == "tcp_read_bytes_total"))
         .then(pl.lit("bytes_sent"))
         .when(out & (pl.col("family") == "tcp_write_bytes_total"))
@@ -188,6 +199,8 @@ def _kept(given: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.col("peer") == "dst")
         .fill_null(value=False)
     )
+    # Envoy counts responses by code and by class; of an upstream the codes are taken.
+    by_class = cluster & (pl.col("metric") == "responses") & _code().is_null()
     uncertified = (pl.col("metric") == "certificate_time_left") & (
         pl.col("value") >= _NO_CERTIFICATE_S
     )
@@ -198,6 +211,7 @@ def _kept(given: pl.DataFrame) -> pl.DataFrame:
         & ~own
         & ~(rbac & pl.col("envoy_rbac_prefix").is_null())
         & ~inside
+        & ~by_class
         & ~uncertified
     )
 
@@ -224,7 +238,9 @@ def _listener() -> pl.Expr:
         pl.when(pl.col("scope") == "http")
         .then(pl.concat_str(manager, "between", separator=".", ignore_nulls=True))
         .when(pl.col("scope") == "listener")
-        .then(pl.coalesce("envoy_listener_address", "between"))
+        .then(pl.coalesce("envoy_listener_address", "listener_address", "between"))
+        .when(pl.col("family") == "envoy_tcp")
+        .then(pl.lit("tcp"))
         .otherwise("envoy_rbac_prefix")
     ).replace("", None)
 
@@ -254,11 +270,15 @@ def _name() -> pl.Expr:
     return pl.coalesce(label, policy, pl.when(pl.col("constant") != "").then("constant"))
 
 
+def _code() -> pl.Expr:
+    return pl.coalesce("envoy_response_code", "response_code", "status_code")
+
+
 def _statuses() -> list[pl.Expr]:
-    code = pl.coalesce("envoy_response_code", "response_code", "status_code")
+    of_class = pl.coalesce("envoy_response_code_class", "response_code_class")
     status = pl.coalesce(
-        code.cast(pl.UInt16, strict=False),
-        pl.col("envoy_response_code_class").cast(pl.UInt16, strict=False) * 100,
+        _code().cast(pl.UInt16, strict=False),
+        of_class.str.strip_suffix("xx").cast(pl.UInt16, strict=False) * 100,
     )
     grpc = pl.coalesce("grpc_response_status", "grpc_status")
     return [

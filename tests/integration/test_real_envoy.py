@@ -69,9 +69,9 @@ class Watch:
         assert self._batcher.lost == {}
 
 
-@pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    with Bed(tmp_path_factory.mktemp("envoy")) as running:
+@pytest.fixture(scope="module", params=[False, True], ids=["default-tags", "istio-tags"])
+def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    with Bed(tmp_path_factory.mktemp("envoy"), istio_tags=request.param) as running:
         yield running
 
 
@@ -148,8 +148,10 @@ def test_what_a_policy_denied_is_counted(bed: Bed, watch: Watch):
         403,
     ]
     watch.next_scrape()
+    # By default tags the name is cut at its first dot, and the rest has none any more.
+    listener = "inbound_0.0.0.0_8443" if bed.istio_tags else "inbound_0.0_0_0_8443"
     assert watch.pane.rows("SELECT direction, listener, allowed_more, denied_more FROM v_authz") == [
-        ("inbound", "inbound_0.0_0_0_8443", 2, 1)
+        ("inbound", listener, 2, 1)
     ] * 2  # fmt: skip
 
 
