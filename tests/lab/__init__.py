@@ -19,7 +19,7 @@ The lab: a real Envoy mesh over four clusters, in Linux network namespaces.
     peer.py       a caller without a proxy
     exporters.py  softflowd on each cluster's bridge, tcpdump on its exports
     inventory.py  places.py as an inventory file
-    agents.py     the configuration of crosspane that observes it
+    agents.py, observing.py      crosspane beside it
     record_demo.py, report.py    the data in pipeline/demo/ and its counts
 
 Needs root, ip, nft, openssl and envoy. Nothing here is mocked: the packets,

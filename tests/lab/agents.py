@@ -88,7 +88,10 @@ def _agents(
     for name, socket, model, proxies in groups:
         paths = [str(mesh.log(cluster, proxy)) for proxy in proxies]
         targets = [
-            {"url": f"unix:{mesh.admin(cluster, proxy)}:/stats/prometheus", "name": node_id}
+            {
+                "url": f"unix:{mesh.admin(cluster, proxy)}:/stats/prometheus?usedonly",
+                "name": node_id,
+            }
             for proxy, node_id in proxies.items()
         ]
         inputs: dict[str, dict[str, Any]] = {

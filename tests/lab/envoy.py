@@ -56,6 +56,21 @@ ABORT = "fault.http.abort.abort_percent"
 _DELAY_SECONDS = "4s"
 _ABORT_STATUS = 500
 
+# As Istio sets them: Envoy's own tags cut a cluster's name at its first dot.
+_STATS_TAGS = [
+    {
+        "tag_name": "cluster_name",
+        "regex": r"^cluster\.((.+?(\..+?\.svc\.cluster\.local)?)\.)",
+    },
+    *(
+        {"tag_name": f"envoy.{name}"}
+        for name in (
+            *("response_code", "response_code_class", "http_conn_manager_prefix"),
+            *("listener_address", "tcp_prefix", "tls_certificate", "ssl_version", "ssl_cipher"),
+        )
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Place:
@@ -289,5 +304,6 @@ def _bootstrap(place: Place, node: Json, listeners: list[Json], clusters: list[J
         "node": node,
         "admin": {"address": {"pipe": {"path": str(place.admin)}}},
         "static_resources": resources,
+        "stats_config": {"use_all_default_tags": False, "stats_tags": _STATS_TAGS},
         "layered_runtime": {"layers": [{"name": "switches", "admin_layer": {}}]},
     }

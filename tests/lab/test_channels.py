@@ -8,27 +8,22 @@ has a row by each channel, and the rows can be held against each other.
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import duckdb
 import polars as pl
 import pytest
 
-from pipeline.errors import CrosspaneError
 from pipeline.lake import connect
 
 from . import admin, agents, mesh, traffic
+from .observing import ask, crosspane_up, is_made, wait_until
 from .places import LAB
 from .telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.root
@@ -96,10 +91,8 @@ class Observed(NamedTuple):
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
     """Run the script under agents of all clusters, until both channels are in the lake."""
     directory = tmp_path_factory.mktemp("ch")
-    config = agents.write(LAB, directory, "both", directory)
     streams = agents.sockets(LAB, directory)
-    with _agents_and_job(config):
-        _await(lambda: all(path.exists() for path in streams.values()), "sockets")
+    with crosspane_up(LAB, directory, "both") as lake:
         with mesh.up(directory, LAB, Telemetry(als=streams)) as lab:
             script = traffic.scaled(traffic.LAB_SCRIPT, 10)
             truth = traffic.run(LAB, script, seconds=2.0)
@@ -110,8 +103,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
             lab.stop(*lab.gateways())
         expected = traffic.seen_by_proxies(LAB, traffic.LAB_SCRIPT, truth).total()
         expected += sum(connections.values())
-        lake = directory / "both" / "lake"
-        _await(lambda: _count(lake) >= 2 * expected, "rows")
+        wait_until(lambda: _count(lake) >= 2 * expected, "rows")
     with connect(lake) as reader:
         return Observed(
             rows=_with_proxy(reader.execute(REQUESTS).pl()),
@@ -245,38 +237,10 @@ def test_each_call_is_one_edge_of_the_topology(observed: Observed) -> None:
     assert observed.edges == LINKS
 
 
-@contextmanager
-def _agents_and_job(config: Path) -> Iterator[None]:
-    """Run `crosspane up` until the block ends; then it must end well."""
-    said = config.with_suffix(".out")
-    with said.open("wb") as output:
-        command = [sys.executable, "-m", "pipeline.cli", "up", "--config", str(config)]
-        up = subprocess.Popen(command, stdout=output, stderr=output)
-        try:
-            yield
-            up.send_signal(signal.SIGTERM)
-            assert up.wait(40) == 0, said.read_text()
-        finally:
-            if up.poll() is None:
-                up.kill()
-                up.wait()
-
-
-def _await(done: Callable[[], bool], what: str) -> None:
-    limit = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < limit, what
-        time.sleep(0.1)
-
-
 def _count(lake: Path) -> int:
     """Rows that are no health checks, of both channels."""
-    try:
-        with connect(lake) as reader:
-            query = "SELECT count(*) FROM requests WHERE is_health_check IS NOT TRUE"
-            return int(reader.execute(query).fetchall()[0][0])
-    except (CrosspaneError, duckdb.Error):  # the lake is just being made
-        return 0
+    query = "SELECT count(*) FROM requests WHERE is_health_check IS NOT TRUE"
+    return int(ask(lake, query)[0][0]) if is_made(lake) else 0
 
 
 def _gateways(lab: mesh.Mesh) -> list[tuple[Any, str]]:
@@ -294,7 +258,7 @@ def _closed(lab: mesh.Mesh, proxy: str) -> int:
         counts.update(line.split(": ") for line in answer.splitlines())
         return counts[prefix + "active"] == "0"
 
-    _await(idle, proxy)
+    wait_until(idle, proxy)
     return int(counts[prefix + "total"])
 
 

@@ -1,0 +1,80 @@
+"""
+Crosspane beside a running lab, as the tests use it.
+
+Before: agents.py writes its configuration. After: test_channels.py, test_faults.py.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from pipeline.errors import CrosspaneError
+from pipeline.lake import connect
+
+from . import agents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .agents import Channel
+    from .topology import Topology
+
+_START_SECONDS = 30.0
+_END_SECONDS = 40.0
+
+
+@contextmanager
+def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Iterator[Path]:
+    """
+    Run `crosspane up` over the lab in `directory`; give its lake.
+
+    The block begins when agents take log streams, if they are to, and may begin
+    before there is a lab. After it `crosspane up` is told to end, and must end well.
+    """
+    config = agents.write(topology, directory, channel, directory)
+    said = config.with_suffix(".out")
+    with said.open("wb") as output:
+        command = [sys.executable, "-m", "pipeline.cli", "up", "--config", str(config)]
+        up = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            if channel != "files":
+                streams = agents.sockets(topology, directory).values()
+                wait_until(lambda: all(path.exists() for path in streams), said)
+            yield directory / channel / "lake"
+            up.send_signal(signal.SIGTERM)
+            assert up.wait(_END_SECONDS) == 0, said.read_text()
+        finally:
+            if up.poll() is None:
+                up.kill()
+                up.wait()
+
+
+def wait_until(done: Callable[[], bool], what: object = "") -> None:
+    """Wait until something is so; it must be within half a minute."""
+    limit = time.monotonic() + _START_SECONDS
+    while not done():
+        assert time.monotonic() < limit, what
+        time.sleep(0.1)
+
+
+def ask(lake: Path, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Answer a query to a lake that is being written to."""
+    with connect(lake) as reader:
+        return reader.execute(query, parameters).fetchall()
+
+
+def is_made(lake: Path) -> bool:
+    """Look whether a lake can be asked."""
+    try:
+        ask(lake, "SELECT 1 FROM requests LIMIT 1")
+    except (CrosspaneError, duckdb.Error):
+        return False
+    return True
