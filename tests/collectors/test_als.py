@@ -2,9 +2,12 @@
 
 import asyncio
 import re
+import socket
+import subprocess
+import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +272,74 @@ def test_a_restarted_agent_goes_on_with_proxies_that_come_again(tmp_path):
         two.send(METHOD, [_first("web", "/after").SerializeToString()])
         rows = rows_of(two.end())
     assert _paths(rows) == ["/before", "/after"]
+
+
+_AGENT = """
+import sys
+import threading
+from pathlib import Path
+
+from collectors.agent import open_log, run
+from collectors.config import AgentFile, decode_toml
+
+(config,) = (found := decode_toml(Path(sys.argv[1]).read_bytes(), AgentFile)).agents
+with open_log(found.log, "test") as log:
+    run(config, log, threading.Event(), spooling=False)
+"""
+
+
+def _wait_for(port):
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        grpc.channel_ready_future(channel).result(20)
+
+
+def test_an_agent_that_is_killed_leaves_whole_messages_and_its_successor_goes_on(tmp_path):
+    """What was in the log stays readable; the next one counts anew, under an epoch of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        f'log = {{type = "local", directory = "{tmp_path / "log"}"}}\n'
+        '[[agents]]\nname = "a"\ncluster = "east"\nnetwork = "n"\nbatch = {max_age_ms = 10}\n'
+        f'spool = {{directory = "{tmp_path / "state"}"}}\n'
+        f'[[agents.inputs]]\ntype = "als"\nlisten = "127.0.0.1:{port}"\n'
+    )
+    counts = []
+    for name in ("one", "two"):
+        with subprocess.Popen([sys.executable, "-c", _AGENT, str(config)]) as agent:
+            try:
+                _wait_for(port)
+                messages = [_first(name, f"/{n}").SerializeToString() for n in range(50)]
+                with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                    channel.stream_unary(METHOD)(iter(messages), timeout=30)
+                until = time.monotonic() + 10
+                while len(rows_of(envelopes_of(tmp_path / "log"))) < 50 * (len(counts) + 1):
+                    assert time.monotonic() < until
+                    time.sleep(0.02)
+            finally:
+                agent.kill()
+        counts.append(len(rows_of(envelopes_of(tmp_path / "log"))))
+    found = envelopes_of(tmp_path / "log")
+    assert counts == [50, 100]
+    assert _paths(rows_of(found)) == [f"/{n}" for n in range(50)] * 2
+    assert len({envelope.header.epoch_ns for envelope in found}) == 2
+
+
+def test_bytes_that_are_no_http_do_not_disturb_it(tmp_path):
+    """A scanner at the port: nothing is counted, as nothing was a message; proxies are served."""
+    garbage = (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + bytes(200), b"PRI * HTTP/2.0\r\n" * 9)
+    with _als(tmp_path) as one:
+        for data in garbage:
+            with socket.create_connection(("127.0.0.1", one.port), timeout=10) as scanner:
+                scanner.sendall(data)
+                scanner.shutdown(socket.SHUT_WR)
+                with suppress(ConnectionResetError):
+                    while scanner.recv(4_096):
+                        pass
+        one.send(METHOD, [_first("web", "/a").SerializeToString()])
+        assert _paths(rows_of(one.end())) == ["/a"]
+    assert one.batcher.lost == {}
 
 
 def test_a_port_that_is_taken_is_a_sentence(tmp_path):
