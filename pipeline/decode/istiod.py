@@ -14,7 +14,8 @@ ClientConfig, or of resources that hold one.
 What a proxy was sent and has taken is judged as istiod does itself: an error
 is *rejected*, nothing sent *not_sent*, the same sent and taken *synced*,
 anything else *stale*. Answers of newer releases have all types of resource,
-with times; older ones five types and no times.
+with times; older ones five types and no times. Each answer gives one row more,
+of the control plane itself: an answer that lists nothing is one.
 
 Before: decode/__init__.py. After: outcome.py, normalize.py.
 Source: istio/pilot/pkg/xds/debug.go, statusgen.go; pkg/cluster/debug.go.
@@ -270,7 +271,9 @@ def _connections(raw: bytes, received_ns: int) -> Iterator[_Row]:
 
 def _clusterz(raw: bytes, received_ns: int) -> Iterator[_Row]:
     del received_ns
-    for one in msgspec.json.decode(raw, type=list[_Cluster]):
+    clusters = msgspec.json.decode(raw, type=list[_Cluster])
+    yield {"subject": "control_plane"}
+    for one in clusters:
         yield {"subject": "cluster", "remote_cluster": one.id, "cluster_state": one.sync_status}
 
 
@@ -292,6 +295,7 @@ def _endpoint_shardz(raw: bytes, received_ns: int) -> Iterator[_Row]:
                 services.setdefault(cluster, set()).add(service)
                 known[cluster] += len(endpoints)
                 healthy[cluster] += sum(end.health_status in _HEALTHY for end in endpoints)
+    yield {"subject": "control_plane"}
     for cluster, names in services.items():
         yield {
             "subject": "cluster",

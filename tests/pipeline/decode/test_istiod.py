@@ -79,7 +79,8 @@ def test_what_proxies_refuse():
 
 def test_a_real_clusterz():
     """Two clusters synced, the one nobody answers for timed out."""
-    told = rows("istiod-1/debug/clusterz", (CASE / "clusterz.json").read_bytes())
+    own, *told = rows("istiod-1/debug/clusterz", (CASE / "clusterz.json").read_bytes())
+    assert own == {"subject": "control_plane", "control_plane": "istiod-1"}
     assert [(row["remote_cluster"], row["cluster_state"]) for row in told] == [
         ("cluster-east", "synced"),
         ("cluster-west", "synced"),
@@ -89,7 +90,8 @@ def test_a_real_clusterz():
 
 def test_a_real_endpoint_shardz():
     """Endpoints of each cluster, of all registries: a service in two of them counts once."""
-    told = rows("istiod-1/debug/endpointShardz", (CASE / "endpointShardz.json").read_bytes())
+    own, *told = rows("istiod-1/debug/endpointShardz", (CASE / "endpointShardz.json").read_bytes())
+    assert own == {"subject": "control_plane", "control_plane": "istiod-1"}
     names = ("remote_cluster", "provider", "services", "endpoints", "endpoints_healthy")
     assert sorted(tuple(row[name] for name in names) for row in told) == [
         ("cluster-east", "External, Kubernetes", 4, 7, 7),
@@ -169,9 +171,9 @@ def test_the_answer_over_xds(document: object):
     ("name", "subjects"),
     [
         ("syncz", {"control_plane", "proxy"}),
-        ("clusterz", {"cluster"}),
+        ("clusterz", {"control_plane", "cluster"}),
         ("connections", {"control_plane", "proxy"}),
-        ("endpointShardz", {"cluster"}),
+        ("endpointShardz", {"control_plane", "cluster"}),
     ],
 )
 def test_a_document_nobody_named_is_told_by_its_shape(name: str, subjects: set[str]):
