@@ -3,7 +3,8 @@ What an agent is told: one TOML file to frozen structs.
 
     [log]                   where payloads go: type = "local" or "kafka"
     [[agents]]              one for each cluster and network that is observed
-    [[agents.inputs]]       what it receives: type = "netflow" or "access_log"
+    [[agents.inputs]]       what it receives: type = "netflow", "als", "access_log" ...
+    [agents.inputs.redact]  what is left out of that before it is shipped
     [agents.batch]          when a batch is closed
     [agents.spool]          the folder it keeps its state in, and how much
 
