@@ -39,7 +39,6 @@ _ENTRY: Final = (
 _OPENS: Final = r"^[{\[]"
 _CANNOT_GO_ON: Final = (Fault.LONG, Fault.NOT_UTF8, Fault.LINES)
 _WHOLE: Final = (Fault.NONE, Fault.NO_START, Fault.BAD_START, Fault.BAD_STATUS, Fault.AMBIGUOUS)
-_NEITHER, _WITHIN, _OUTSIDE = -1, 1, 0
 
 _Key = tuple[str, str, str, str]
 
@@ -75,42 +74,45 @@ class ContainerLogs:
         lines = without_stamp(text.gather(tried))
         entry = lines.str.contains(_ENTRY).fill_null(value=False).to_numpy()
         opens = lines.str.contains(_OPENS).fill_null(value=False).to_numpy()
-        where = np.where(np.isin(faults, _WHOLE), _OUTSIDE, _NEITHER).astype(np.int8)
-        where[tried[opens]] = _OUTSIDE
-        where[tried[entry]] = _WITHIN
+        opened, told = np.zeros(len(faults), np.bool_), np.isin(faults, _WHOLE)
+        opened[tried[entry]] = True
+        told[tried[opens | entry]] = True
         faults[tried[entry]] = Fault.IGNORED
-        self._follow(where, source, sources, faults)
+        within = self._goes_on(pl.Series(opened), pl.Series(told), pl.Series(source), sources)
+        goes_on = within.to_numpy() & ~told & ~np.isin(faults, _CANNOT_GO_ON)
+        faults[goes_on] = Fault.IGNORED
 
-    def _follow(
-        self,
-        where: npt.NDArray[np.int8],
-        source: npt.NDArray[np.int32],
-        sources: list[Source],
-        faults: Faults,
-    ) -> None:
-        """Lines that are neither go on with what the same source wrote before them."""
-        before = [
-            _key(one) in self._within.get(one.place, set()) if len(source) else False
-            for one in sources
-        ]
-        frame = pl.DataFrame({"source": source, "where": where}).with_columns(
-            told=pl.when(pl.col("where") != _NEITHER).then("where")
+    def _goes_on(
+        self, within: pl.Series, told: pl.Series, source: pl.Series, sources: list[Source]
+    ) -> pl.Series:
+        """
+        Whether each line is of an entry, those that do not tell as what is before them.
+
+        Parameters
+        ----------
+        within, told, source
+            n rows: whether a line opens an entry; whether it tells at all, by
+            that or by another log's entry; and who wrote it.
+        """
+        before = [_key(one) in self._within.get(one.place, ()) for one in sources]
+        lines = pl.DataFrame({"within": within, "told": told, "source": source})
+        lines = lines.with_columns(before=pl.Series(before, dtype=pl.Boolean).gather(source))
+        now = lines.select(
+            "source",
+            now=pl.coalesce(pl.when("told").then("within").forward_fill().over("source"), "before"),
         )
-        now = frame.select(pl.col("told").forward_fill().over("source")).to_series()
-        first = pl.Series(np.array(before, np.int8), dtype=pl.Int8).gather(frame["source"])
-        now = (
-            now.fill_null(first) if now.dtype == first.dtype else now.cast(pl.Int8).fill_null(first)
-        )
-        goes_on = (now == _WITHIN).to_numpy() & (where == _NEITHER)
-        faults[goes_on & ~np.isin(faults, _CANNOT_GO_ON)] = Fault.IGNORED
-        last = pl.DataFrame({"source": source, "now": now}).group_by("source").last()
-        for code, state in last.iter_rows():
-            one = sources[code]
-            within = self._within.setdefault(one.place, set())
-            if state != _WITHIN:
-                within.discard(_key(one))
-            elif len(within) < MAX_REMEMBERED:
-                within.add(_key(one))
+        for code, last in now.group_by("source").last().iter_rows():
+            self._remember(sources[code], within=last)
+        return now["now"]
+
+    def _remember(self, source: Source, *, within: bool) -> None:
+        known = self._within.setdefault(source.place, set())
+        if within and len(known) < MAX_REMEMBERED:
+            known.add(_key(source))
+        elif not within:
+            known.discard(_key(source))
+        if not known:
+            del self._within[source.place]
 
     def snapshot(self, place: Place) -> bytes:
         """Sources of one partition that are within an entry; empty if none."""

@@ -1,5 +1,6 @@
 """Text access logs: literal rows of each mesh's default, declared formats, and other logs beside."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collectors.log import Place
 from pipeline import schema
@@ -374,3 +377,32 @@ def test_a_waypoint(corpus: Path):
     )
     inside = found.filter(pl.col("service").str.starts_with("details"))
     assert inside["upstream_remote_ip_lo"].null_count() == len(inside) > 0
+
+
+SPANS = st.tuples(st.integers(0, len(CLIENT)), st.integers(0, 12), st.sampled_from(["", *' "|[-x']))
+DAMAGED = st.lists(SPANS, max_size=4).map(
+    lambda spans: functools.reduce(
+        lambda line, span: line[: span[0]] + span[2] + line[span[0] + span[1] :], spans, CLIENT
+    )
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from(["", TEXT, NESTED, "%X%"]), DAMAGED | st.text()), max_size=6)
+)
+def test_any_line_is_a_row_or_a_reject(lines):
+    """Nothing raises, each line is accounted for, and is read alone as among others."""
+    formats = [text for text, _ in lines]
+    raw = [line.encode() for _, line in lines]
+    every = list(range(len(lines)))
+    together = AccessLog().decode(payloads(raw, *formats, source=every))
+    apart = [
+        AccessLog().decode(payloads([line], text)) for line, text in zip(raw, formats, strict=True)
+    ]
+    rows = [row for one in apart for row in one.frames["requests"].drop("vantage").rows()]
+    assert together.frames["requests"].drop("vantage").rows() == rows
+    found = [row[:-2] for one in apart for row in one.rejects.drop("vantage", "payload").rows()]
+    assert [row[:-2] for row in together.rejects.drop("vantage", "payload").rows()] == found
+    assert together.counts["received_payloads"].sum() == len(lines)
+    assert len(rows) + len(found) == len(lines)
