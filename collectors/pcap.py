@@ -4,6 +4,7 @@ Captures as if they had just arrived: packets, raw datagrams, lines.
     .pcap .pcapng .cap      UDP payloads, dated by the capture; exporter = source address
     .dat .bin               datagrams one after another, as test suites keep them
     .jsonl .log .json ...   lines, as logtail.py reads them; whose, by the first of them
+    .prom                   one scrape; any file is one answer if its kind is of answers
 
 Any of them may be gzipped, with ``.gz`` behind. scapy reads the capture
 formats; the few bytes of link and IP header before the payload are read here,
@@ -45,15 +46,19 @@ _KINDS: Final = {
     ".json": "access_log",
     ".log": "access_log",
     ".txt": "access_log",
+    ".prom": "prometheus",
 }
 _RAW: Final = (".dat", ".bin")
 _LINES: Final = ("access_log", "ztunnel", "linkerd", "hubble_json")
 """Kinds whose payloads are lines."""
+_WHOLE: Final = ("prometheus", "istiod")
+"""Kinds whose payload is the file."""
 _SIGNS: Final = (
     (re.compile(rb'"(?:flow|lost_events|node_status)":\{'), "hubble_json"),
     (re.compile(rb'"client\.addr":|^\S+ \S+ - \[[^\]]*\] "'), "linkerd"),
     (re.compile(rb"[\t ](?:trace|debug|info|warn|error)[\t ]+[a-z_]+(?:::?\S*)?\t"), "ztunnel"),
     (re.compile(rb'"scope":"[a-z_]+'), "ztunnel"),
+    (re.compile(rb"^# (?:HELP|TYPE) [a-zA-Z_:]"), "prometheus"),
 )
 """What is in a line of no other kind."""
 _SIGN_LINES: Final = 20
@@ -155,6 +160,8 @@ def open_capture(
         if kind in _LINES:
             for line in read_lines(path, skipped=counts):
                 yield Payload(0, exporter, line)
+        elif kind in _WHOLE:
+            yield Payload(0, exporter, _read_raw(path))
         elif _suffix(path) in _RAW:
             for message in split_datagrams(_read_raw(path)):
                 yield Payload(0, exporter, message)

@@ -207,7 +207,7 @@ def _state(state: str | None, sent: datetime | None, received_ns: int) -> _Row:
     staleness_ms = None
     if state == "synced":
         staleness_ms = 0.0
-    elif sent is not None and state in ("stale", "rejected"):
+    elif sent is not None and received_ns and state in ("stale", "rejected"):
         staleness_ms = max(received_ns / 1e6 - sent.timestamp() * 1e3, 0.0)
     return {"state": state, "last_update_time": sent, "staleness_ms": staleness_ms}
 

@@ -249,6 +249,7 @@ def test_lines_are_payloads_of_their_file(tmp_path):
         ("a.dat.gz", "netflow"),
         ("a.log", "access_log"),
         ("a.jsonl.gz", "access_log"),
+        ("a.prom", "prometheus"),
     ],
 )
 def test_the_suffix_tells_the_kind(tmp_path, name, kind):
@@ -292,6 +293,17 @@ def test_lines_tell_whose_they_are(tmp_path, lines, kind):
     assert [one.payload for one in open_capture(tmp_path / "a.log", kind=kind)] == (
         [lines] if lines else []
     )
+
+
+def test_an_answer_is_one_payload(tmp_path):
+    """A scrape is told by its comments, or named; its lines stay together, unpacked if gzipped."""
+    text = b"# HELP a_total of a\n# TYPE a_total counter\na_total 1\nb 2\n"
+    (tmp_path / "metrics.txt").write_bytes(text)
+    (tmp_path / "syncz.json.gz").write_bytes(gzip.compress(b"[\n]"))
+    assert sniff_kind(tmp_path / "metrics.txt") == "prometheus"
+    assert list(open_capture(tmp_path / "metrics.txt")) == [Payload(0, "file:metrics.txt", text)]
+    answers = open_capture(tmp_path / "syncz.json.gz", kind="istiod")
+    assert [one.payload for one in answers] == [b"[\n]"]
 
 
 @pytest.mark.parametrize("name", ["no.pcap", "no.dat", "no.log"])
