@@ -38,8 +38,9 @@ decodes again, without keeping the rows, from there to the committed offset.
     linkerd      access logs of linkerd-proxy, JSON and apache
         json_lines, rfc3339      lines to text, and JSON to columns; times
     hubble       responses of Cilium's Hubble
-        hubble_wire              its messages to events
+        hubble_wire, hubble_layouts  its messages to events
     hubble_json  lines of Hubble's export
+        hubble_events            what both are read to
         hubble_flows, hubble_names   what an event means, however it came
 
 Before: run.py. After: rejects.py, normalize.py.

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from pipeline.decode import Decoded, Payloads, Stateless
-from pipeline.decode import hubble_flows as flows
+from pipeline.decode import Decoded, Payloads, Stateless, hubble_events
+from pipeline.decode.hubble_flows import frames
 from pipeline.decode.hubble_wire import Messages, held
 from pipeline.decode.outcome import Refused, rejected
 from pipeline.decode.protobuf import Fault
@@ -37,8 +37,8 @@ class Hubble(Stateless):
         lost = messages.lost(responses)
         rows, events = messages.events(responses)
         node = messages.text(responses.spans["node_name"])
-        vantages, vantage = flows.by_node(payloads, node, _FORMAT)
-        kind = held(responses, flows.KINDS)
+        vantages, vantage = hubble_events.by_node(payloads, node, _FORMAT)
+        kind = held(responses, hubble_events.KINDS)
         untimed = np.zeros(len(vantage), np.bool_)
         untimed[rows] = events["event_ns"].is_null().to_numpy()
         unused = (messages.fault != 0) | untimed | kind.is_null().to_numpy()
@@ -58,16 +58,16 @@ class Hubble(Stateless):
                 "received_ns": payloads.received_ns,
                 "bytes": messages.wire.end - messages.wire.begin,
                 "kind": kind,
-                "lost": np.minimum(lost, flows.MAX_LOST),
+                "lost": np.minimum(lost, hubble_events.MAX_LOST),
             }
         )
         return Decoded(
             vantages=vantages,
-            frames=flows.frames(
-                events.select(flows.EVENTS.names()).filter(pl.Series(~unused[rows]))
+            frames=frames(
+                events.select(hubble_events.EVENTS.names()).filter(pl.Series(~unused[rows]))
             ),
             rejects=rejected(refused, vantage),
-            counts=flows.counts(lines),
+            counts=hubble_events.counts(lines),
         )
 
 

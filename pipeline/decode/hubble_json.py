@@ -10,7 +10,7 @@ versions of ``hubble observe -o json`` print it. A number or a boolean that is
 none is null; a line where a list or an object should be and is not is refused,
 and so are a flow without a time, and a line that holds nothing known.
 
-Before: json_lines.py. After: hubble_flows.py (what the events mean).
+Before: json_lines.py. After: hubble_events.py, hubble_flows.py (what the events mean).
 Source: cilium pkg/hubble/exporter; api/v1/flow/flow.proto.
 """
 
@@ -19,8 +19,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from pipeline.decode import Decoded, Payloads, Stateless
-from pipeline.decode import hubble_flows as flows
+from pipeline.decode import Decoded, Payloads, Stateless, hubble_events
+from pipeline.decode.hubble_events import KINDS, RECORDS
+from pipeline.decode.hubble_flows import frames
 from pipeline.decode.json_lines import (
     FAULTS,
     NO_FAULT,
@@ -67,7 +68,7 @@ _FLOW: Final = _object(
     "trace_reason",
     IP=_object("source", "destination", "source_xlated", "encrypted"),
     l4=_object(
-        TCP=_object("source_port", "destination_port", flags=_object(*flows.TCP_FLAGS)),
+        TCP=_object("source_port", "destination_port", flags=_object(*hubble_events.TCP_FLAGS)),
         UDP=_PORTS,
         SCTP=_PORTS,
         ICMPv4=_ICMP,
@@ -103,7 +104,7 @@ _LINE: Final = pl.Schema(
         "time": _TEXT,
     }
 )
-_KEYS: Final = [f'"{kind}"' for kind in flows.KINDS]
+_KEYS: Final = [f'"{kind}"' for kind in KINDS]
 _BYTE: Final = 255
 
 
@@ -121,14 +122,14 @@ class HubbleJson(Stateless):
         flow = pl.col("flow").struct
         read = read.with_columns(
             kind=pl.coalesce(
-                pl.when(pl.col(kind).is_not_null()).then(pl.lit(kind)) for kind in flows.KINDS
+                pl.when(pl.col(kind).is_not_null()).then(pl.lit(kind)) for kind in KINDS
             ),
             node=pl.coalesce(_filled(pl.col("node_name")), _filled(flow.field("node_name"))),
             told=pl.coalesce(_filled(flow.field("time")), _filled(pl.col("time"))),
             lost=pl.col("lost_events")
             .struct.field("num_events_lost")
             .cast(pl.UInt64, strict=False)
-            .clip(upper_bound=flows.MAX_LOST),
+            .clip(upper_bound=hubble_events.MAX_LOST),
         ).with_columns(event_ns=utc_ns(pl.col("told")))
         is_flow = (read["kind"] == "flow").fill_null(value=False)
         faults[at[read["kind"].is_null().to_numpy()]] = _NO_KIND
@@ -141,7 +142,7 @@ class HubbleJson(Stateless):
             how="left",
             maintain_order="left",
         )
-        vantages, vantage = flows.by_node(payloads, told["node"], _FORMAT)
+        vantages, vantage = hubble_events.by_node(payloads, told["node"], _FORMAT)
         rows = at[good & is_flow.to_numpy()]
         events = _events(read.filter(pl.Series(good) & is_flow)).with_columns(
             vantage=pl.Series(vantage[rows]), received_ns=pl.Series(payloads.received_ns[rows])
@@ -155,14 +156,14 @@ class HubbleJson(Stateless):
         )
         return Decoded(
             vantages=vantages,
-            frames=flows.frames(events.select(flows.EVENTS.names())),
+            frames=frames(events.select(hubble_events.EVENTS.names())),
             rejects=rejected(refused_lines(payloads, faults, _FAULTS), vantage),
-            counts=flows.counts(lines),
+            counts=hubble_events.counts(lines),
         )
 
 
 def _events(read: pl.DataFrame) -> pl.DataFrame:
-    """Lines with a flow to columns of `flows.EVENTS`, without vantage and time of receipt."""
+    """Lines with a flow to columns of `EVENTS`, without vantage and time of receipt."""
     headers = read.select(header=_at("l7.http.headers")).with_row_index("row").explode("header")
     told = read.select(
         "event_ns",
@@ -182,7 +183,7 @@ def _events(read: pl.DataFrame) -> pl.DataFrame:
         denied_by=_policies("denied_by"),
         latency_ns=_at("l7.latency_ns").cast(pl.UInt64, strict=False),
         l7_record=pl.coalesce(
-            pl.when(_at(f"l7.{name}").is_not_null()).then(pl.lit(name)) for name in flows.RECORDS
+            pl.when(_at(f"l7.{name}").is_not_null()).then(pl.lit(name)) for name in RECORDS
         ),
         http_code=_at("l7.http.code").cast(pl.UInt16, strict=False),
         dns_qtypes=_at("l7.dns.qtypes"),
@@ -191,7 +192,7 @@ def _events(read: pl.DataFrame) -> pl.DataFrame:
         **_endpoint("dst", "destination"),
     )
     named = headers.drop_nulls().unnest("header")
-    return told.with_columns(flows.header_columns(named, read.height))
+    return told.with_columns(hubble_events.header_columns(named, read.height))
 
 
 _ENUMS: Final = {
@@ -236,7 +237,7 @@ def _policies(what: str) -> pl.Expr:
     """Policies of both directions, those of egress first, as text; null if there are none."""
     both = pl.concat_list(
         _at(f"{way}_{what}")
-        .list.eval(flows.policy_name(pl.element().struct.field).drop_nulls())
+        .list.eval(hubble_events.policy_name(pl.element().struct.field).drop_nulls())
         .fill_null(pl.lit([], pl.List(pl.String)))
         for way in ("egress", "ingress")
     )
@@ -253,14 +254,14 @@ def _endpoint(side: str, end: str) -> dict[str, pl.Expr]:
         f"{side}_pod": _at(f"{end}.pod_name"),
         f"{side}_labels": _at(f"{end}.labels"),
         f"{side}_names": _at(f"{end}_names"),
-        f"{side}_service": flows.service_name(service.field),
+        f"{side}_service": hubble_events.service_name(service.field),
     }
 
 
 def _l4() -> dict[str, pl.Expr]:
     bits = [
         pl.when(_at(f"l4.TCP.flags.{flag}") == "true").then(1 << bit).otherwise(0)
-        for bit, flag in enumerate(flows.TCP_FLAGS)
+        for bit, flag in enumerate(hubble_events.TCP_FLAGS)
     ]
     ports = {
         side: pl.coalesce(_at(f"l4.{name}.{end}_port") for name in ("TCP", "UDP", "SCTP"))
@@ -281,7 +282,7 @@ def _l4() -> dict[str, pl.Expr]:
     return {
         "protocol": pl.coalesce(
             pl.when(_at(f"l4.{name}").is_not_null()).then(pl.lit(number, pl.UInt8))
-            for name, number in flows.PROTOCOLS.items()
+            for name, number in hubble_events.PROTOCOLS.items()
         ),
         "tcp_flags": pl.sum_horizontal(bits).cast(pl.UInt16),
         "icmp_type_code": pl.coalesce(icmp).cast(pl.UInt16),

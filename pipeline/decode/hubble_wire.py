@@ -1,13 +1,12 @@
 """
 Hubble's messages to events: field by field, as columns.
 
-    flow ─▶ IP, l4, source, destination, l7... ─▶ columns of `hubble_flows.EVENTS`
+    flow ─▶ IP, l4, source, destination, l7... ─▶ columns of `hubble_events.EVENTS`
 
-Field numbers are those of Cilium 1.18; what an older or newer one has besides
-is passed over. Text that is no UTF-8 is null, and so is a number that its
-column cannot hold.
+What an older or newer Cilium has besides is passed over. Text that is no UTF-8
+is null, and so is a number that its column cannot hold.
 
-Before: hubble.py. After: hubble_flows.py (what the events mean).
+Before: hubble.py. After: hubble_layouts.py, protobuf.py; hubble_events.py.
 Source: cilium api/v1/flow/flow.proto, api/v1/observer/observer.proto.
 """
 
@@ -19,141 +18,10 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from pipeline.decode import hubble_flows as flows
-from pipeline.decode.protobuf import (
-    BYTES,
-    VARINT,
-    Field,
-    Fields,
-    Layout,
-    Occurrences,
-    Spans,
-    Values,
-    Wire,
-)
+from pipeline.decode import hubble_events
+from pipeline.decode import hubble_layouts as layouts
+from pipeline.decode.protobuf import Fields, Layout, Occurrences, Spans, Values, Wire
 from pipeline.decode.protobuf_text import texts, views
-
-
-def _message(number: int, oneof: str = "") -> Field:
-    return Field(number, message=True, oneof=oneof)
-
-
-def _several(number: int) -> Field:
-    return Field(number, repeated=True)
-
-
-def _number(number: int) -> Field:
-    return Field(number, VARINT)
-
-
-def _passed(*, spans: tuple[int, ...] = (), numbers: tuple[int, ...] = ()) -> dict[int, int]:
-    """Fields that are often there and that nobody wants."""
-    return dict.fromkeys(spans, BYTES) | dict.fromkeys(numbers, VARINT)
-
-
-RESPONSE: Final = Layout(
-    {kind: _message(number, "response") for number, kind in enumerate(flows.KINDS, 1)}
-    | {"node_name": Field(1000), "time": _message(1001)}
-)
-_TIME: Final = Layout({"seconds": _number(1), "nanos": _number(2)})
-_LOST: Final = Layout({"num_events_lost": _number(2)}, passed=_passed(spans=(3,), numbers=(1,)))
-_FLOW: Final = Layout(
-    {
-        "time": _message(1),
-        "verdict": _number(2),
-        "IP": _message(5),
-        "l4": _message(6),
-        "source": _message(8),
-        "destination": _message(9),
-        "Type": _number(10),
-        "source_names": _several(13),
-        "destination_names": _several(14),
-        "l7": _message(15),
-        "reply": _number(16),
-        "event_type": _message(19),
-        "source_service": _message(20),
-        "destination_service": _message(21),
-        "traffic_direction": _number(22),
-        "policy_match_type": _number(23),
-        "trace_observation_point": _number(24),
-        "drop_reason_desc": _number(25),
-        "is_reply": _message(26),
-        "interface": _message(28),
-        "proxy_port": _number(29),
-        "trace_context": _message(30),
-        "trace_reason": _number(36),
-        "egress_allowed_by": _several(21001),
-        "ingress_allowed_by": _several(21002),
-        "egress_denied_by": _several(21004),
-        "ingress_denied_by": _several(21005),
-    },
-    passed=_passed(spans=(4, 11, 34, 37, 38, 39, 21006, 100_000), numbers=(3, 27, 31, 32, 33, 35)),
-)
-_IP: Final = Layout(
-    {
-        "source": Field(1),
-        "destination": Field(2),
-        "encrypted": _number(4),
-        "source_xlated": Field(5),
-    },
-    passed=_passed(numbers=(3,)),
-)
-_L4: Final = Layout(
-    {name: _message(number, "protocol") for number, name in enumerate(flows.PROTOCOLS, 1)}
-)
-_PORTS: Final = Layout(
-    {"source_port": _number(1), "destination_port": _number(2), "flags": _message(3)}
-)
-_FLAGS: Final = Layout({name: _number(bit) for bit, name in enumerate(flows.TCP_FLAGS, 1)})
-_ICMP: Final = Layout({"type": _number(1), "code": _number(2)})
-_ENDPOINT: Final = Layout(
-    {
-        "identity": _number(2),
-        "namespace": Field(3),
-        "labels": _several(4),
-        "pod_name": Field(5),
-        "workloads": _several(6),
-        "cluster_name": Field(7),
-    },
-    passed=_passed(numbers=(1,)),
-)
-_NAMED: Final = Layout({"name": Field(1), "namespace": Field(2)})
-_POLICY: Final = Layout(
-    {"name": Field(1), "namespace": Field(2), "kind": Field(5)},
-    passed=_passed(spans=(3,), numbers=(4,)),
-)
-_EVENT_TYPE: Final = Layout({"type": _number(1)}, passed=_passed(numbers=(2,)))
-_BOOL: Final = Layout({"value": _number(1)})
-_INTERFACE: Final = Layout({"index": _number(1), "name": Field(2)})
-_TRACE: Final = Layout({"parent": _message(1)})
-_PARENT: Final = Layout({"trace_id": Field(1)})
-_L7: Final = Layout(
-    {
-        "type": _number(1),
-        "latency_ns": _number(2),
-        "dns": _message(100, "record"),
-        "http": _message(101, "record"),
-        "kafka": _message(102, "record"),
-    }
-)
-_DNS: Final = Layout(
-    {"query": Field(1), "rcode": _number(6), "qtypes": _several(7)},
-    passed=_passed(spans=(2, 4, 5, 8), numbers=(3,)),
-)
-_HTTP: Final = Layout(
-    {
-        "code": _number(1),
-        "method": Field(2),
-        "url": Field(3),
-        "protocol": Field(4),
-        "headers": _several(5),
-    }
-)
-_HEADER: Final = Layout({"key": Field(1), "value": Field(2)})
-_KAFKA: Final = Layout(
-    {"error_code": _number(1), "api_key": Field(3), "topic": Field(5)},
-    passed=_passed(numbers=(2, 4)),
-)
 
 _MAX_SECONDS: Final = 9_223_372_035
 _SECOND_NS: Final = 10**9
@@ -189,11 +57,13 @@ class Messages:
     def responses(self) -> Fields:
         """Fields of the responses themselves."""
         wire = self.wire
-        return self._read(Spans(self.fault == 0, wire.begin, wire.end), RESPONSE, self._payload)
+        return self._read(
+            Spans(self.fault == 0, wire.begin, wire.end), layouts.RESPONSE, self._payload
+        )
 
     def lost(self, responses: Fields) -> npt.NDArray[np.uint64]:
         """Number of lost events that each response tells; 0 for most."""
-        lost = self._read(responses.spans["lost_events"], _LOST, self._payload)
+        lost = self._read(responses.spans["lost_events"], layouts.LOST, self._payload)
         return lost.values["num_events_lost"].value
 
     def text(self, spans: Spans) -> pl.Series:
@@ -202,7 +72,7 @@ class Messages:
 
     def times(self, spans: Spans, payload: _Rows | None = None) -> pl.Series:
         """Instants in UTC nanoseconds; null where none is told, or none that there is."""
-        fields = self._read(spans, _TIME, self._payload if payload is None else payload)
+        fields = self._read(spans, layouts.TIME, self._payload if payload is None else payload)
         seconds = fields.values["seconds"].value.view(np.int64)
         nanos = fields.values["nanos"].value.view(np.int64)
         good = spans.present & (seconds >= -_MAX_SECONDS) & (seconds <= _MAX_SECONDS)
@@ -214,15 +84,13 @@ class Messages:
         """Which responses hold a flow, and its columns, without vantage and time of receipt."""
         spans = responses.spans["flow"]
         rows = np.flatnonzero(spans.present)
-        flow = self._read(
-            Spans(spans.present[rows], spans.begin[rows], spans.end[rows]), _FLOW, rows
-        )
+        flow = self._read(spans.of(rows), layouts.FLOW, rows)
         flow_ns, told_ns = self.times(flow.spans["time"], rows), self.times(responses.spans["time"])
-        ip = self._read(flow.spans["IP"], _IP, rows)
-        event_type = self._read(flow.spans["event_type"], _EVENT_TYPE, rows)
-        interface = self._read(flow.spans["interface"], _INTERFACE, rows)
-        trace = self._read(flow.spans["trace_context"], _TRACE, rows)
-        parent = self._read(trace.spans["parent"], _PARENT, rows)
+        ip = self._read(flow.spans["IP"], layouts.IP, rows)
+        event_type = self._read(flow.spans["event_type"], layouts.EVENT_TYPE, rows)
+        interface = self._read(flow.spans["interface"], layouts.INTERFACE, rows)
+        trace = self._read(flow.spans["trace_context"], layouts.TRACE, rows)
+        parent = self._read(trace.spans["parent"], layouts.PARENT, rows)
         return rows, pl.DataFrame(
             {
                 "event_ns": _either(flow_ns, told_ns.gather(rows)),
@@ -265,7 +133,7 @@ class Messages:
 
     def _is_reply(self, flow: Fields, payload: _Rows) -> pl.Series:
         spans = flow.spans["is_reply"]
-        value = self._read(spans, _BOOL, payload).values["value"].value != 0
+        value = self._read(spans, layouts.BOOL, payload).values["value"].value != 0
         told = pl.Series(pa.array(value, mask=~spans.present), dtype=pl.Boolean)
         return _either(told, _true(flow.values["reply"]))
 
@@ -274,20 +142,20 @@ class Messages:
         parts = []
         for way in ("egress", "ingress"):
             many = flow.many[f"{way}_{what}"]
-            fields = self._several(many, _POLICY, payload)
+            fields = self._several(many, layouts.POLICY, payload)
             names = {name: self.text(fields.spans[name]) for name in ("kind", "namespace", "name")}
             named = pl.DataFrame({"row": many.owner, **names})
-            parts.append(named.select("row", flows.policy_name(pl.col).alias("policy")))
+            parts.append(named.select("row", hubble_events.policy_name(pl.col).alias("policy")))
         both = pl.concat(parts).sort("row", maintain_order=True).drop_nulls()
         return _lists(both["row"].to_numpy(), both["policy"], len(payload))
 
     def _endpoint(self, flow: Fields, side: str, end: str, payload: _Rows) -> dict[str, pl.Series]:
-        fields = self._read(flow.spans[end], _ENDPOINT, payload)
-        service = self._read(flow.spans[f"{end}_service"], _NAMED, payload)
+        fields = self._read(flow.spans[end], layouts.ENDPOINT, payload)
+        service = self._read(flow.spans[f"{end}_service"], layouts.NAMED, payload)
         workloads = fields.many["workloads"]
         owner, first = np.unique(workloads.owner, return_index=True)
         one = Occurrences(owner, workloads.begin[first], workloads.end[first])
-        name = self.text(self._several(one, _NAMED, payload).spans["name"])
+        name = self.text(self._several(one, layouts.NAMED, payload).spans["name"])
         named = pl.DataFrame(
             {name: self.text(service.spans[name]) for name in ("namespace", "name")}
         )
@@ -300,31 +168,31 @@ class Messages:
             f"{side}_pod": self.text(fields.spans["pod_name"]),
             f"{side}_labels": self._texts(fields.many["labels"], count),
             f"{side}_names": self._texts(flow.many[f"{end}_names"], count),
-            f"{side}_service": named.select(flows.service_name(pl.col)).to_series(),
+            f"{side}_service": named.select(hubble_events.service_name(pl.col)).to_series(),
         }
 
     def _l4(self, flow: Fields, payload: _Rows) -> dict[str, pl.Series]:
-        l4 = self._read(flow.spans["l4"], _L4, payload)
+        l4 = self._read(flow.spans["l4"], layouts.L4, payload)
         count = len(payload)
         protocol = np.zeros(count, np.uint8)
         ports = {side: np.zeros(count, np.uint64) for side in ("source", "destination")}
         flags = np.zeros(count, np.uint16)
         icmp = _nothing(count, pl.UInt16())
-        for name, number in flows.PROTOCOLS.items():
+        for name, number in hubble_events.PROTOCOLS.items():
             spans = l4.spans[name]
             protocol[spans.present] = number
             if name.startswith("ICMP"):
-                fields = self._read(spans, _ICMP, payload)
+                fields = self._read(spans, layouts.ICMP, payload)
                 kind, code = (fields.values[part].value for part in ("type", "code"))
                 here = np.flatnonzero(spans.present & (kind <= _BYTE) & (code <= _BYTE))
                 icmp = icmp.scatter(here, kind[here] << np.uint64(8) | code[here])
                 continue
-            fields = self._read(spans, _PORTS, payload)
+            fields = self._read(spans, layouts.PORTS, payload)
             for side in ports:
                 ports[side] |= fields.values[f"{side}_port"].value
             if name == "TCP":
-                bits = self._read(fields.spans["flags"], _FLAGS, payload)
-                for bit, flag in enumerate(flows.TCP_FLAGS):
+                bits = self._read(fields.spans["flags"], layouts.FLAGS, payload)
+                for bit, flag in enumerate(hubble_events.TCP_FLAGS):
                     flags |= (bits.values[flag].value != 0).astype(np.uint16) << np.uint16(bit)
         return {
             "protocol": pl.Series(pa.array(protocol, mask=protocol == 0)),
@@ -335,23 +203,23 @@ class Messages:
         }
 
     def _l7(self, flow: Fields, payload: _Rows) -> dict[str, pl.Series]:
-        l7 = self._read(flow.spans["l7"], _L7, payload)
-        dns = self._read(l7.spans["dns"], _DNS, payload)
-        http = self._read(l7.spans["http"], _HTTP, payload)
-        kafka = self._read(l7.spans["kafka"], _KAFKA, payload)
-        headers = self._several(http.many["headers"], _HEADER, payload)
+        l7 = self._read(flow.spans["l7"], layouts.L7, payload)
+        dns = self._read(l7.spans["dns"], layouts.DNS, payload)
+        http = self._read(l7.spans["http"], layouts.HTTP, payload)
+        kafka = self._read(l7.spans["kafka"], layouts.KAFKA, payload)
+        headers = self._several(http.many["headers"], layouts.HEADER, payload)
         named = {name: self.text(headers.spans[name]) for name in ("key", "value")}
         long = pl.DataFrame({"row": http.many["headers"].owner, **named})
         return {
             "l7_type": _digits(l7.values["type"]),
             "latency_ns": _numbers(l7.values["latency_ns"], pl.UInt64()),
-            "l7_record": held(l7, flows.RECORDS),
+            "l7_record": held(l7, hubble_events.RECORDS),
             "http_code": _numbers(http.values["code"], pl.UInt16()),
             **{
                 f"http_{name}": self.text(http.spans[name])
                 for name in ("method", "url", "protocol")
             },
-            **{column.name: column for column in flows.header_columns(long, len(payload))},
+            **{column.name: column for column in hubble_events.header_columns(long, len(payload))},
             "dns_query": self.text(dns.spans["query"]),
             "dns_qtypes": self._texts(dns.many["qtypes"], len(payload)),
             "dns_rcode": _digits(dns.values["rcode"]),

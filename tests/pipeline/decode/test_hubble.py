@@ -12,7 +12,7 @@ from line_payloads import MAPPED, SOURCES, decode, payloads, reasons, told
 from polars.testing import assert_frame_equal
 
 from pipeline import schema
-from pipeline.decode import hubble_flows
+from pipeline.decode import hubble_events
 from pipeline.decode.hubble import Hubble
 from pipeline.decode.hubble_json import HubbleJson
 
@@ -381,7 +381,7 @@ def test_relay_speaks_for_many_nodes():
 
 def test_names_of_nodes_are_bounded(monkeypatch):
     """Who makes up node names gets a vantage of its own for few of them, and none for long ones."""
-    monkeypatch.setattr(hubble_flows, "_MAX_NODES", 2)
+    monkeypatch.setattr(hubble_events, "_MAX_NODES", 2)
     lines = [{"flow": PACKET, "node_name": name} for name in ("a", "b", "c", "x" * 513, "a")]
     decoded = decode(HubbleJson(), *lines)
     assert [vantage.source.exporter for vantage in decoded.vantages] == ["a", "b", "node-1"]
