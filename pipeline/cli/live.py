@@ -20,7 +20,7 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from collectors.agent import open_log, run_all
-from collectors.config import HubbleInput, Input, LocalLog, Scrape, Tail
+from collectors.config import ConfigError, HubbleInput, Input, LocalLog, Scrape, Tail
 from collectors.envelope import GROUPS, Header
 from collectors.log import LogError, Reader
 from collectors.log.local import LocalReader
@@ -131,7 +131,7 @@ def _agents_process(config: Config, stop: Event) -> None:
     try:
         with open_log(config.log, "crosspane-up") as log:
             run_all(config.agents, log, stop, spooling=False, topic_prefix=config.topic_prefix)  # type: ignore[arg-type]
-    except (InputError, LogError, OSError) as error:
+    except (ConfigError, InputError, LogError, OSError) as error:
         fail(str(error), 1)
 
 
