@@ -16,6 +16,7 @@ import msgspec
 from pipeline import accounting, rejects, schema, views
 from pipeline.cli import main as command_line
 from pipeline.config import Config
+from pipeline.schema.proxies import METRICS
 
 FOLDER: Final = Path(__file__).parent / "reference"
 _NOTE: Final = "<!-- Written by `make docs` from the definitions: change those. -->\n\n"
@@ -43,6 +44,13 @@ def schema_page() -> str:
     lines += [f"- `{reason.value}`" for reason in rejects.Reason]
     lines.append("\n# Counters of `accounting`\n")
     lines += [f"- `{name}`: {meaning}" for name, meaning in accounting.COUNTERS.items()]
+    lines.append(
+        "\n# Metrics of `proxy_samples`\n\n| metric | kind | unit | meaning |\n|---|---|---|---|"
+    )
+    lines += [
+        f"| `{name}` | {metric.kind} | {metric.unit} | {_cell(metric.meaning)} |"
+        for name, metric in METRICS.items()
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -101,7 +101,7 @@ VANTAGES: Final = Table(
         Column(
             "format",
             TEXT,
-            "netflow5, netflow9, ipfix, envoy_json; unknown where the payload told nothing",
+            "netflow5, netflow9, ipfix, envoy_json, prometheus, istiod...; unknown where the payload told nothing",
         ),
         Column("observation_domain", U32, "IPFIX observation domain, v9 source id, v5 engine"),
     ),

@@ -222,7 +222,7 @@ _SAMPLE: Final = (
         TIME,
         "time the exposition gives for the sample; null: none, so it is of the time of the scrape",
     ),
-    Column("metric", METRIC, "which figure: one of a fixed list, see below"),
+    Column("metric", METRIC, "which figure: one of a fixed list, at the end of this page"),
     Column("value", F64, "its value; a counter's total since the proxy started"),
     Column(
         "reporter",
