@@ -100,6 +100,11 @@ def test_consul(name, expected):
         ("kri_msvc_default_east__web_http", ("source", "web", None, None, "east")),
         ("kri_mzsvc_default___web_80", ("source", "web", 80, None, None)),
         ("default_web_shop_east_msvc_80", ("source", "web.shop", 80, None, "east")),
+        (
+            "default_web_shop_east_msvc_80-5d788f7a87b92639",
+            ("source", "web.shop", 80, None, "east"),
+        ),
+        ("default_web___msvc_80", ("source", "web", 80, None, None)),
         ("web_shop_svc_80", ("source", "web.shop", 80, None, None)),
         ("web_shop_svc_80-0123456789abcdef", ("source", "web.shop", 80, None, None)),
         ("self_inbound_dp_80", ("destination", None, 80, None, None)),
