@@ -167,5 +167,42 @@ FLAGS: Final = (
         "limit",
         "dropped on the control plane's order, unconditionally",
     ),
+    # Not Envoy's but ztunnel's, by the names of its own code.
+    Flag("AuthorizationPolicyDenied", "ztunnel_policy", 0, "policy", "a policy refuses the client"),
+    Flag(
+        "ConnectionFailure",
+        "ztunnel_connection",
+        0,
+        "network",
+        "no connection to the next hop: refused, unreachable or timed out",
+    ),
+    Flag(
+        "TlsFailure",
+        "ztunnel_tls",
+        0,
+        "network",
+        "the tunnel's TLS failed; termination_details says how",
+    ),
+    Flag(
+        "Http2HandshakeFailure",
+        "ztunnel_http2",
+        0,
+        "network",
+        "the next hop took the connection, and speaks no HTTP/2",
+    ),
+    Flag(
+        "NetworkPolicyError",
+        "ztunnel_network_policy",
+        0,
+        "policy",
+        "nothing answers on port 15008: a network policy may block the tunnel",
+    ),
+    Flag(
+        "IdentityError",
+        "ztunnel_identity",
+        0,
+        "configuration",
+        "this proxy has no certificate for its workload",
+    ),
 )
 """Every flag known; a new one of a newer Envoy is kept in rows as it is written."""

@@ -25,9 +25,10 @@ authority of the tunnel's CONNECT, and stands in ``authority``; where it is a
 host and port it also names the service. The client's port differs between
 outbound and inbound: that of the inbound line is the tunnel's.
 
-ztunnel has no response flags in its log; what it says of an error is
-``termination_details``, and outbound ``upstream_failure`` too unless a policy
-decided. Identities are there only with mTLS.
+What it says of an error is ``termination_details``, and outbound
+``upstream_failure`` too unless a policy decided. ztunnel's response flags are
+in its metrics, not in its log; a row has the one ztunnel gives for such an
+error. Identities are there only with mTLS.
 
 Before: json_lines.py. After: requests.py, normalize.py.
 Source: istio/ztunnel src/proxy/metrics.rs, src/telemetry.rs, src/proxy.rs.
@@ -89,6 +90,16 @@ _ESCAPES: Final = {r"\"": '"', r"\\": "\\", r"\n": "\n", r"\t": "\t", r"\r": "\r
 _OVER: Final = ("connection complete", "connection failed")
 _OPENED: Final = "connection opened"
 _DENIED: Final = "^connection closed due to policy (?:rejection|change)"
+_FLAGS: Final = {
+    "AuthorizationPolicyDenied": _DENIED,
+    "ConnectionFailure": "^(?:connection failed:|io error: (?:Connection refused|.*unreachable"
+    "|No route to host|.*timed out))",
+    "TlsFailure": "^(?:tls error|tls handshake failed|ssl error):",
+    "Http2HandshakeFailure": "^http2? handshake failed:",
+    "NetworkPolicyError": "^connection timed out, maybe a NetworkPolicy",
+    "IdentityError": "^identity error:",
+}
+"""Flag to the form of the errors ztunnel has it for; see `pipeline.decode.response_flags`."""
 _DENIED_BY: Final = r"explicitly denied by: (\S+)$"
 _HOST_PORT: Final = r"^([^:/\[\]]*[A-Za-z][^:/\[\]]*):([0-9]{1,5})$"
 _IDENTITIES: Final = (
@@ -266,6 +277,10 @@ def _requests(rows: pl.DataFrame) -> pl.DataFrame:
         bytes_received=pl.when(outbound).then(sent).otherwise(received),
         bytes_sent=pl.when(outbound).then(received).otherwise(sent),
         termination_details="error",
+        response_flags=pl.coalesce(
+            pl.when(pl.col("error").str.contains(form)).then(pl.lit([flag]))
+            for flag, form in _FLAGS.items()
+        ),
         upstream_failure=pl.when(outbound & ~denied).then("error"),
         authz=pl.when(denied).then(pl.lit("denied")).cast(schema.AUTHZ),
         policy=pl.col("error").str.extract(_DENIED_BY),

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from line_payloads import MAPPED, decode, reasons, told
 
 from pipeline.decode import ztunnel
+from pipeline.decode.response_flags import FLAGS
 from pipeline.decode.ztunnel import Ztunnel
 
+POLICY = "AuthorizationPolicyDenied"
 CLIENT = "spiffe://cluster.local/ns/bookinfo/sa/bookinfo-productpage"
 SERVER = "spiffe://cluster.local/ns/bookinfo/sa/bookinfo-details"
 PARTS = {
@@ -163,27 +165,43 @@ def test_remote_target_names_service_and_port():
     [
         (
             "connection closed due to policy rejection: explicitly denied by: istio-system/strict",
-            {"authz": "denied", "policy": "istio-system/strict"},
+            {"authz": "denied", "policy": "istio-system/strict", "response_flags": [POLICY]},
         ),
         (
             "connection closed due to policy rejection: allow policies exist, but none allowed",
-            {"authz": "denied"},
+            {"authz": "denied", "response_flags": [POLICY]},
         ),
-        ("connection closed due to policy change", {"authz": "denied"}),
-        ("io error: Connection refused (os error 111)", {}),
+        (
+            "connection closed due to policy change",
+            {"authz": "denied", "response_flags": [POLICY]},
+        ),
+        (
+            "io error: Connection refused (os error 111)",
+            {"response_flags": ["ConnectionFailure"]},
+        ),
+        ("connection failed: deadline has elapsed", {"response_flags": ["ConnectionFailure"]}),
+        ("tls error: certificate has expired", {"response_flags": ["TlsFailure"]}),
+        ("http2 handshake failed: frame", {"response_flags": ["Http2HandshakeFailure"]}),
+        ("identity error: no certificate", {"response_flags": ["IdentityError"]}),
+        ("send: client disconnected before all data was written", {}),
     ],
 )
 def test_errors(error, expected):
-    """What ztunnel says stands as it is; a policy's rejection is a denial, by name if it has one."""
+    """What ztunnel says stands as it is, with its flag; a rejection is a denial, by name if it has one."""
     found = row(text(level="error", direction="inbound", error=error))
     assert found == INBOUND_ROW | {"termination_details": error} | expected
+    assert {*expected.get("response_flags", [])} <= {flag.short for flag in FLAGS}
 
 
 def test_error_of_the_way_out():
     """At the client's node an error that no policy made is the upstream's failure."""
     error = "connection timed out, maybe a NetworkPolicy is blocking HBONE port 15008: elapsed"
     found = row(text(level="error", error=error))
-    assert found == OUTBOUND_ROW | {"termination_details": error, "upstream_failure": error}
+    assert found == OUTBOUND_ROW | {
+        "termination_details": error,
+        "upstream_failure": error,
+        "response_flags": ["NetworkPolicyError"],
+    }
 
 
 def test_error_may_hold_anything():
