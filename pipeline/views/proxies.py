@@ -17,10 +17,12 @@ from pipeline.views.health import DEGRADED_ERRORS, FAILING_ERRORS, MIN_REQUESTS
 RECENT_HOURS: Final = 2
 EXPIRING_DAYS: Final = 7
 """A certificate nobody was seen to renew is *expiring* this long before its end."""
-ROTATION_DAYS: Final = 30
-"""For how long back renewals are looked for."""
+ROTATION_DAYS: Final = 4
+"""For how long back renewals are looked for: meshes issue certificates of one to three days."""
 SILENT_INTERVALS: Final = 3
 """A target is silent after this many of its own intervals without an answer."""
+
+_DAY_S: Final = 86_400
 
 _RECENT: Final = f"""received_time > (SELECT max(received_time) FROM proxy_samples)
         - INTERVAL {RECENT_HOURS} HOUR"""
@@ -145,9 +147,6 @@ UPSTREAMS: Final = View(
     )""",
 )
 
-_EXPIRY: Final = """CASE metric WHEN 'certificate_expiry_time' THEN to_timestamp(value)
-        ELSE received_time + to_milliseconds((value * 1000)::BIGINT) END"""
-
 CERTIFICATES: Final = View(
     "v_certificates",
     "Which certificate of which proxy expires when, and is it late?",
@@ -160,30 +159,26 @@ CERTIFICATES: Final = View(
         "state": f"ok, expiring, expired. Expiring: less than {EXPIRING_DAYS} days are left; of one that is renewed by the mesh, less than a quarter of the longest time it was seen to have left",
         "expiry_time": "when it expires",
         "days_left": "days from now till then, below zero once expired",
-        "renewals": f"times it was seen renewed in the last {ROTATION_DAYS} days",
+        "renewals": f"times it was seen renewed in the last {ROTATION_DAYS} days; null where only the time left is told",
         "is_rotated": "true if it was seen renewed, or is the identity a mesh issues and renews",
         "scraped_time": "when it was told last",
     },
-    f"""WITH told AS (
-        SELECT vantage_id, name AS certificate, upstream_cluster, any_value(service) AS service, listener,
-            metric, received_time, min({_EXPIRY}) AS expiry_time
+    f"""WITH seen AS (
+        SELECT vantage_id, name AS certificate, upstream_cluster, listener, metric,
+            any_value(service) AS service, max(received_time) AS scraped_time,
+            CASE metric WHEN 'certificate_expiry_time' THEN to_timestamp(max_by(value, received_time))
+                ELSE max(received_time) + to_milliseconds((max_by(value, received_time) * 1000)::BIGINT)
+                END AS expiry_time,
+            CASE metric WHEN 'certificate_expiry_time' THEN count(DISTINCT value) - 1 END AS renewals,
+            max(CASE metric WHEN 'certificate_expiry_time' THEN value - epoch(received_time) ELSE value END)
+                / {_DAY_S} AS longest_days
         FROM proxy_samples
         WHERE metric IN ('certificate_expiry_time', 'certificate_time_left')
             AND received_time > (SELECT max(received_time) FROM proxy_samples) - INTERVAL {ROTATION_DAYS} DAY
-        GROUP BY vantage_id, name, upstream_cluster, listener, metric, received_time
-    ), stepped AS (
-        SELECT *, lag(expiry_time) OVER (PARTITION BY vantage_id, certificate, upstream_cluster, listener, metric
-            ORDER BY received_time) AS before
-        FROM told
-    ), seen AS (
-        SELECT vantage_id, certificate, upstream_cluster, listener, metric, any_value(service) AS service,
-            max_by(expiry_time, received_time) AS expiry_time, max(received_time) AS scraped_time,
-            count(*) FILTER (expiry_time > before + INTERVAL 2 HOUR) AS renewals,
-            max(epoch_ms(expiry_time - received_time)) / 86400e3 AS longest_days
-        FROM stepped GROUP BY vantage_id, certificate, upstream_cluster, listener, metric
+        GROUP BY vantage_id, name, upstream_cluster, listener, metric
     ), left_now AS (
-        SELECT *, renewals > 0 OR coalesce(certificate IN ('identity', 'default'), false) AS is_rotated,
-            epoch_ms(expiry_time - (SELECT max(received_time) FROM proxy_samples)) / 86400e3 AS days_left
+        SELECT *, coalesce(renewals > 0, false) OR coalesce(certificate IN ('identity', 'default'), false) AS is_rotated,
+            epoch_ms(expiry_time - (SELECT max(received_time) FROM proxy_samples)) / 1e3 / {_DAY_S} AS days_left
         FROM seen
     )
     SELECT l.*, v.cluster AS observer_cluster, v.agent, v.exporter, CASE
