@@ -38,7 +38,7 @@ def _own(flags: str) -> str:
 
 
 FAILED: Final = """CASE
-        WHEN protocol = 'TCP' THEN len(response_flags) > 0
+        WHEN protocol IN ('TCP', 'DNS', 'Kafka') THEN len(response_flags) > 0
         WHEN grpc_status IS NOT NULL THEN grpc_status IN (2, 4, 12, 13, 14, 15)
         ELSE status IS NULL OR status >= 500 END"""
 """Server-side failure; gRPC codes as OpenTelemetry's conventions have them."""

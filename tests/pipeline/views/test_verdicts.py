@@ -204,3 +204,37 @@ def test_loss_is_in_the_completeness(lake):
         ("east/node-7", "hubble_json", 1, 3, 0.75, 1, 0.5),
         ("east/node-8", "hubble_json", None, 1, 1.0, 1, None),
     ]
+
+
+def test_calls_as_hubble_sees_them(lake):
+    """A call is its end: a start is none, a name that is not found is no failure of the server."""
+    asked = {
+        "Type": "L7",
+        "verdict": "FORWARDED",
+        "drop_reason_desc": 0,
+        "event_type": {"type": 129},
+        "is_reply": False,
+    }
+    answered = asked | {
+        "is_reply": True,
+        "IP": {"source": "10.0.9.9", "destination": "10.0.0.5"},
+        "l4": {"TCP": {"source_port": 443, "destination_port": 40001}},
+    }
+    http = {"method": "GET", "url": "http://card.pay/x", "protocol": "HTTP/1.1"}
+    dns = {"query": "card.pay.", "qtypes": ["A"], "rcode": 3}
+    lake(
+        HubbleJson(),
+        packet(**asked, l7={"type": "REQUEST", "http": http}),
+        packet(
+            **answered,
+            l7={"type": "RESPONSE", "latency_ns": "2000000", "http": http | {"code": 503}},
+        ),
+        packet(**answered, l7={"type": "RESPONSE", "dns": dns}),
+    )
+    found = lake.read(
+        "SELECT client_entity, method, status, duration_ms, error FROM v_calls ORDER BY method"
+    )
+    assert found == [
+        ("east/shop/web", "A", None, None, False),
+        ("east/shop/web", "GET", 503, 2.0, True),
+    ]
