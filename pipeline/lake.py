@@ -36,6 +36,8 @@ from pipeline.errors import LakeError, StaleOffsetError
 SCHEMA: Final = "crosspane"
 _OFFSETS: Final = "log_offsets_"
 
+_WAIT_MS: Final = 60_000
+"""A commit waits so long for queries that hold the catalog, instead of the 5 s it would."""
 _INLINED_ROWS: Final = 1_000
 """Inserts up to this many rows stay in the catalog until maintenance writes them to Parquet."""
 
@@ -81,6 +83,7 @@ def connect(
     for extension in ("ducklake", "sqlite_scanner"):
         _load(connection, extension)
     options = "READ_ONLY" if read_only else f"DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
+    options += f", META_BUSY_TIMEOUT {_WAIT_MS}"
     if at:
         options += f", SNAPSHOT_TIME '{at.isoformat()}'"
     if not read_only:
