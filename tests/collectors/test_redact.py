@@ -195,7 +195,7 @@ def _entry(message):
         }
     )
     entry.response.response_headers.update({"set-cookie": SECRET, "grpc-status": "0"})
-    entry.response.response_trailers.update({"x-token": SECRET, "grpc-message": "ok"})
+    entry.response.response_trailers.update({"grpc-message": SECRET, "grpc-status": "5"})
     common = entry.common_properties
     common.custom_tags.update({"user_agent": SECRET, "tag": f"/x?{SECRET}", "zone": "a"})
     claims = struct_pb2.Struct()
@@ -223,7 +223,7 @@ def test_envoys_entries_lose_what_is_private_and_nothing_else():
         "x-envoy-original-path": "/a",
     }
     assert dict(entry.response.response_headers) == {"grpc-status": "0"}
-    assert dict(entry.response.response_trailers) == {"grpc-message": "ok"}
+    assert dict(entry.response.response_trailers) == {"grpc-status": "5"}
     common = entry.common_properties
     assert dict(common.custom_tags) == {"tag": "/x", "zone": "a"}
     assert list(common.metadata.filter_metadata) == ["envoy.filters.http.rbac"]
