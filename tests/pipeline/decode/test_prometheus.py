@@ -411,4 +411,4 @@ def test_every_label_set_istio_expects_of_its_proxies_decodes(corpus: Path):
         assert told["reporter"] == plain["reporter"]
         service = plain.get("destination_service")
         assert told.get("service") == (None if service == "unknown" else service)
-    assert found > 15
+    assert found == 26
