@@ -172,7 +172,7 @@ def _requests(events: pl.DataFrame) -> pl.DataFrame:
         request_id=_told("x_request_id"),
         trace_id=pl.coalesce(_told("trace_id"), pl.col("traceparent").str.extract(_TRACEPARENT)),
         duration_ms=pl.when("answer").then(latency_ns) / 1e6,
-        user_agent="user_agent",
+        user_agent=_told("user_agent"),
         service=pl.col("server_service").str.replace(r"^([^/]+)/(.+)$", "$2.$1.svc"),
         downstream_remote_port="client_port",
         downstream_local_port=pl.when(by_server).then("server_port"),

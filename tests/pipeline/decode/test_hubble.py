@@ -284,6 +284,13 @@ def test_call_is_a_start_and_an_end():
     assert row(RESPONSE) == END_ROW
 
 
+def test_header_left_out_at_the_agent():
+    """A value that was left out is not told: nothing follows from it being empty."""
+    hidden = [{"key": "User-Agent", "value": ""}, {"key": "X-Request-Id", "value": ""}]
+    found = row(REQUEST | {"l7": {"type": "REQUEST", "http": HTTP | {"headers": hidden}}})
+    assert found == without(START_ROW, "is_health_check", "request_id", "trace_id")
+
+
 def test_call_told_by_the_servers_node():
     """INGRESS is told by the server's node; the address that was called is its own."""
     there = ("upstream_remote_ip_hi", "upstream_remote_ip_lo", "upstream_remote_port")
