@@ -148,14 +148,14 @@ def _read_strictly(text: pl.Series, string: FormatString) -> tuple[pl.DataFrame,
 
 
 def _read_any_way(text: pl.Series, string: FormatString) -> tuple[pl.DataFrame, Faults]:
-    """As `read_string`, without regard to stamps."""
-    short, long = string.expressions(strict=False)
-    found = text.str.extract_groups(short)
-    of_it = found.struct.field("1").is_not_null().to_numpy()
-    in_one_way = of_it & found.eq_missing(text.str.extract_groups(long)).to_numpy()
+    """As `read_string`, without regard to stamps; one by one, for such lines are odd and few."""
     faults = np.full(len(text), Fault.OTHER_FORMAT, np.int8)
-    faults[of_it] = Fault.AMBIGUOUS
-    faults[in_one_way] = Fault.NONE
-    fields = {str(n + 1): f for n, f in enumerate(string.groups(strict=False)) if f}
-    groups = found.filter(pl.Series(in_one_way)).struct.unnest()
-    return groups.select(pl.col(n).alias(f) for n, f in fields.items()), faults
+    rows: list[list[str]] = []
+    for n, line in enumerate(text):
+        values = string.values(line) if line is not None else None
+        if values is not None:
+            faults[n] = Fault.NONE if values else Fault.AMBIGUOUS
+            rows += [values] if values else []
+    wanted = [(n, one.field) for n, one in enumerate(string.operators) if one.field is not None]
+    columns = {field: [values[n] for values in rows] for n, field in wanted}
+    return pl.DataFrame(columns, dict.fromkeys(columns, pl.String)), faults

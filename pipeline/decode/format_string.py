@@ -7,12 +7,11 @@ Envoy's format strings, text or JSON, to what reads lines written so.
 A format string is literals with operators in between; a JSON format is an
 object, nested or not, of format strings. What lies between two literals is the
 operator's value. Envoy escapes nothing, so a value may hold what looks like
-the next literal: a line is read by a strict expression first, in which no
-value holds a character its neighbours begin with; what is not of that form is
-read twice, once with values as short and once as long as can be. If both agree
-there is one way to read it, and else there are several: it is not read.
+the next literal. Most lines have no such value, and are read strictly: no value
+holds a character its neighbours begin with. A line that has is read if there is
+one way to read it, and else it is not.
 
-Before: access_log.py. After: access_log_text.py, access_log_json.py.
+Before: access_log.py. After: line_cutter.py, access_log_text.py, access_log_json.py.
 """
 
 import re
@@ -43,6 +42,11 @@ class Operator(NamedTuple):
     time: TimeFormat | None = None
     """How it writes, if it is a start time of use."""
 
+    @property
+    def pattern(self) -> str:
+        """Regular expression of what it writes, without groups; empty for any text."""
+        return "" if self.time is None else re.sub(r"\(\?P<\w+>", "(?:", self.time.pattern)
+
 
 class FormatString(NamedTuple):
     """One format string: n operators, and the n + 1 literals around them."""
@@ -60,40 +64,57 @@ class FormatString(NamedTuple):
         """Fields it fills, in order."""
         return [operator.field for operator in self.operators if operator.field is not None]
 
-    def groups(self, *, strict: bool) -> list[str | None]:
-        """Field of each group of the `expressions`; None if it fills none."""
-        return [o.field for o in self.operators if o.field is not None or not strict]
-
-    def expressions(self, *, strict: bool) -> tuple[str, ...]:
+    def expression(self) -> str:
         """
-        Regular expressions of a line.
+        Regular expression of lines whose values hold nothing their neighbours begin with.
 
-        One if strict: values hold nothing their neighbours begin with. Else two:
-        values as short, and as long as can be; they differ where there are
-        several ways to read a line.
+        It has a group for each of the `fields`.
         """
-        if not strict:
-            every = len(self.operators)
-            short, long = ([value] * every for value in ("(.*?)", "(.*)"))
-            return self._expression(short), self._expression(long)
         quoted = any('"' in literal for literal in self.literals)
-        around = zip(self.literals, self.literals[1:], strict=False)
-        values = [_strict(before, after, quoted=quoted) for before, after in around]
-        return (
-            self._expression(
-                [
-                    f"({value})" if operator.field else value
-                    for operator, value in zip(self.operators, values, strict=True)
-                ]
-            ),
-        )
-
-    def _expression(self, values: list[str]) -> str:
         parts = [re.escape(self.literals[0])]
-        for operator, value, literal in zip(self.operators, values, self.literals[1:], strict=True):
-            form = value if operator.time is None else f"({_unnamed(operator.time.pattern)})"
-            parts += [form, re.escape(literal)]
+        for n, operator in enumerate(self.operators):
+            before, after = self.literals[n : n + 2]
+            value = operator.pattern or _strict(before, after, quoted=quoted)
+            parts += [f"({value})" if operator.field else value, re.escape(after)]
         return f"(?s)^{''.join(parts)}$"
+
+    def values(self, line: str) -> list[str] | None:
+        """
+        Values of a line, one for each operator, whatever they hold.
+
+        In every reading of a line a literal is between where it is if all stand
+        as early as they can, and where it is if all stand as late as they can.
+        If both are one place for all literals, there is one reading.
+
+        Returns
+        -------
+        list or None
+            Empty if there are several readings; None if there is none.
+        """
+        first, *inner, last = self.literals
+        start, end = len(first), len(line) - len(last)
+        if start > end or not (line.startswith(first) and line.endswith(last)):
+            return None
+        early, at = [start], start
+        for literal in inner:
+            found = line.find(literal, at, end)
+            if found < 0:
+                return None
+            at = found + len(literal)
+            early += [found, at]
+        late, at = [end], end
+        for literal in reversed(inner):
+            found = line.rfind(literal, start, at)
+            late += [found + len(literal), found]
+            at = found
+        if [*early, end] != [start, *reversed(late)]:
+            return []
+        borders = [*early, end]
+        values = [line[a:b] for a, b in zip(borders[::2], borders[1::2], strict=True)]
+        for operator, value in zip(self.operators, values, strict=True):
+            if operator.pattern and not re.fullmatch(operator.pattern, value):
+                return None
+        return values
 
 
 class Format(NamedTuple):
@@ -223,7 +244,3 @@ def _strict(before: str, after: str, *, quoted: bool) -> str:
         return f"[^{re.escape(after[0])}]*"
     not_in_it = {before[:1], before[-1:], after[:1], '"' if quoted else ""} - {""}
     return f"[^{''.join(map(re.escape, sorted(not_in_it)))}]*" if not_in_it else ".*"
-
-
-def _unnamed(pattern: str) -> str:
-    return re.sub(r"\(\?P<\w+>", "(?:", pattern)

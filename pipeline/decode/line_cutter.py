@@ -84,14 +84,11 @@ def cut(text: pl.Series, piece: Piece) -> tuple[dict[str, pl.Series], list[pl.Se
     if isinstance(piece, Operator):
         return ({piece.field: text} if piece.field else {}), [text.is_not_null()]
     if isinstance(piece, FormatString):
-        (expression,) = piece.expressions(strict=True)
+        expression = piece.expression()
         if not piece.fields:
             return {}, [text.str.contains(expression)]
-        found = text.str.extract_groups(expression).struct.unnest()
-        names = [field for field in piece.groups(strict=True) if field]
-        return dict(zip(names, found.get_columns(), strict=True)), [
-            found.to_series(0).is_not_null()
-        ]
+        groups = text.str.extract_groups(expression).struct.unnest().get_columns()
+        return dict(zip(piece.fields, groups, strict=True)), [groups[0].is_not_null()]
     count = len(piece.pieces)
     parts = text.str.splitn(piece.separator, count + 1).struct.unnest().get_columns()
     fields: dict[str, pl.Series] = {}
