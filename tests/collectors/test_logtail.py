@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors import envelope as envelopes
@@ -385,6 +385,7 @@ def test_a_torn_gzip_file_yields_its_lines_and_then_an_oserror(tmp_path):
         list(read_lines(path))
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40)), st.integers(1, 50))
 def test_lines_do_not_depend_on_how_the_bytes_came(pieces, limit):
     """Any bytes in any pieces: each byte is in one line, one skipped line, or the rest."""
