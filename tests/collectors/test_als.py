@@ -127,12 +127,15 @@ def test_a_stream_that_does_not_say_whose_it_is_is_ended_and_counted(tmp_path):
     assert sum(e.header.dropped.get("no_identifier", 0) for e in found) == 5
 
 
-def test_a_node_without_an_id_is_named_by_its_address(tmp_path):
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_node_without_an_id_is_named_by_its_address(tmp_path, host):
     """The identifier is there, so the stream is good; the peer is all that is known."""
-    with _als(tmp_path) as one:
-        one.send(METHOD, [_first("", "/a").SerializeToString()])
+    config = AlsInput(listen="[::]:0")
+    with Running(tmp_path, "als", als.receive, config) as one:
+        with grpc.insecure_channel(f"{host}:{one.port}") as channel:
+            channel.stream_unary(METHOD)(iter([_first("", "/a").SerializeToString()]), timeout=30)
         rows = rows_of(one.end())
-    assert [exporter for exporter, _ in rows] == ["127.0.0.1"]
+    assert [exporter for exporter, _ in rows] == [host.strip("[]")]
 
 
 def test_streams_and_identities_are_bounded(tmp_path):
