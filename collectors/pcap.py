@@ -54,10 +54,10 @@ _LINES: Final = ("access_log", "ztunnel", "linkerd", "hubble_json")
 _WHOLE: Final = ("prometheus", "istiod")
 """Kinds whose payload is the file."""
 _SIGNS: Final = (
-    (re.compile(rb'"(?:flow|lost_events|node_status)":\{'), "hubble_json"),
+    (re.compile(rb'"(?:flow|lost_events|node_status)": ?\{'), "hubble_json"),
     (re.compile(rb'"client\.addr":|^\S+ \S+ - \[[^\]]*\] "'), "linkerd"),
     (re.compile(rb"[\t ](?:trace|debug|info|warn|error)[\t ]+[a-z_]+(?:::?\S*)?\t"), "ztunnel"),
-    (re.compile(rb'"scope":"[a-z_]+'), "ztunnel"),
+    (re.compile(rb'"scope": ?"[a-z_]+'), "ztunnel"),
     (re.compile(rb"^# (?:HELP|TYPE) [a-zA-Z_:]"), "prometheus"),
 )
 """What is in a line of no other kind."""

@@ -120,6 +120,27 @@ def test_decode_accounts_for_every_datagram():
     assert stats["sequence"]["units_expected"] == stats["sequence"]["units_received"]
 
 
+def test_decode_of_two_kinds_of_rows(here: Path):
+    """Hubble's lines are known by what they hold, and rows of each table stay apart."""
+    flow = {"time": "2026-01-02T03:04:05Z", "verdict": "DROPPED"}
+    call = {**flow, "Type": "L7", "l7": {"type": "REQUEST", "dns": {"query": "card.pay."}}}
+    (here / "events.log").write_text(
+        "".join(json.dumps({"flow": one}) + "\n" for one in (flow, call))
+    )
+    by_line = crosspane("decode", "events.log", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["protocol"] for line in by_line] == [None, "DNS"]
+    by_kind = crosspane("decode", "events.log", "--kind", "hubble_json", "--format", "jsonl")
+    assert by_kind.stdout.splitlines() == by_line
+    whole = pl.read_parquet(
+        io.BytesIO(crosspane("decode", "events.log", "-f", "parquet").stdout_bytes)
+    )
+    assert whole.select("table", "verdict", "authz").rows() == [
+        ("verdicts", "DROPPED", None),
+        ("requests", None, "denied"),
+    ]
+    assert crosspane("decode", "events.log").stdout.count("shape: (1, ") == 2
+
+
 def test_decode_of_damage_is_data(here: Path):
     """Junk is a counted reject and exit code 0; a file that is no capture at all is exit code 1."""
     (here / "junk.dat").write_bytes(b"\0\1junk")
