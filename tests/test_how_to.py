@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,20 @@ def blocks(page: str, language: str) -> list[str]:
     return [text for of_language, text in fenced if of_language == language]
 
 
+def decoded(folder: Path, name: str, columns: Sequence[str], *options: str) -> list[list[object]]:
+    """Columns of the rows that the command prints of a file."""
+    command = [sys.executable, "-m", "pipeline.cli", "decode", name, "--format", "jsonl", *options]
+    printed = subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        timeout=60,
+    ).stdout
+    return [[json.loads(line)[column] for column in columns] for line in printed.splitlines()]
+
+
 def test_the_dialect_shown_is_the_one_there_is():
     """One file and one line: the page's are the tree's."""
     whole, line = blocks(ADD_A_MESH, "python")
@@ -41,18 +56,19 @@ def test_the_dialect_shown_reads_the_lines_shown(tmp_path: Path):
     log = re.search(r"<<'END'\n(.*?)END\n", shell, re.DOTALL)
     assert log is not None
     (tmp_path / "osm.log").write_text(log[1])
-    command = [sys.executable, "-m", "pipeline.cli", "decode", "osm.log", "--format", "jsonl"]
-    printed = subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        timeout=60,
-    ).stdout
     names = ("mesh", "reporter", "service", "service_port")
-    rows = [[json.loads(line)[name] for name in names] for line in printed.splitlines()]
+    rows = decoded(tmp_path, "osm.log", names)
     assert rows == [json.loads(line) for line in blocks(ADD_A_MESH, "")[0].splitlines()]
+
+
+def test_the_format_shown_reads_the_line_shown(tmp_path: Path):
+    """A format is tried on a file as the page says."""
+    (shell,) = blocks(ACCESS_LOGS, "sh")
+    line, text = re.findall(r"'(\[.*?)'(?: >| \|)", shell)
+    (tmp_path / "access.log").write_text(line + "\n")
+    names = ("start_time", "method", "path", "status", "duration_ms")
+    rows = decoded(tmp_path, "access.log", names, "--log-format", text)
+    assert rows == [json.loads(blocks(ACCESS_LOGS, "")[1])]
 
 
 def test_every_operator_is_on_the_page():

@@ -27,7 +27,8 @@ from collectors.log import Place
 from collectors.pcap import CaptureError, Payload, open_capture, sniff_kind
 from pipeline import accounting, views
 from pipeline.cli.common import fail, screen
-from pipeline.decode import Payloads, Source
+from pipeline.decode import Declared, Payloads, Source
+from pipeline.decode.format_string import compile_format
 from pipeline.normalize import NORMALIZERS
 from pipeline.run import DECODERS
 
@@ -40,6 +41,7 @@ Examples:
   crosspane decode router.pcap
   crosspane decode *.pcap --format jsonl | jq .src_ip
   crosspane decode access.jsonl --kind access_log --format parquet > requests.parquet
+  crosspane decode access.log --log-format '[%START_TIME%] %REQ(:PATH)% %RESPONSE_CODE%'
   crosspane decode broken.dat --stats > /dev/null"""
 )
 @click.argument(
@@ -63,8 +65,16 @@ Examples:
     show_default=True,
     help="How rows are printed.",
 )
+@click.option(
+    "--log-format",
+    metavar="STRING",
+    default="",
+    help="How lines of access logs are written, as Envoy is told.  [default: as meshes do]",
+)
 @click.option("--stats", is_flag=True, help="Print the counters as JSON on standard error.")
-def decode(files: tuple[Path, ...], kind: str | None, output: str, stats: bool) -> None:
+def decode(
+    files: tuple[Path, ...], kind: str | None, output: str, log_format: str, stats: bool
+) -> None:
     """
     Decode captures (.pcap, .pcapng, .dat) or access logs (.jsonl, .log) to rows.
 
@@ -72,6 +82,8 @@ def decode(files: tuple[Path, ...], kind: str | None, output: str, stats: bool) 
     template, or rejected with a reason. Damage is no error: the exit code is 0
     as long as the files could be opened.
     """
+    if log_format:
+        compile_format(log_format)
     totals: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     damaged: dict[str, str] = {}
@@ -79,7 +91,8 @@ def decode(files: tuple[Path, ...], kind: str | None, output: str, stats: bool) 
     shown: set[str] = set()
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         for path in progress.track(files, description="decoding"):
-            for name, frame, counts, rejects in _decode(path, kind or sniff_kind(path), damaged):
+            parts = _decode(path, kind or sniff_kind(path), Declared(log_format), damaged)
+            for name, frame, counts, rejects in parts:
                 totals.update(counts)
                 reasons.update(rejects)
                 if frame.is_empty():
@@ -104,14 +117,14 @@ def _together(tables: dict[str, list[pl.DataFrame]], *, one_file: bool) -> list[
 
 
 def _decode(
-    path: Path, kind: str, damaged: dict[str, str]
+    path: Path, kind: str, declared: Declared, damaged: dict[str, str]
 ) -> Iterator[tuple[str, pl.DataFrame, dict[str, int], dict[str, int]]]:
     """Table name, rows with text addresses, counters, and reasons of rejects, part by part."""
     decoder = DECODERS[kind]()
     payloads = _until_damaged(path, kind, damaged)
     place = Place(str(path), 0)
     while part := list(islice(payloads, _AT_A_TIME)):
-        decoded = decoder.decode(_payloads(place, part))
+        decoded = decoder.decode(_payloads(place, part, declared))
         counts = {name: int(decoded.counts[name].sum()) for name in accounting.COUNTERS}
         reasons = dict(decoded.rejects["reason"].value_counts().iter_rows())
         yield "", pl.DataFrame(), counts, reasons
@@ -144,11 +157,11 @@ def _until_damaged(path: Path, kind: str, damaged: dict[str, str]) -> Iterator[P
         damaged[str(path)] = str(error)
 
 
-def _payloads(place: Place, part: list[Payload]) -> Payloads:
+def _payloads(place: Place, part: list[Payload], declared: Declared) -> Payloads:
     sources: dict[str, int] = {}
     source = [sources.setdefault(payload.exporter, len(sources)) for payload in part]
     return Payloads(
-        sources=[Source(place, "decode", "", "", exporter) for exporter in sources],
+        sources=[Source(place, "decode", "", "", exporter, declared) for exporter in sources],
         source=np.array(source, np.int32),
         received_ns=np.array([payload.received_ns for payload in part], np.int64),
         payload=pa.array([payload.payload for payload in part], pa.binary()),
