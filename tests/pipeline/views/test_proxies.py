@@ -274,11 +274,12 @@ def test_a_proxy_says_itself_that_it_is_cut_off(pane: Pane):
 
 def test_targets_that_fell_silent(pane: Pane):
     """After three of its own intervals, while the agent goes on; one that answers nonsense has never answered."""
-    for time_s in (0, 10, 20, 30, 40, 50, 60):
-        pane.add("prometheus", ("steady", time_s, b"pilot_services 1"))
-    for time_s in (0, 10, 20):
-        pane.add("prometheus", ("gone", time_s, b"pilot_services 1\npilot_xds 2"))
-    pane.add("prometheus", ("nonsense", 60, b"<html>"))
+    pane.add(
+        "prometheus",
+        *(("steady", time_s, b"pilot_services 1") for time_s in (0, 10, 20, 30, 40, 50, 60)),
+        *(("gone", time_s, b"pilot_services 1\npilot_xds 2") for time_s in (0, 10, 20)),
+        ("nonsense", 60, b"<html>"),
+    )
     assert pane.rows(
         """SELECT exporter, is_silent, silent_s, interval_s, answers, samples, rejected_answers
         FROM v_targets ORDER BY exporter"""
