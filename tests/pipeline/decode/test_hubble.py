@@ -591,16 +591,10 @@ def test_any_bytes_are_rows_or_rejects(payloads_):
     assert told(decoded.frames["verdicts"].to_dicts()[-1]) == PACKET_ROW
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(
-            st.sampled_from(sorted([*PACKET, *CLIENT, "http", "l7"])), inner, max_size=3
-        )
-    ),
-    max_leaves=6,
-)
+KEYS = st.sampled_from(sorted([*PACKET, *CLIENT, "http", "l7"]))
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+INNER = LEAVES | st.lists(LEAVES, max_size=2) | st.dictionaries(KEYS, LEAVES, max_size=3)
+VALUES = INNER | st.lists(INNER, max_size=2) | st.dictionaries(KEYS, INNER, max_size=3)
 
 
 @settings(max_examples=40, deadline=None)
