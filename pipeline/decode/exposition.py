@@ -171,9 +171,15 @@ def label_columns(labels: pl.Series, keys: Collection[str]) -> pl.DataFrame:
     if found["value"].str.contains("\\", literal=True).any():
         plain = pl.col("value").str.replace_many(["\\\\", '\\"', "\\n"], ["\\", '"', "\n"])
         found = found.with_columns(value=plain)
+    parts = found.unique(["at", "key"], keep="first", maintain_order=True).partition_by(
+        "key", as_dict=True, include_key=False
+    )
     columns = []
     for key in keys:
-        one = found.filter(pl.col("key") == key).unique("at", keep="first", maintain_order=True)
+        one = parts.get((key,))
+        if one is None:
+            columns.append(pl.repeat(None, len(labels), dtype=pl.String, eager=True))
+            continue
         values = pl.repeat(None, len(texts.values), dtype=pl.String, eager=True)
         columns.append(texts.rows(values.scatter(one["at"], one["value"])))
     return pl.DataFrame(columns, schema=dict.fromkeys(keys, pl.String()))
