@@ -55,6 +55,8 @@ _PAIRS: Final = Layout({"pair": Field(1, repeated=True)})
 _NODE: Final = {"node_name": "node_id", "log_name": "log_name"}
 """Attributes of the resource, as Envoy calls them."""
 
+_NOTHING: Final = {"-": None, "": None}
+"""What Envoy writes for an operator without a value."""
 _TRACE_BYTES: Final = 16
 _LATEST_NS: Final = np.uint64(1 << 63)
 
@@ -126,10 +128,8 @@ def record_texts(rows: Rows, spans: Spans) -> Told:
         ("start_time", start),
         ("trace_id", _trace_ids(rows, record.spans["trace"])),
     ):
-        told = texts.get(key)
-        texts[key] = (
-            other if told is None else told.cast(pl.String).zip_with(told.is_not_null(), other)
-        )
+        told = texts[key].cast(pl.String).replace(_NOTHING) if key in texts else other
+        texts[key] = told.zip_with(told.is_not_null(), other)
     told_body = gathered.text("body")
     rows.fault[:] = gathered.fault
     return Told(told_body, pl.DataFrame(texts), known)

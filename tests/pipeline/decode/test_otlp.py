@@ -99,6 +99,15 @@ def test_trace_id_of_the_record():
     assert rows["trace_id"].to_list() == ["000102030405060708090a0b0c0d0e0f", None, "ab"]
 
 
+def test_a_key_without_a_value_hides_nothing():
+    """Envoy writes "-" for an operator without a value: the record's own trace id and time count."""
+    records = [record(method="GET", trace_id=text, start_time=text) for text in ("-", "", "-")]
+    records[2].trace_id = bytes(range(16))
+    rows = decode([request(*records)]).frames["requests"]
+    assert rows["trace_id"].to_list() == [None, None, "000102030405060708090a0b0c0d0e0f"]
+    assert rows["start_ns"].to_list() == [START_NS] * 3
+
+
 def test_a_line_in_the_declared_format():
     """A body that is text is read by the format the agent declares."""
     one = logs_pb2.LogRecord(time_unix_nano=START_NS)
