@@ -7,7 +7,16 @@ import sys
 for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_IO_THREADS"):
     os.environ.setdefault(name, "1")  # one core, as the figures say
 
-PARTS = ("als_receive", "access_log", "exposition", "decode", "enrich", "write", "end_to_end")
+PARTS = (
+    "als_receive",
+    "als_decode",
+    "access_log",
+    "exposition",
+    "decode",
+    "enrich",
+    "write",
+    "end_to_end",
+)
 
 if __name__ == "__main__":  # a part may start processes of its own, which import this
     for part in sys.argv[1:] or PARTS:

@@ -23,7 +23,8 @@ decodes again, without keeping the rows, from there to the committed offset.
         requests                 columns of any proxy's telemetry to rows of the one model
         meshes/                  how each mesh names services
     als          messages of Envoy's access log service
-        protobuf, protobuf_one   messages to columns, many at a time; odd ones alone
+        protobuf                 messages to columns: by protobuf_layout, many at a time in
+                                 protobuf_steps, odd ones alone in protobuf_one
         protobuf_text, protobuf_rows   texts, and what is wrong with a row
         als_layouts, als_columns, als_told, als_rows   which fields, and the columns they become
         envoy_node               what a proxy says of itself

@@ -18,7 +18,7 @@ import polars as pl
 from pipeline.decode import als_layouts as layouts
 from pipeline.decode.protobuf import Occurrences, Spans, Wire
 from pipeline.decode.protobuf_rows import MEMBER, NO_FAULT, Rows, either, every, spread, where
-from pipeline.decode.protobuf_text import ends, equal
+from pipeline.decode.protobuf_text import distinct, ends, equal
 
 TAGS: Final = {
     "downstream_peer_uri_san": "downstream_peer_identity",
@@ -110,8 +110,10 @@ def peers(rows: Rows, many: Occurrences) -> dict[str, Spans]:
 
 def _peer(wire: Wire, spans: Spans) -> dict[str, Spans]:
     """What k peers say, each an Any that holds a Struct; nothing of those that hold another."""
-    rows = Rows(wire, len(spans.begin))
-    whole = rows.read(spans, layouts.ANY)
+    # There are few peers, and each is told of in many entries.
+    first, kind = distinct(wire, spans)
+    rows = Rows(wire, len(first))
+    whole = rows.read(spans.of(first), layouts.ANY)
     is_struct = ends(wire, whole.spans["type"], _STRUCT_TYPE)
     told = rows.struct(where(whole.spans["value"], is_struct), PEER_KEYS)
-    return {name: where(one, rows.fault == NO_FAULT) for name, one in told.items()}
+    return {name: where(one, rows.fault == NO_FAULT).of(kind) for name, one in told.items()}

@@ -156,8 +156,9 @@ class Gathered:
                 if name not in self._views:
                     none = np.zeros(self.count, np.bool_)
                     self._views[name] = (np.zeros((self.count, 2), np.uint64), none)
-                view, present = self._views[name]
-                view[block], present[block] = views(self.wire, column)
+                if np.count_nonzero(column.present):
+                    view, present = self._views[name]
+                    view[block], present[block] = views(self.wire, column)
 
     def __contains__(self, name: str) -> bool:
         return name in self._views or name in self._values

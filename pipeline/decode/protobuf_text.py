@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.decode.protobuf import I64, U8, U64, Mask, Spans, Wire
 
@@ -53,6 +54,26 @@ def views(wire: Wire, spans: Spans) -> tuple[U64, Mask]:
     return view, present
 
 
+def distinct(wire: Wire, spans: Spans) -> tuple[I64, I64]:
+    """
+    Which spans hold different bytes.
+
+    Returns
+    -------
+    int64[m], int64[n]
+        The first span of each kind, and for each span the index of its kind.
+    """
+    view, _ = views(wire, spans)
+    column = pa.Array.from_buffers(
+        pa.binary_view(), len(view), [None, pa.py_buffer(view), pa.py_buffer(wire.buffer)]
+    )
+    kinds = pc.dictionary_encode(column.cast(pa.large_binary()))
+    codes = kinds.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    first = np.zeros(len(kinds.dictionary), np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return first, codes
+
+
 def texts(buffer: U8, view: U64, present: Mask) -> tuple[pl.Series, Mask]:
     """
     Views to a column.
@@ -84,10 +105,10 @@ def _utf8(text: bytes | None) -> str | None:
 def equal(wire: Wire, spans: Spans, literal: bytes) -> Mask:
     """Whether each span holds just these bytes."""
     rows = np.flatnonzero(spans.end - spans.begin == len(literal))
-    for place, byte in enumerate(literal):
-        if not len(rows):
-            break
-        rows = rows[wire.buffer.take(spans.begin[rows] + place) == byte]
+    for place in range(0, len(literal), _WORD):
+        part = literal[place : place + _WORD]
+        held = words(wire, spans.begin[rows] + place) & _MASKS[len(part)]
+        rows = rows[held == np.uint64(int.from_bytes(part, "little"))]
     same = np.zeros(len(spans.begin), np.bool_)
     same[rows] = True
     return same
