@@ -102,7 +102,9 @@ def up(directory: Path) -> None:
         (directory / _MARK).touch()
         sockets = agents.sockets(topology, directory)
         files = [agents.write(topology, directory, one, directory) for one in agents.CHANNELS]
-        running = mesh.leave_up(directory, telemetry.Telemetry(text=True, als=sockets))
+        otlp = {agents.OTLP_PROXY: agents.otlp_socket(directory)}
+        told = telemetry.Telemetry(text=True, als=sockets, otlp=otlp)
+        running = mesh.leave_up(directory, told)
     screen.print(
         f"{len(running.proxies())} proxies in {len(topology.clusters)} clusters are up"
         f" after {time.monotonic() - began:.1f} s\n"

@@ -3,7 +3,7 @@ The configuration of crosspane that observes the lab, by a channel of choice.
 
     als      agents take Envoy's access log service, on Unix domain sockets
     files    agents follow the JSON files, which hold the same requests
-    both     each request comes twice
+    both     each request comes twice; of one proxy a third time, by OTLP
 
 One agent stands in each cluster; it also asks its proxies for their
 statistics. Proxies which serve a whole node say so nowhere, so a second agent
@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 Channel = Literal["als", "files", "both"]
 _SCRAPE_SECONDS = 2.0
 CHANNELS: tuple[Channel, ...] = ("als", "files", "both")
+
+
+OTLP_PROXY = "billing-0"
+
+
+def otlp_socket(directory: Path) -> Path:
+    """Return where that proxy sends OTLP to."""
+    return directory / "otlp.sock"
 
 
 def sockets(topology: Topology, directory: Path) -> dict[str, Path]:
@@ -99,7 +107,9 @@ def _agents(
             "files": {"type": "access_log", "paths": paths},
             "": {"type": "prometheus", "targets": targets, "interval_s": _SCRAPE_SECONDS},
         }
-        wanted = {"als", "files", ""} if channel == "both" else {channel, ""}
+        if OTLP_PROXY in proxies:
+            inputs["otlp"] = {"type": "otlp_logs", "listen": f"unix:{otlp_socket(streams)}"}
+        wanted = {"als", "files", "otlp", ""} if channel == "both" else {channel, ""}
         made.append(
             {
                 "name": name,

@@ -181,6 +181,5 @@ def _otlp(keys: Mapping[str, str], direction: Direction) -> Json:
         _LOGGERS + "open_telemetry.v3.",
         "OpenTelemetryAccessLogConfig",
         common_config=_stream(f"{direction}_otlp", OTLP_CLUSTER),
-        body={"string_value": TEXT.rstrip("\n")},
         attributes={"values": attributes},
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-ALS, FILES = "envoy_als", "envoy_json"
+ALS, FILES, OTLP = "envoy_als", "envoy_json", "envoy_otlp"
 REQUESTS = """
 SELECT requests.*, vantages.format, vantages.exporter, vantages.cluster AS observer
 FROM requests JOIN vantages USING (vantage_id)
@@ -93,7 +93,8 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
     directory = tmp_path_factory.mktemp("ch")
     streams = agents.sockets(LAB, directory)
     with crosspane_up(LAB, directory, "both") as lake:
-        with mesh.up(directory, LAB, Telemetry(als=streams)) as lab:
+        otlp = {agents.OTLP_PROXY: agents.otlp_socket(directory)}
+        with mesh.up(directory, LAB, Telemetry(als=streams, otlp=otlp)) as lab:
             script = traffic.scaled(traffic.LAB_SCRIPT, 10)
             truth = traffic.run(LAB, script, seconds=2.0)
             time.sleep(1.0)  # streams are flushed every 0.5 s
@@ -174,6 +175,21 @@ def test_both_channels_tell_the_same(observed: Observed) -> None:
     assert more == {"stream": ONLY_STREAMS_TELL, "file": ONLY_FILES_TELL}
 
 
+def test_opentelemetry_tells_the_same_of_one_proxy(observed: Observed) -> None:
+    """The third channel: what the proxy sends as attributes is what it writes to its file."""
+    sent = _traffic(observed.rows).filter(format=OTLP)
+    written = _traffic(observed.rows).filter(format=FILES, proxy=agents.OTLP_PROXY)
+    assert sent.height == written.height > 0
+    pairs = sent.join(written, on=KEY, how="inner", suffix="_file", validate="1:1")
+    assert pairs.height == sent.height
+    differing = {
+        name
+        for name in set(sent.columns) - {*KEY, *OWN}
+        if pairs[name].to_list() != pairs[f"{name}_file"].to_list()
+    }
+    assert differing <= {"proxy_model"}
+
+
 def test_what_is_private_stays_where_it_was(observed: Observed) -> None:
     """A query string that was sent and logged is in no row, by either channel."""
     paths = observed.rows.filter(pl.col("path").str.starts_with("/ledger"))["path"]
@@ -239,8 +255,9 @@ def test_each_call_is_one_edge_of_the_topology(observed: Observed) -> None:
 
 def _count(lake: Path) -> int:
     """Rows that are no health checks, of both channels."""
-    query = "SELECT count(*) FROM requests WHERE is_health_check IS NOT TRUE"
-    return int(ask(lake, query)[0][0]) if is_made(lake) else 0
+    query = """SELECT count(*) FROM requests JOIN vantages USING (vantage_id)
+        WHERE is_health_check IS NOT TRUE AND list_contains(?, format)"""
+    return int(ask(lake, query, [ALS, FILES])[0][0]) if is_made(lake) else 0
 
 
 def _gateways(lab: mesh.Mesh) -> list[tuple[Any, str]]:
