@@ -174,7 +174,7 @@ def _fields(
 def _braced(text: pl.Series) -> tuple[pl.Series, npt.NDArray[np.bool_]]:
     """Lines, those of JSON objects without a stamp in front; and which are such."""
     braced = text.str.starts_with("{").fill_null(value=False)
-    if braced.all():
+    if braced.all() or not text.str.contains("^[0-9]").any():
         return text, braced.to_numpy()
     frame = pl.DataFrame({"text": text, "bare": without_stamp(text)})
     text = frame.select(
