@@ -37,11 +37,14 @@ def _own(flags: str) -> str:
     )
 
 
-FAILED: Final = """CASE
+FAILED: Final = f"""CASE
         WHEN protocol IN ('TCP', 'DNS', 'Kafka') THEN len(response_flags) > 0
         WHEN grpc_status IS NOT NULL THEN grpc_status IN (2, 4, 12, 13, 14, 15)
-        ELSE status IS NULL OR status >= 500 END"""
-"""Server-side failure; gRPC codes as OpenTelemetry's conventions have them."""
+        ELSE status IS NULL OR status >= 500 OR {_has("response_flags", "configuration")} END"""
+"""
+Server-side failure; gRPC codes as OpenTelemetry's conventions have them. A
+proxy that knows no route answers 404 in the name of a server it never asked.
+"""
 
 BLAME: Final = f"""CASE
         WHEN denied THEN 'policy'

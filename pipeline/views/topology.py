@@ -3,7 +3,8 @@ Who talks to whom: calls, edges, and the graph of them.
 
 A number that two observers counted is never added: a call is one row however
 many proxies logged it, and octets of a leg are those of the one exporter that
-saw most of it.
+saw most of it. What has no request id (TCP) is the client's proxy's to tell; the
+server's tells of clients that have none.
 
 Before: facts.py. After: health.py.
 """
@@ -77,6 +78,8 @@ CALLS: Final = View(
     ), client_side AS (
         SELECT DISTINCT request_id, authority, method, path FROM once
         WHERE reporter = 'source' AND request_id IS NOT NULL
+    ), connecting AS (
+        SELECT DISTINCT src_endpoint_id, protocol FROM once WHERE reporter = 'source' AND request_id IS NULL
     ), service_in_cluster AS (
         SELECT service, cluster, min(entity) AS entity FROM v_endpoints
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
@@ -118,7 +121,12 @@ CALLS: Final = View(
         LEFT JOIN v_endpoints server ON server.endpoint_id = d.dst_endpoint_id
         LEFT JOIN client_side s ON s.request_id = d.request_id AND s.authority = d.authority
             AND s.method = d.method AND s.path = d.path
-        WHERE d.reporter = 'destination' AND s.request_id IS NULL
+        LEFT JOIN connecting c ON d.request_id IS NULL AND c.src_endpoint_id = d.src_endpoint_id
+            AND c.protocol = d.protocol
+        LEFT JOIN endpoints passed ON d.request_id IS NULL AND passed.endpoint_id = d.src_endpoint_id
+            AND passed.kind = 'gateway'
+        WHERE d.reporter = 'destination' AND s.request_id IS NULL AND c.src_endpoint_id IS NULL
+            AND passed.endpoint_id IS NULL
     ), calls AS (
         SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
             service, gateway, match_method, confidence, protocol, method, path, status, grpc_status,

@@ -116,7 +116,7 @@ def log(lake: Lake, minute: int, *rows: dict[str, Any]) -> None:
     lake.commit(Commit({"requests": frame}))
 
 
-def client(request: str, **values: Any) -> dict[str, Any]:
+def client(request: str | None, **values: Any) -> dict[str, Any]:
     """What the client's proxy logged of a call through the gateway."""
     through = {"upstream_remote_ip_hi": 0, "upstream_remote_ip_lo": GATEWAY}
     return {
@@ -128,7 +128,7 @@ def client(request: str, **values: Any) -> dict[str, Any]:
     }
 
 
-def server(request: str, **values: Any) -> dict[str, Any]:
+def server(request: str | None, **values: Any) -> dict[str, Any]:
     """What the server's proxy logged of it."""
     return {"reporter": "destination", "request_id": request, **values}
 
@@ -318,3 +318,22 @@ def test_a_request_told_through_two_channels_is_one_call(lake: Lake):
     log(lake, 106, *twice)
     query = "SELECT count(*) FROM v_calls WHERE request_id = 'twice'"
     assert lake.read(query).item() == 2
+
+
+def test_a_connection_both_proxies_log_without_an_id_is_one_call(lake: Lake):
+    """TCP has no request id: where the client's proxy tells of its own, the server's is left out."""
+    tcp = {"protocol": "TCP", "method": None, "path": None, "authority": None, "status": None}
+    began = BEGAN + timedelta(minutes=107)
+    both = endpoint(lake, "east")
+    log(lake, 107, client(None, **tcp), server(None, **tcp, src_endpoint_id=both))
+    query = f"SELECT count(*) FROM v_calls WHERE start_time BETWEEN '{began}' AND '{began + timedelta(seconds=9)}'"
+    assert lake.read(query).item() == 1
+
+
+def test_a_connection_of_a_client_without_a_proxy_is_the_servers_to_tell(lake: Lake):
+    """Nobody else logged it: it counts, and says that only the server's proxy did."""
+    udp = {"protocol": "DNS", "method": None, "path": None, "authority": None, "status": None}
+    began = BEGAN + timedelta(minutes=108)
+    log(lake, 108, server(None, **udp, src_endpoint_id=endpoint(lake, "east")))
+    query = f"SELECT match_method FROM v_calls WHERE start_time BETWEEN '{began}' AND '{began + timedelta(seconds=9)}'"
+    assert lake.read(query)["match_method"].to_list() == ["destination_only"]
