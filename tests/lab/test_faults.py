@@ -66,6 +66,7 @@ BLAMED: dict[str, tuple[str | None, str | None]] = {
     "certificate_expired": ("server", "cluster-west/shop/ratings"),
     "certificate_expiring": (None, None),
     "certificate_of_another": ("server", "cluster-west/shop/ratings"),
+    "route_unknown": ("configuration", None),
     "circuit_open": ("limit", None),
 }
 """
@@ -281,7 +282,7 @@ class Reader:
         self._read = {path: len(path.read_bytes()) for path in self._files()}
 
     def read(self, call: traffic.Call) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return new lines of a call's path, of its client's and its server's proxy."""
+        """Return new lines of a call's path, of its client's proxy, and of its server's for them."""
         time.sleep(0.4)  # proxies write every 0.2 s
         found = []
         for workload, direction in ((call.client, "outbound"), (call.service, "inbound")):
@@ -294,7 +295,9 @@ class Reader:
                     if (line["path"], line["traffic_direction"]) == (call.path, direction)
                 ]
             )
-        return found[0], found[1]
+        client, server = found
+        requests = {line["request_id"] for line in client}
+        return client, [line for line in server if line["request_id"] in requests]
 
     def fresh(self, cluster: str, proxy: str) -> list[dict[str, Any]]:
         """Return a proxy's new lines."""
