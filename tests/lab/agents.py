@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .topology import Cluster, Topology
 
 Channel = Literal["als", "files", "both"]
-_SCRAPE_SECONDS = 2.0
+_SCRAPE_SECONDS = 1.0
 CHANNELS: tuple[Channel, ...] = ("als", "files", "both")
 
 
