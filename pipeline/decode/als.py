@@ -33,8 +33,8 @@ from pipeline.decode.als_columns import Entries, read_entries
 from pipeline.decode.als_rows import request_columns
 from pipeline.decode.als_told import PEER_KEYS
 from pipeline.decode.envoy_node import declared, told_by_node
-from pipeline.decode.outcome import Refused, counted, rejected
-from pipeline.decode.protobuf import Spans, Wire
+from pipeline.decode.outcome import Refused, counted, first_few, rejected
+from pipeline.decode.protobuf import Mask, Spans, Wire
 from pipeline.decode.protobuf_rows import FAULTS, NO_FAULT, Gathered, Rows, either, every, where
 from pipeline.decode.requests import request_rows
 from pipeline.rejects import RAW_BYTES
@@ -42,6 +42,8 @@ from pipeline.rejects import RAW_BYTES
 _PIECE_BYTES: Final = 32 << 20
 """Payloads read together: so much, and one more."""
 
+_ENTRIES: Final = 65_536
+"""Entries whose columns are made at once: bounds what those that are refused may take."""
 _BLOCK: Final = 4_096
 """Entries read together: their bytes, and what they become, stay in a cache."""
 
@@ -58,7 +60,11 @@ class Als:
         vantage = codes.astype(np.int32)
         sources = [payloads.sources[code] for code in used]
         refused: list[Refused] = []
-        frames = [_read_piece(piece, first, refused) for first, piece in _pieces(payloads.payload)]
+        frames = [
+            frame
+            for first, piece in _pieces(payloads.payload)
+            for frame in _read_piece(piece, first, refused)
+        ]
         requests = pl.DataFrame(schema=schema.DECODED_REQUESTS)
         records = np.zeros(len(vantage), np.int64)
         if frames:
@@ -100,7 +106,7 @@ def _pieces(payload: pa.BinaryArray) -> Iterator[tuple[int, pa.BinaryArray]]:
         first = after
 
 
-def _read_piece(payload: pa.BinaryArray, first: int, refused: list[Refused]) -> pl.DataFrame:
+def _read_piece(payload: pa.BinaryArray, first: int, refused: list[Refused]) -> list[pl.DataFrame]:
     """Columns of the entries that are good; ``payload``, ``node_*``, ``log_name`` besides."""
     wire = Wire(payload)
     messages = Rows(wire, len(payload))
@@ -111,21 +117,31 @@ def _read_piece(payload: pa.BinaryArray, first: int, refused: list[Refused]) -> 
     wrapper = where(wrapper, messages.fault == NO_FAULT)
     found = messages.read(wrapper, layouts.ENTRIES).many["entry"]
     nodes.fault[:] = messages.fault
-    spans, is_tcp = every(found), tcp.present[found.owner]
+    is_tcp = tcp.present[found.owner]
+    who = pl.DataFrame([nodes.text(name).alias(name) for name in _NODE_TEXTS])
+    good = (nodes.fault == NO_FAULT)[found.owner]
+    every_payload = np.arange(first, first + len(payload))
+    _refuse(nodes, Spans(wire.begin >= 0, wire.begin, wire.end), every_payload, refused)
+    frames = []
+    for start in range(0, len(is_tcp), _ENTRIES):
+        some = slice(start, start + _ENTRIES)
+        owner, spans = found.owner[some], every(found).of(some)
+        entries = _read_entries(wire, spans, is_tcp[some])
+        columns = request_columns(entries)
+        _refuse(entries, spans, owner + first, refused)
+        told = who[owner].with_columns(payload=pl.Series(owner + first, dtype=pl.Int32))
+        kept = pl.Series(good[some] & (entries.fault == NO_FAULT))
+        frames.append(pl.concat([told, columns], how="horizontal").filter(kept))
+    return frames
+
+
+def _read_entries(wire: Wire, spans: Spans, is_tcp: Mask) -> Gathered:
     entries = Gathered(wire, len(is_tcp))
     for start in range(0, len(is_tcp), _BLOCK):
         block = slice(start, start + _BLOCK)
         rows = Entries(wire, spans.of(block), is_tcp[block])
         entries.add(start, rows, read_entries(rows))
-    owner = pl.Series(found.owner)
-    columns = [nodes.text(name).alias(name).gather(owner) for name in _NODE_TEXTS]
-    frame = pl.DataFrame([(owner + first).cast(pl.Int32).alias("payload"), *columns])
-    if entries.count:
-        frame = pl.concat([frame, request_columns(entries)], how="horizontal")
-    _refuse(nodes, wire.begin, wire.end, np.arange(first, first + len(payload)), refused)
-    _refuse(entries, found.begin, found.end, found.owner + first, refused)
-    good = (entries.fault == NO_FAULT) & (nodes.fault == NO_FAULT)[found.owner]
-    return frame if good.all() else frame.filter(good)
+    return entries
 
 
 def _nodes(messages: Rows, identifier: Spans) -> Gathered:
@@ -141,18 +157,16 @@ def _nodes(messages: Rows, identifier: Spans) -> Gathered:
 
 
 def _refuse(
-    rows: Gathered,
-    begin: npt.NDArray[np.int64],
-    end: npt.NDArray[np.int64],
-    payload: npt.NDArray[np.int64],
-    refused: list[Refused],
+    rows: Gathered, spans: Spans, payload: npt.NDArray[np.int64], refused: list[Refused]
 ) -> None:
     """Put rows with a fault where they are counted."""
-    for row in np.flatnonzero(rows.fault != NO_FAULT).tolist():
+    bad = np.flatnonzero(rows.fault != NO_FAULT)
+    for place, more in first_few(payload[bad], rows.fault[bad]):
+        row = bad[place]
         reason, detail = FAULTS[rows.fault[row]]
-        first, size = int(begin[row]), int(end[row] - begin[row])
-        raw = rows.wire.take(first, first + min(size, RAW_BYTES))
-        refused.append(Refused(int(payload[row]), reason, detail, raw, size))
+        first, end = int(spans.begin[row]), int(spans.end[row])
+        raw = rows.wire.take(first, min(end, first + RAW_BYTES))
+        refused.append(Refused(int(payload[row]), reason, detail + more, raw, end - first))
 
 
 def _requests(columns: pl.DataFrame) -> pl.DataFrame:

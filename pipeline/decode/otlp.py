@@ -16,6 +16,7 @@ Before: decode/__init__.py. After: otlp_fields.py, access_log.py, requests.py.
 Source: opentelemetry/proto/logs/v1/logs.proto; Envoy, OpenTelemetryAccessLogConfig.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,13 +32,16 @@ from pipeline.decode.access_log import read_texts
 from pipeline.decode.access_log_fields import read_fields
 from pipeline.decode.access_log_lines import REASONS, Fault, read_lines
 from pipeline.decode.envoy_node import declared, told_by_node
-from pipeline.decode.outcome import Refused, counted, rejected
-from pipeline.decode.protobuf import Occurrences, Spans, Wire
+from pipeline.decode.outcome import Refused, counted, first_few, rejected
+from pipeline.decode.protobuf import Mask, Occurrences, Spans, Wire
 from pipeline.decode.protobuf_rows import FAULTS, NO_FAULT, Rows, every
 from pipeline.decode.requests import request_rows
 from pipeline.rejects import RAW_BYTES, Reason
 
 _UNKNOWN: Final = (Reason.FORMAT_MISMATCH, "no text, and no key that is known")
+_OF_LINES: Final = {int(fault): why for fault, why in REASONS.items()} | {
+    int(Fault.EMPTY): _UNKNOWN
+}
 
 
 class Otlp:
@@ -87,11 +91,21 @@ class _Records(NamedTuple):
     payload: npt.NDArray[np.int64]
     node: pl.DataFrame
 
-    def refuse(self, refused: list[Refused], record: int, why: tuple[Reason, str]) -> None:
-        """Put a record where it is counted."""
-        first, end = int(self.spans.begin[record]), int(self.spans.end[record])
-        raw = self.wire.take(first, min(end, first + RAW_BYTES))
-        refused.append(Refused(int(self.payload[record]), *why, raw, end - first))
+    def refuse(
+        self,
+        refused: list[Refused],
+        faults: npt.NDArray[np.int8],
+        bad: Mask,
+        why: Mapping[int, tuple[Reason, str]],
+    ) -> None:
+        """Put bad records where they are counted."""
+        at = np.flatnonzero(bad)
+        for place, more in first_few(self.payload[at], faults[at]):
+            row = int(at[place])
+            first, end = int(self.spans.begin[row]), int(self.spans.end[row])
+            raw = self.wire.take(first, min(end, first + RAW_BYTES))
+            reason, detail = why[faults[row]]
+            refused.append(Refused(int(self.payload[row]), reason, detail + more, raw, end - first))
 
 
 def _find(payload: pa.BinaryArray, refused: list[Refused]) -> _Records:
@@ -125,8 +139,7 @@ def _read(
     count = len(found.payload)
     rows = Rows(found.wire, count)
     told = fields.record_texts(rows, found.spans)
-    for row in np.flatnonzero(rows.fault != NO_FAULT).tolist():
-        found.refuse(refused, row, FAULTS[rows.fault[row]])
+    found.refuse(refused, rows.fault, rows.fault != NO_FAULT, dict(enumerate(FAULTS)))
     good = rows.fault == NO_FAULT
     frames, faults = _lines(told.body, found, good, sources, vantage)
     # What cannot be read as a line, or is none, may have keys that are known.
@@ -135,9 +148,8 @@ def _read(
         columns, wrong = read_fields(told.fields[keyed], None)
         faults[keyed] = wrong
         frames.append(_numbered(columns, keyed).filter(pl.Series(wrong == Fault.NONE)))
-    for row in np.flatnonzero(good & (faults != Fault.NONE) & (faults != Fault.IGNORED)).tolist():
-        empty = faults[row] == Fault.EMPTY
-        found.refuse(refused, row, _UNKNOWN if empty else REASONS[Fault(faults[row])])
+    wrong = good & (faults != Fault.NONE) & (faults != Fault.IGNORED)
+    found.refuse(refused, faults, wrong, _OF_LINES)
     ignored = np.flatnonzero(good & (faults == Fault.IGNORED))
     if not frames:
         return pl.DataFrame(), ignored

@@ -20,6 +20,8 @@ from pipeline.decode import Payloads
 from pipeline.rejects import RAW_BYTES, Reason
 
 _MINUTE_NS: Final = 60 * 10**9
+KEPT: Final = 16
+"""Records of one payload refused for the same reason that are kept, each by itself."""
 _DETAIL_CHARACTERS: Final = 200
 
 
@@ -31,6 +33,30 @@ class Refused(NamedTuple):
     detail: str
     raw: bytes
     size: int
+
+
+def first_few(payload: npt.NDArray[np.int64], fault: npt.NDArray[np.int8]) -> list[tuple[int, str]]:
+    """
+    Which of n refused records to keep: of each payload and fault the first `KEPT`.
+
+    Parameters
+    ----------
+    payload, fault
+        Of each record.
+
+    Returns
+    -------
+    list
+        Record, and what is to be added to its detail: of how many more it is the last one kept.
+    """
+    key = payload * (1 << 8) + fault
+    order = np.argsort(key, kind="stable")
+    _, first, count = np.unique(key[order], return_index=True, return_counts=True)
+    place = np.arange(len(key)) - np.repeat(first, count)
+    more = np.where(place == KEPT - 1, np.repeat(count, count) - KEPT, 0)
+    kept = place < KEPT
+    found = zip(order[kept].tolist(), more[kept].tolist(), strict=True)
+    return [(row, f"; and {left} more" if left else "") for row, left in sorted(found)]
 
 
 def rejected(refused: list[Refused], vantage: npt.NDArray[np.int32]) -> pl.DataFrame:

@@ -412,3 +412,12 @@ def test_no_payloads_no_rows():
     )
     assert isinstance(decoded.rejects, pl.DataFrame)
     assert decoded.rejects.height == 0
+
+
+def test_many_bad_entries_of_one_payload_are_told_by_a_few():
+    """Sixteen of each reason are kept; the last says how many more there are."""
+    bad = accesslog_pb2.HTTPAccessLogEntry()
+    bad.request.path = "/"
+    decoded = decode([message(*[bad] * 1_000, entry())])
+    assert decoded.rejects["detail"].to_list() == ["start_time"] * 15 + ["start_time; and 984 more"]
+    assert decoded.frames["requests"].height == 1
