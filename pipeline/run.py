@@ -18,7 +18,7 @@ from typing import Final
 
 import polars as pl
 
-from collectors.log import Place, Reader
+from collectors.log import Message, Place, Reader
 from pipeline import schema
 from pipeline.config import Config
 from pipeline.decode import Decoder
@@ -66,6 +66,8 @@ def stages(identities: Identities) -> dict[str, tuple[Stage, ...]]:
 
 
 _COMMITTED_TABLES: Final = {table.name: table for table in schema.TABLES}
+_AT_A_TIME: Final = 16
+"""Messages decoded together: what their payloads come to is bounded, however well they compress."""
 _CHECKPOINT_KEY: Final = "(topic, partition)"
 _INTAKE: Final = "intake"
 
@@ -123,6 +125,7 @@ class Job:
         self._vantages = Vantages(lake.read(f"FROM {schema.VANTAGES.name}"))
         self._committed: dict[Place, int] = {}
         self._position: dict[Place, int] = {}
+        self._polled: list[Message] = []
         self._pending: dict[str, list[pl.DataFrame]] = {}
         self._pending_since: float | None = None
         self._row = _empty_row()
@@ -146,12 +149,15 @@ class Job:
             self._remember(place, self._committed[place])
             self._opener.expect(place, self._committed[place])
         self._position.update({place: self._committed[place] for place in new})
+        self._polled = []  # not taken yet: read again from where the job stands
         self._reader.seek(self._position)
 
     def take(self, wait_s: float) -> bool:
-        """Poll once and put what came, decoded and enriched, beside the rest; False if none."""
+        """Put what came, decoded and enriched, beside the rest; False if nothing did."""
         started = time.perf_counter()
-        messages = self._reader.poll(self._config.job.poll_bytes, wait_s)
+        if not self._polled:
+            self._polled = list(self._reader.poll(self._config.job.poll_bytes, wait_s))
+        messages, self._polled = self._polled[:_AT_A_TIME], self._polled[_AT_A_TIME:]
         polled = time.perf_counter()
         self._row["poll_ms"] += (polled - started) * 1e3
         if not messages:

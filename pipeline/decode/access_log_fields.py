@@ -147,15 +147,15 @@ _LOG_TYPES: Final = {
     "DownstreamTunnelSuccessfullyEstablished": "start",
     "TcpUpstreamConnected": "start",
     "UdpTunnelUpstreamConnected": "start",
-    "UpstreamPoolReady": "start",
     "DownstreamPeriodic": "periodic",
     "TcpPeriodic": "periodic",
     "UdpPeriodic": "periodic",
-    "UpstreamPeriodic": "periodic",
     "DownstreamEnd": "end",
     "TcpConnectionEnd": "end",
     "UdpSessionEnd": "end",
-    "UpstreamEnd": "end",
+    "UpstreamPoolReady": "attempt",
+    "UpstreamPeriodic": "attempt",
+    "UpstreamEnd": "attempt",
 }
 _GRPC: Final = (
     *("OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound"),

@@ -40,9 +40,9 @@ _LOG_TYPES: Final = (
     "start",  # DownstreamStart
     "periodic",
     "end",
-    "start",  # UpstreamPoolReady
-    "periodic",
-    "end",
+    "attempt",  # UpstreamPoolReady, UpstreamPeriodic, UpstreamEnd
+    "attempt",
+    "attempt",
     "start",  # DownstreamTunnelSuccessfullyEstablished
     "start",  # UdpTunnelUpstreamConnected
     "periodic",

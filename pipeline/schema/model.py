@@ -54,7 +54,7 @@ _SQL_TYPES: Final[dict[pl.DataType, str]] = {
 RESOLUTION: Final = pl.Enum(["resolved", "ambiguous", "unknown"])
 REPORTER: Final = pl.Enum(["source", "destination", "gateway", "waypoint", "unknown"])
 PROXY_MODEL: Final = pl.Enum(["sidecar", "host", "gateway", "waypoint"])
-LOG_TYPE: Final = pl.Enum(["end", "start", "periodic"])
+LOG_TYPE: Final = pl.Enum(["end", "start", "periodic", "attempt"])
 AUTHZ: Final = pl.Enum(["allowed", "denied"])
 
 

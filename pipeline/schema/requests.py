@@ -50,7 +50,7 @@ _WHO: Final = (
     Column(
         "log_type",
         LOG_TYPE,
-        "end: the request or connection is over; start and periodic are about one that goes on, with counts since its start",
+        "end: the request or connection is over; start and periodic are about one that goes on, with counts since its start; attempt: one try at the upstream, of a request that has its own row; null if not told",
         "%ACCESS_LOG_TYPE%",
     ),
     Column(

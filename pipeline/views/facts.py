@@ -129,7 +129,7 @@ REQUESTS: Final = View(
         "reporter": "source (client's proxy), destination (server's), gateway, waypoint, unknown",
         "proxy_model": "sidecar, host, gateway, waypoint; null if not told",
         "mesh": "service mesh; null if not told",
-        "log_type": "end, start or periodic; null if not told",
+        "log_type": "end, start, periodic or attempt; null if not told; only ends and nulls are requests to count",
         "is_health_check": "true if a proxy's health check, not traffic; null if not told",
         **side_columns("src"),
         **side_columns("dst"),

@@ -293,9 +293,10 @@ def test_health_checks_and_open_connections_are_no_calls(lake: Lake):
         105,
         client("check", status=200, is_health_check=True),
         client("open", status=None, log_type="periodic"),
+        client("try", status=503, log_type="attempt"),
         client("over", status=200, log_type="end", is_health_check=False),
     )
-    query = "SELECT request_id FROM v_calls WHERE request_id IN ('check', 'open', 'over')"
+    query = "SELECT request_id FROM v_calls WHERE request_id IN ('check', 'open', 'try', 'over')"
     assert lake.read(query)["request_id"].to_list() == ["over"]
 
 
