@@ -163,7 +163,7 @@ _cidr = st.one_of(
         lambda number, bits: str(ipaddress.ip_network((number, bits), strict=False)),
         st.integers(2**32, 2**128 - 1),
         st.integers(0, 128),
-    ),
+    ).filter(lambda cidr: not _mapped(cidr.partition("/")[0])),  # those are IPv4 to us
     st.builds("10.0.0.0/{}".format, st.integers(7, 32)),
     st.builds("fd00::/{}".format, st.integers(8, 128)),
     st.just("255.255.255.255/32"),

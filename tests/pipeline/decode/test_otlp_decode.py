@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.logs.v1 import logs_pb2
 from protobuf_mutations import damaged
-from test_als import CASES, NOTHING, PLACE, recorded
+from test_als_decode import CASES, NOTHING, PLACE, recorded
 
 from pipeline.decode import Declared, Decoded, Payloads, Source
 from pipeline.decode.otlp import Otlp
