@@ -25,7 +25,7 @@ from pipeline.decode import Decoder
 from pipeline.decode.access_log import AccessLog
 from pipeline.decode.als import Als
 from pipeline.decode.hubble import Hubble
-from pipeline.decode.hubble_json import HubbleJson
+from pipeline.decode.hubble.json_export import HubbleJson
 from pipeline.decode.istiod import Istiod
 from pipeline.decode.linkerd import Linkerd
 from pipeline.decode.netflow import Netflow

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.decode import operators
-from pipeline.decode.format_string import compile_format
+from pipeline.decode.access_log import operators
+from pipeline.decode.access_log.format_string import compile_format
 from pipeline.decode.meshes import MESHES, osm
 from pipeline.errors import FormatError
 

@@ -28,7 +28,7 @@ from collectors.pcap import CaptureError, Payload, open_capture, sniff_kind
 from pipeline import accounting, views
 from pipeline.cli.common import fail, screen
 from pipeline.decode import Declared, Payloads, Source
-from pipeline.decode.format_string import compile_format
+from pipeline.decode.access_log.format_string import compile_format
 from pipeline.normalize import NORMALIZERS
 from pipeline.run import DECODERS
 

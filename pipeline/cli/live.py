@@ -36,7 +36,7 @@ from pipeline.cli.common import (
     stop_on_signals,
 )
 from pipeline.config import Config
-from pipeline.decode.format_string import check_formats
+from pipeline.decode.access_log.format_string import check_formats
 from pipeline.enrich import Identities, inventory
 from pipeline.errors import UsageError
 from pipeline.lake import Lake, sync_inventory

@@ -11,38 +11,26 @@ rates) is a function of the log alone, kept apart by log partition. `snapshot`
 and `restore` carry it over a restart: the job restores the last snapshot and
 decodes again, without keeping the rows, from there to the committed offset.
 
+A package for each family of formats, its parts listed in its own words:
+
     netflow      datagrams of NetFlow v5, v9 and IPFIX, told apart by version
-        sets, opening            datagrams to messages and sets, of known domains
-        templates, domains       layouts of records, and what each domain has told
-        control, options         sets that change how others are read
-        records, elements, flows   records to arrays to rows; netflow5 for v5
-        waiting, sequence        sets without a template; loss by sequence numbers
-        batch, ledger            what these share; counts and rejects
     access_log   access logs of Envoy, text and JSON, of any format that is declared
-        addresses                addresses as proxies write them
-        requests                 columns of any proxy's telemetry to rows of the one model
-        meshes/                  how each mesh names services
     als          messages of Envoy's access log service
-        protobuf                 messages to columns: by protobuf_layout, many at a time in
-                                 protobuf_steps, odd ones alone in protobuf_one
-        protobuf_text, protobuf_rows   texts, and what is wrong with a row
-        als_layouts, als_columns, als_told, als_rows   which fields, and the columns they become
-        envoy_node               what a proxy says of itself
-        outcome                  rejects and counts
-    otlp_logs    OpenTelemetry logs of Envoy, read with the same and as lines of access_log
-        otlp_fields              records to texts
+    otlp         access logs as OpenTelemetry carries them
+    ztunnel, linkerd   access logs of those proxies
+    hubble       flows of Cilium, as protobuf and as exported JSON
     prometheus   scrapes of proxies and control planes
-        exposition               text to samples
-        families, samples        which are wanted, and the columns their labels become
     istiod       answers of istiod's debug endpoints
-    ztunnel      access logs of Istio ambient's node proxy, text and JSON
-    linkerd      access logs of linkerd-proxy, JSON and apache
-        json_lines, rfc3339      lines to text, and JSON to columns; times
-    hubble       responses of Cilium's Hubble
-        hubble_wire, hubble_layouts  its messages to events
-    hubble_json  lines of Hubble's export
-        hubble_events            what both are read to
-        hubble_flows, hubble_names   what an event means, however it came
+
+and what they share:
+
+    protobuf     messages to columns, many at a time
+    lines, json_lines   payloads to lines of text, lines to fields
+    addresses, rfc3339  addresses and times as text
+    meshes       how each mesh names services
+    envoy_node, response_flags   what a proxy says of itself, and of failures
+    requests     columns of any proxy's telemetry to rows of the one model
+    outcome      rejects and counts
 
 Before: run.py. After: rejects.py, normalize.py.
 """

@@ -11,7 +11,7 @@ Whom a proxy says it talked to, as text, to columns: n texts in, n rows out.
 Ports differ from line to line and hosts recur, so the text is cut first and
 only distinct hosts are read: IPv4 by columns, IPv6 one by one.
 
-Before: access_log.py. After: access_log.py (what it reads its columns with).
+Before: access_log. After: access_log (what it reads its columns with).
 """
 
 from ipaddress import AddressValueError, IPv6Address

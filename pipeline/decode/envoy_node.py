@@ -5,7 +5,7 @@ What a proxy that logs by gRPC tells of itself, and what its agent declares of i
     router~...                                            a gateway
     waypoint~...                                          a waypoint
 
-Before: als.py, otlp.py. After: requests.py.
+Before: als, otlp. After: requests.py.
 Source: Istio, pkg/model/context.go (node types).
 """
 

@@ -9,7 +9,7 @@ are parsed together: a bad line costs time, never rows. Lines cannot reach into
 each other, whatever is in them: Polars cuts at line breaks before it parses,
 and a line with a break in it is refused.
 
-Before: access_log_lines.py. After: access_log_json.py, hubble_json.py, linkerd.py, ztunnel.py.
+Before: lines.py. After: access_log/json_format.py, hubble/json_export.py, linkerd.py.
 """
 
 import re
@@ -28,8 +28,8 @@ from polars.datatypes import DataTypeClass
 
 from pipeline import schema
 from pipeline.decode import Decoded, Payloads, Vantage
-from pipeline.decode.access_log_lines import REASONS, SPACE, read_lines
-from pipeline.decode.access_log_lines import Fault as LineFault
+from pipeline.decode.lines import REASONS, SPACE, read_lines
+from pipeline.decode.lines import Fault as LineFault
 from pipeline.decode.outcome import Refused, counted, rejected
 from pipeline.rejects import Reason
 

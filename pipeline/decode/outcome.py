@@ -5,7 +5,7 @@ For decoders that remember nothing between batches. A payload is decoded if no
 part of it was refused, rejected if nothing of it was used, and partial if both
 a part was refused and a part was used.
 
-Before: als.py, otlp.py. After: rejects.py, accounting.py.
+Before: als, otlp. After: rejects.py, accounting.py.
 """
 
 from typing import Final, NamedTuple

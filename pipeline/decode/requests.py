@@ -5,7 +5,7 @@ Decoders of files, of access log services and of other proxies give what they
 were told, typed; what follows from it is done here, once: names to services,
 policies out of details, no query strings.
 
-Before: access_log.py and its like. After: normalize.py.
+Before: access_log and its like. After: normalize.py.
 """
 
 from typing import Final

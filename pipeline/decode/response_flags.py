@@ -9,7 +9,7 @@ A flag points at a side as the proxy that wrote it sees it: ``server`` at a
 gateway is whatever is behind the gateway. Which hop of a path is to blame
 follows from all its legs together (`v_blame`).
 
-Before: access_log.py. After: views/ (``v_response_flags``).
+Before: access_log. After: views/ (``v_response_flags``).
 Source: Envoy access log documentation, RESPONSE_FLAGS; accesslog.proto, ResponseFlags.
 """
 

@@ -17,7 +17,7 @@ import pytest
 from collectors.log import Place
 from pipeline.decode import Declared, Decoded, Payloads, Source
 from pipeline.decode.access_log import AccessLog
-from pipeline.decode.access_log_text import FORMATS
+from pipeline.decode.access_log.text_format import FORMATS
 
 EVERY_OPERATOR = (
     "%START_TIME(%s.%6f)%",

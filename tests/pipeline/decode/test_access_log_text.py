@@ -15,7 +15,7 @@ from collectors.log import Place
 from pipeline import schema
 from pipeline.decode import Declared, Decoded, Payloads, Source
 from pipeline.decode.access_log import AccessLog
-from pipeline.decode.container_log import MAX_REMEMBERED
+from pipeline.decode.access_log.container_log import MAX_REMEMBERED
 
 PLACE = Place("crosspane.v1.proxy.east", 0)
 MAPPED = 0xFFFF_0000_0000

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.decode.exposition import label_columns, parse
+from pipeline.decode.prometheus.exposition import label_columns, parse
 
 
 def everything(names: pl.Series) -> pl.Series:

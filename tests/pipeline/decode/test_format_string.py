@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.decode.access_log_fields import read_fields
-from pipeline.decode.access_log_lines import Fault
-from pipeline.decode.access_log_text import read_string
-from pipeline.decode.format_string import compile_format
-from pipeline.decode.operators import field
+from pipeline.decode.access_log.fields import read_fields
+from pipeline.decode.access_log.format_string import compile_format
+from pipeline.decode.access_log.operators import field
+from pipeline.decode.access_log.text_format import read_string
+from pipeline.decode.lines import Fault
 from pipeline.errors import FormatError
 
 

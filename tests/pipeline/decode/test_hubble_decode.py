@@ -12,9 +12,9 @@ from line_payloads import MAPPED, SOURCES, decode, payloads, reasons, told
 from polars.testing import assert_frame_equal
 
 from pipeline import schema
-from pipeline.decode import hubble_events
 from pipeline.decode.hubble import Hubble
-from pipeline.decode.hubble_json import HubbleJson
+from pipeline.decode.hubble import events as hubble_events
+from pipeline.decode.hubble.json_export import HubbleJson
 
 TIME = "2021-10-04T14:28:40.808318870Z"
 TIME_NS = 1_633_357_720_808_318_870

@@ -21,8 +21,13 @@ from netflow_wire import (
     template,
 )
 
-from pipeline.decode.domains import MAX_DOMAINS, MAX_PENDING_BYTES, MAX_TEMPLATES, PENDING_NS
 from pipeline.decode.netflow import Netflow
+from pipeline.decode.netflow.domains import (
+    MAX_DOMAINS,
+    MAX_PENDING_BYTES,
+    MAX_TEMPLATES,
+    PENDING_NS,
+)
 
 TEXT = ((8, 4), (12, 4), (82, 65_535))  # the last of variable length
 GOOD = ipfix(template(256, PORTS), set_of(256, record(1)))

@@ -12,7 +12,7 @@ from scraped import EPOCH_S, decode
 
 from pipeline import schema
 from pipeline.decode import Decoded
-from pipeline.decode.families import FAMILIES
+from pipeline.decode.prometheus.families import FAMILIES
 from pipeline.schema.proxies import METRICS
 
 CASES = Path(__file__).parents[2] / "cases"

@@ -21,8 +21,8 @@ from pipeline.decode.protobuf import (
     Layout,
     Wire,
 )
-from pipeline.decode.protobuf_rows import FAULTS, MALFORMED, NO_FAULT, Rows
-from pipeline.decode.protobuf_text import distinct
+from pipeline.decode.protobuf.rows import FAULTS, MALFORMED, NO_FAULT, Rows
+from pipeline.decode.protobuf.text import distinct
 
 chances = st.integers(0, (1 << 32) - 1).map(random.Random)
 ADDRESS = Layout(

@@ -12,7 +12,7 @@ import pytest
 from collectors.log import Place
 from pipeline import schema, views
 from pipeline.decode import Decoder, Payloads, Source
-from pipeline.decode.hubble_json import HubbleJson
+from pipeline.decode.hubble.json_export import HubbleJson
 from pipeline.decode.ztunnel import Ztunnel
 from pipeline.enrich import ENRICHERS, Identities
 from pipeline.enrich.inventory import load
