@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["brokers"]
 
@@ -13,6 +14,16 @@ _IN_CI = os.environ.get("CI") == "true"
 _CORPUS = Path(
     os.environ.get("CROSSPANE_CORPUS", Path(__file__).resolve().parents[2] / "shared" / "data")
 )
+
+# No test asserts a time, Hypothesis' neither. In CI the examples follow from the test alone, so
+# that a commit passes or fails whenever it runs; on a desk they are new each time.
+settings.register_profile(
+    "crosspane",
+    deadline=None,
+    derandomize=_IN_CI,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("crosspane")
 
 
 @pytest.fixture(scope="session")
