@@ -32,7 +32,7 @@ CALLS: Final = View(
         "client_network": "its network",
         "server_entity": "serving workload; else service:<host name>",
         "server_cluster": "its cluster; null if not known",
-        "service": "host name of the service called",
+        "service": "host name of the service called, as the proxy names it, else the authority if that is a known service",
         "path_model": "local: one cluster; flat: two clusters, pod to pod; gateway: through an east-west gateway; null if not known",
         "gateway": "gateway it went through, name",
         "match_method": "how the server was found: request_id, address, service_in_cluster, service; destination_only when only the server's proxy logged it",
@@ -55,8 +55,11 @@ CALLS: Final = View(
         "request_id": "x-request-id",
     },
     f"""WITH traffic AS (
-        SELECT r.*, v.cluster AS observer_cluster, v.network AS observer_network, v.format
+        SELECT r.* REPLACE (coalesce(r.service, named.service) AS service), v.cluster AS observer_cluster,
+            v.network AS observer_network, v.format
         FROM requests r LEFT JOIN vantages v USING (vantage_id)
+        LEFT JOIN (SELECT DISTINCT service FROM endpoints) named
+            ON r.service IS NULL AND named.service = split_part(r.authority, ':', 1)
         WHERE reporter IN ('source', 'destination') AND is_health_check IS NOT TRUE
             AND coalesce(log_type, 'end') = 'end'
     ), told_twice AS (

@@ -338,3 +338,12 @@ def test_a_connection_of_a_client_without_a_proxy_is_the_servers_to_tell(lake: L
     log(lake, 108, server(None, **udp, src_endpoint_id=endpoint(lake, "east")))
     query = f"SELECT match_method FROM v_calls WHERE start_time BETWEEN '{began}' AND '{began + timedelta(seconds=9)}'"
     assert lake.read(query)["match_method"].to_list() == ["destination_only"]
+
+
+def test_a_proxy_that_does_not_name_the_service_is_helped_by_the_authority(lake: Lake):
+    """ALS has no upstream cluster for UH: the host that was asked for is a service we know."""
+    gone = dict.fromkeys(("upstream_remote_ip_hi", "upstream_remote_ip_lo", "upstream_remote_port"))
+    bare = {"service": None, "authority": "reviews.shop:8080", **gone}
+    log(lake, 109, client("unnamed", status=503, response_flags=["UH"]) | bare)
+    query = "SELECT service, server_entity FROM v_calls WHERE request_id = 'unnamed'"
+    assert lake.read(query).row(0) == ("reviews.shop", "west/shop/reviews")
