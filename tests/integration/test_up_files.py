@@ -48,7 +48,7 @@ def line(number: int) -> str:
 
 @pytest.mark.timeout(90)
 def test_lines_of_a_growing_and_rotated_file_are_rows_once(tmp_path: Path):
-    """300 lines over a rotation and a line that is no JSON: 300 rows, one reject with its bytes."""
+    """300 lines over a rotation and a line of no known format: 300 rows, one reject with its bytes."""
     (tmp_path / "crosspane.toml").write_text(CONFIG)
     (tmp_path / "proxy").mkdir()
     access = tmp_path / "proxy" / "access.log"
@@ -75,7 +75,7 @@ def test_lines_of_a_growing_and_rotated_file_are_rows_once(tmp_path: Path):
         )
         assert reader.execute(rows).fetchone() == (300, 300, 45_150)
         rejects = reader.execute("SELECT reason, raw FROM v_rejects").fetchall()
-        assert rejects == [("json_malformed", b"no json")]
+        assert rejects == [("format_mismatch", b"no json")]
         services = reader.execute("SELECT DISTINCT reporter, service FROM v_requests").fetchall()
         assert services == [("source", "cart.shop.svc.cluster.local")]
 
