@@ -55,6 +55,11 @@ SHARED_ADDRESSES: Final = """
     FROM v_endpoints WHERE kind IN ('pod', 'vm')
     GROUP BY ip HAVING count(DISTINCT network) > 1 ORDER BY ip"""
 
+BLAMED: Final = """
+    SELECT blame, blamed_entity AS who, client_entity AS client, server_entity AS server,
+        blame_reason AS evidence, count(*) AS calls
+    FROM v_calls WHERE blame IS NOT NULL GROUP BY ALL ORDER BY calls DESC, ALL LIMIT 12"""
+
 HEALTH: Final = """
     SELECT entity_kind, entity, state, reasons, requests, error_share, denied, p50_ms, p95_ms, flags
     FROM v_health
@@ -88,6 +93,9 @@ def show(connection: duckdb.DuckDBPyConnection, console: Console) -> None:
     topology(connection, console, legs=8)
     shared = rows(connection, SHARED_ADDRESSES)
     table(console, "One address, more than one workload", shared)
+    table(
+        console, "Failed and denied calls: whose fault, and how we know", rows(connection, BLAMED)
+    )
     health(connection, console, all_states=False)
     complete = rows(connection, _COMPLETENESS_SHOWN)
     table(console, "Completeness: what every number above rests on", complete)

@@ -211,6 +211,7 @@ def test_the_pane_says_it_all(demo: tuple[Path, str]):
         "west-eastwest",
         "100.0% errors",
         "blame: server cluster-west",
+        "the application answered 500",
         "10.0.0.11",
         "Completeness",
         "ipfix",
