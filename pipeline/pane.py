@@ -58,7 +58,7 @@ SHARED_ADDRESSES: Final = """
 BLAMED: Final = """
     SELECT blame, blamed_entity AS who, client_entity AS client, server_entity AS server,
         blame_reason AS evidence, count(*) AS calls
-    FROM v_calls WHERE blame IS NOT NULL GROUP BY ALL ORDER BY calls DESC, ALL LIMIT 12"""
+    FROM v_calls WHERE blame IS NOT NULL GROUP BY ALL ORDER BY calls DESC, client, server LIMIT 12"""
 
 HEALTH: Final = """
     SELECT entity_kind, entity, state, reasons, requests, error_share, denied, p50_ms, p95_ms, flags
