@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import duckdb
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 _STATE_STYLE: Final = {
@@ -136,7 +137,7 @@ def table(console: Console, title: str, found: Sequence[Mapping[str, Any]]) -> N
         number = isinstance(next(row[name] for row in found if row[name] is not None), (int, float))
         out.add_column(_heading(name), justify="right" if number else "left", overflow="fold")
     for row in found:
-        cells = [_cell(name, row[name]) for name in names]
+        cells = [escape(_cell(name, row[name])) for name in names]
         out.add_row(*cells, style=_STATE_STYLE.get(str(row.get("state")), ""))
     console.print(out)
     console.print()

@@ -212,6 +212,7 @@ def test_the_pane_says_it_all(demo: tuple[Path, str]):
         "100.0% errors",
         "blame: server cluster-west",
         "the application answered 500",
+        "ns[shop]-policy[billing",
         "10.0.0.11",
         "Completeness",
         "ipfix",
