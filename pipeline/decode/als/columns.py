@@ -142,8 +142,7 @@ def _sockets(entries: Entries, spans: dict[str, Spans], of: I64) -> Spans:
     if len(rows):
         other = spans["downstream_remote"].of(rows)
         other = entries.read(other, layouts.ADDRESS, rows).spans["socket"]
-        for part, found in zip(sockets, other, strict=True):
-            part[rows] = found
+        sockets = either(sockets, spread(other, rows, len(of)))
     return sockets
 
 

@@ -121,7 +121,7 @@ class Wire:
         found = Found.of(layout, len(begin))
         for first in range(0, len(begin), _BLOCK):
             block = slice(first, first + _BLOCK)
-            Reading(self.buffer, begin[block], end[block], layout, found.block(block)).go()
+            Reading(self.buffer, begin[block], end[block], layout, found, first=first).go()
         if found.odd.any():
             found.forget(found.odd)
         merged: list[bytes] = []
@@ -147,8 +147,7 @@ class Wire:
             return
         for name, value in fields.items():
             if isinstance(value, int):
-                found.seen[name][row] = True
-                found.value[name][row] = value
+                found.keep_number(name, row, value)
                 continue
             spans = [(span[0] + begin, span[0] + end) for begin, end in value]
             if layout.fields[name].repeated:
@@ -159,5 +158,4 @@ class Wire:
                 at = len(self.buffer) - _PADDING + sum(map(len, merged))
                 merged.append(b"".join(self.take(*one) for one in spans))
                 spans = [(at, at + len(merged[-1]))]
-            found.seen[name][row] = True
-            found.begin[name][row], found.end[name][row] = spans[0]
+            found.keep_span(name, row, *spans[0])

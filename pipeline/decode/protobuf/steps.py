@@ -12,7 +12,7 @@ Before: layout.py. After: __init__.py.
 Source: protobuf.dev, Encoding.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -29,6 +29,7 @@ from pipeline.decode.protobuf.layout import (
     Layout,
     Mask,
     Occurrences,
+    Rows,
     Spans,
     Step,
     Values,
@@ -38,22 +39,12 @@ from pipeline.decode.protobuf.one import BYTES, END_GROUP, FIXED32, FIXED64, GRO
 _VARINT_BYTES: Final = 10
 _TAG_BYTES: Final = 4
 """Bytes of a tag that are looked at: fields up to 33,554,431."""
-_WORD_BYTES: Final = 8
+_SIZE_BYTES: Final = 8
+"""Bytes of a size that are looked at: one of more is that of no message we could hold."""
 _FIXED: Final = {FIXED64: 8, FIXED32: 4}
 
 _SPARSE: Final = 4
 _NONE: Final = np.zeros(0, np.int64)
-
-_HIGH_BITS: Final = np.uint64(0x8080_8080_8080_8080)
-_SEVENS: Final = tuple(
-    (np.uint64(keep), np.uint64(move), np.uint64(by))
-    for keep, move, by in (
-        (0x007F_007F_007F_007F, 0x7F00_7F00_7F00_7F00, 1),
-        (0x0000_3FFF_0000_3FFF, 0x3FFF_0000_3FFF_0000, 2),
-        (0x0000_0000_0FFF_FFFF, 0x0FFF_FFFF_0000_0000, 4),
-    )
-)
-"""Bits to keep, bits to move, and how far: eight groups of seven bits to one number."""
 
 _FEW: Final = 16
 """So few messages are read one by one sooner than together."""
@@ -72,53 +63,46 @@ class Found:
 
     Attributes
     ----------
-    start
-        Number of the first message, where these are a block of more.
     odd
         bool[n], those to be read one by one.
     seen, value, begin, end
-        Field to what `Values` and `Spans` hold.
+        Field to what `Values` and `Spans` hold; only those that any message has.
     runs
-        Repeated field to occurrences: messages (of all), begin, end.
+        Repeated field to occurrences: messages, begin, end.
     """
 
-    start: int
+    count: int
     fault: I8
     odd: Mask
-    seen: dict[str, Mask]
-    value: dict[str, U64]
-    begin: dict[str, I64]
-    end: dict[str, I64]
     runs: dict[str, list[tuple[I64, I64, I64]]]
+    seen: dict[str, Mask] = field(default_factory=dict)
+    value: dict[str, U64] = field(default_factory=dict)
+    begin: dict[str, I64] = field(default_factory=dict)
+    end: dict[str, I64] = field(default_factory=dict)
 
     @classmethod
     def of(cls, layout: Layout, count: int) -> "Found":
         """Nothing yet."""
-        single = {name: one for name, one in layout.fields.items() if not one.repeated}
-        spans = [name for name, one in single.items() if one.wire == BYTES]
         return cls(
-            start=0,
+            count,
             fault=np.zeros(count, np.int8),
             odd=np.zeros(count, np.bool_),
-            seen={name: np.zeros(count, np.bool_) for name in single},
-            value={name: np.zeros(count, np.uint64) for name in single if name not in spans},
-            begin={name: np.zeros(count, np.int64) for name in spans},
-            end={name: np.zeros(count, np.int64) for name in spans},
-            runs={name: [] for name in layout.fields if name not in single},
+            runs={name: [] for name, one in layout.fields.items() if one.repeated},
         )
 
-    def block(self, rows: slice) -> "Found":
-        """Some of them; what is written there is written here."""
-        return Found(
-            start=rows.start,
-            fault=self.fault[rows],
-            odd=self.odd[rows],
-            seen={name: column[rows] for name, column in self.seen.items()},
-            value={name: column[rows] for name, column in self.value.items()},
-            begin={name: column[rows] for name, column in self.begin.items()},
-            end={name: column[rows] for name, column in self.end.items()},
-            runs=self.runs,
-        )
+    def keep_number(self, name: str, rows: Rows | int, value: U64 | int) -> None:
+        """A number found in some messages."""
+        if name not in self.value:
+            self.seen[name] = np.zeros(self.count, np.bool_)
+            self.value[name] = np.zeros(self.count, np.uint64)
+        self.seen[name][rows], self.value[name][rows] = True, value
+
+    def keep_span(self, name: str, rows: Rows | int, begin: I64 | int, end: I64 | int) -> None:
+        """A span found in some messages."""
+        if name not in self.begin:
+            self.seen[name] = np.zeros(self.count, np.bool_)
+            self.begin[name], self.end[name] = np.zeros((2, self.count), np.int64)
+        self.seen[name][rows], self.begin[name][rows], self.end[name][rows] = True, begin, end
 
     def forget(self, rows: Mask) -> None:
         """Leave nothing of some messages."""
@@ -133,40 +117,53 @@ class Found:
             ]
 
     def fields(self, layout: Layout) -> Fields:
-        """Columns of what was found."""
+        """Columns of what was found; fields that no message has share one, not to be written to."""
         found = Fields(self.fault)
-        for name in layout.fields:
-            if name in self.runs:
+        nobody, zero = np.zeros(self.count, np.bool_), np.zeros(self.count, np.int64)
+        nobody.flags.writeable = zero.flags.writeable = False
+        for name, one in layout.fields.items():
+            seen = self.seen.get(name, nobody)
+            if one.repeated:
                 found.many[name] = _in_order(self.runs[name])
-            elif name in self.begin:
-                found.spans[name] = Spans(self.seen[name], self.begin[name], self.end[name])
+            elif one.wire == BYTES:
+                begin, end = self.begin.get(name, zero), self.end.get(name, zero)
+                found.spans[name] = Spans(seen, begin, end)
             else:
-                found.values[name] = Values(self.seen[name], self.value[name])
+                found.values[name] = Values(seen, self.value.get(name, zero.view(np.uint64)))
         return found
 
 
 class Reading:
-    """Messages of one block while they are read: how far each is."""
+    """Messages of one block, number ``first`` and on, while they are read: how far each is."""
 
-    def __init__(self, buffer: U8, begin: I64, end: I64, layout: Layout, found: Found) -> None:
+    def __init__(
+        self, buffer: U8, begin: I64, end: I64, layout: Layout, found: Found, *, first: int
+    ) -> None:
         self.buffer, self.end, self.layout, self.found = buffer, end, layout, found
+        self._first, self._block = first, slice(first, first + len(end))
         self._at = begin.copy()
-        self._tag = self._tags(self._at, begin >= end)
+        done = begin >= end
+        self._left = len(done) - np.count_nonzero(done)
+        self._tag = self._tags(self._at, done)
         self._read_before: set[str] = set()
 
     def go(self) -> None:
         """Take every message to its end, or find it odd."""
         for _ in range(_ROUNDS):
             for step in self.layout.steps:
+                if not self._left:
+                    break
                 self._take(step)
-            left = np.flatnonzero(self._at < self.end)
-            if len(left) < _FEW:
+            if self._left < _FEW:
                 break
-            self._pass_unknown(left)
-        found = self.found
-        found.odd |= self._at < self.end
+            self._pass_unknown(np.flatnonzero(self._at < self.end))
+        odd = self.found.odd[self._block]
+        if self._left:
+            odd |= self._at < self.end
         for names in self.layout.oneofs.values():
-            found.odd |= np.sum([found.seen[name] for name in names], axis=0) > 1
+            seen = [self.found.seen[name][self._block] for name in names if name in self.found.seen]
+            if len(seen) > 1:
+                odd |= np.sum(seen, axis=0) > 1
 
     def _take(self, step: Step) -> None:
         """Read one field in all messages that stand at it; of a repeated field, all in a row."""
@@ -187,15 +184,15 @@ class Reading:
 
     def _read(self, step: Step, rows: I64 | None) -> None:
         """One field of messages ``rows`` (None: of all), which stand at it."""
-        of = slice(None) if rows is None else rows
         at = self._at if rows is None else self._at[rows]
-        end = self.end[of]
+        end = self.end if rows is None else self.end[rows]
+        of = self._block if rows is None else rows + self._first
         at += step.tag_bytes
         if step.wire in _FIXED:
             value = self._fixed(at, step.wire)
             at += _FIXED[step.wire]
         else:
-            value = self._varints(at)
+            value = self._varints(at, _SIZE_BYTES if step.wire == BYTES else _VARINT_BYTES)
         begin = at
         if step.wire == BYTES:
             begin = at.copy()
@@ -206,30 +203,27 @@ class Reading:
         if step.name in self._read_before and seen is not None:
             wrong = seen[of] if wrong is None else wrong | seen[of]
         if wrong is not None and np.count_nonzero(wrong):
-            self.found.odd[wrong if rows is None else rows[wrong]] = True
+            self.found.odd[self._block][wrong if rows is None else rows[wrong]] = True
             at[wrong] = end[wrong]
             done |= wrong
         if step.name:
             self._read_before.add(step.name)
-            self._keep(step, rows, begin, at, value)
+            self._keep(step, of, begin, at, value)
+        self._left -= np.count_nonzero(done)
         tag = self._tags(at, done)
         if rows is None:
             self._tag = tag
         else:
             self._at[rows], self._tag[rows] = at, tag
 
-    def _keep(self, step: Step, rows: I64 | None, begin: I64, end: I64, value: I64) -> None:
-        found, name = self.found, step.name
-        if name in found.runs:
-            owner = (np.arange(len(end)) if rows is None else rows) + found.start
-            found.runs[name].append((owner, begin, end.copy()))
-            return
-        of = slice(None) if rows is None else rows
-        found.seen[name][of] = True
-        if step.wire == BYTES:
-            found.begin[name][of], found.end[name][of] = begin, end
+    def _keep(self, step: Step, of: Rows, begin: I64, end: I64, value: I64) -> None:
+        if step.name in self.found.runs:
+            owner = np.arange(of.start, of.stop) if isinstance(of, slice) else of
+            self.found.runs[step.name].append((owner, begin, end.copy()))
+        elif step.wire == BYTES:
+            self.found.keep_span(step.name, of, begin, end)
         else:
-            found.value[name].view(np.int64)[of] = value
+            self.found.keep_number(step.name, of, value.view(np.uint64))
 
     def _pass_unknown(self, rows: I64) -> None:
         """Pass over the next field of messages that stand at one the layout does not have."""
@@ -240,7 +234,8 @@ class Reading:
             step = _unknown(tag)
             if step is None:
                 stuck = rows[self._tag[rows] == tag]
-                self.found.odd[stuck] = True
+                self._left -= len(stuck)
+                self.found.odd[stuck + self._first] = True
                 self._at[stuck] = self.end[stuck]
                 self._tag[stuck] = 0
             else:
@@ -255,54 +250,48 @@ class Reading:
         long = first >= MORE
         count = np.count_nonzero(long)
         if count == len(at):  # two bytes, of fields from 16 on
-            second = self.buffer.take(at + 1)
+            second = self.buffer[1:].take(at)
             tag |= second.astype(np.uint32) << np.uint32(8)
-            rows, place = np.flatnonzero(second >= MORE), 2
+            long, place = second >= MORE, 2
+            count = np.count_nonzero(long)
         else:
-            rows, place = np.flatnonzero(long) if count else _NONE, 1
+            place = 1
+        rows = np.flatnonzero(long) if count else _NONE
         while len(rows) and place < _TAG_BYTES:
             byte = self.buffer.take(at[rows] + place)
             tag[rows] |= byte.astype(np.uint32) << np.uint32(8 * place)
             rows, place = rows[byte >= MORE], place + 1
         return tag
 
-    def _varints(self, at: I64) -> I64:
+    def _varints(self, at: I64, most: int = _VARINT_BYTES) -> I64:
         """
         Varints that begin ``at``, which is moved behind them.
 
-        Behind one of more than ten bytes is nowhere: past any message.
+        Behind one of more than ``most`` bytes is nowhere: past any message.
         """
-        first = self.buffer.take(at)
-        long = np.count_nonzero(first >= MORE)
-        value = first.astype(np.int64)
-        if not long:
-            at += 1
-            return value
-        if long * _SPARSE < len(at):
-            rows, place = np.flatnonzero(first >= MORE), 1
-            value[rows] &= 0x7F
-            at += 1
-        else:
-            value, rows, place = self._long_varints(at)
-        while len(rows) and place < _VARINT_BYTES:
+        byte = self.buffer.take(at)
+        value = byte.astype(np.int64)
+        at += 1
+        more, place = byte >= MORE, 1
+        count = np.count_nonzero(more)
+        while count * _SPARSE > len(at) and place < most:
+            byte = self.buffer.take(at)
+            byte *= more
+            part = byte.astype(np.int64)
+            part -= more  # the bit of the byte before that said so
+            part <<= 7 * place
+            value += part
+            at += more
+            more, place = byte >= MORE, place + 1
+            count = np.count_nonzero(more)
+        rows = np.flatnonzero(more) if count else _NONE
+        while len(rows) and place < most:
             byte = self.buffer.take(at[rows])
-            value[rows] |= (byte & np.uint8(0x7F)).astype(np.int64) << 7 * place
+            value[rows] += (byte.astype(np.int64) - 1) << 7 * place
             at[rows] += 1
             rows, place = rows[byte >= MORE], place + 1
         at[rows] = np.iinfo(np.int64).max >> 1
         return value
-
-    def _long_varints(self, at: I64) -> tuple[I64, I64, int]:
-        """Varints by their first eight bytes; which are longer; and how far that was."""
-        word = self._words("<u8")[at]
-        stop = ~word & _HIGH_BITS
-        low = stop & (~stop + np.uint64(1))
-        mask = low ^ (low - np.uint64(1))  # up to the byte that ends it
-        at += np.bitwise_count(mask) >> np.uint8(3)
-        word &= mask
-        for keep, move, by in _SEVENS:
-            word = word & keep | (word & move) >> by
-        return word.view(np.int64), np.flatnonzero(stop == 0), _WORD_BYTES
 
     def _fixed(self, at: I64, wire: int) -> I64:
         words = self._words("<u8" if wire == FIXED64 else "<u4")

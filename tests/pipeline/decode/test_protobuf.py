@@ -179,6 +179,14 @@ def test_fields_of_a_newer_program_are_passed_over(count):
     assert {wire.take(*span) for span in zip(items.begin, items.end, strict=True)} == {b"a"}
 
 
+@pytest.mark.parametrize("size", [2**56, 2**63 - 1, 2**63, 2**64 - 13])
+def test_a_size_beyond_memory_goes_neither_past_the_buffer_nor_back(size):
+    """Sizes that overflow 64 bits, one of them back into the text before it, where a field is."""
+    message = b"\x0a\x05\x1a\x09xxx" + b"\x12" + varint(size)
+    _, fields = read([message] * 30, ADDRESS)
+    assert fields.fault.tolist() == [Fault.MALFORMED] * 30
+
+
 def test_a_field_of_another_wire_type_is_another_field():
     """A number where text is expected is passed over."""
     _, fields = read([b"\x10\x05\x0a\x01x"] * 30, MANY)
