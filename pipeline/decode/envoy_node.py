@@ -33,22 +33,28 @@ def declared(sources: Sequence[Source], of: npt.NDArray[np.int32]) -> dict[str, 
     }
 
 
+def read_node() -> dict[str, pl.Expr]:
+    """``told_model`` and ``told_direction`` of proxies, out of ``node_id`` and ``log_name``."""
+    kind = pl.col("node_id").str.extract("^([a-z]+)~")
+    return {
+        "told_model": kind.replace_strict(_MODELS, default=None, return_dtype=schema.PROXY_MODEL),
+        "told_direction": pl.col("log_name").str.extract(_DIRECTION).str.to_lowercase(),
+    }
+
+
 def told_by_node(given: Container[str]) -> dict[str, pl.Expr]:
     """
-    ``mesh``, ``proxy_model`` and ``direction``, of what is declared, ``node_id`` and ``log_name``.
+    ``mesh``, ``proxy_model`` and ``direction``, of what is declared and what `read_node` read.
 
     Parameters
     ----------
     given
         Columns there are; a mesh or direction told by the record itself counts first.
     """
-    kind = pl.col("node_id").str.extract("^([a-z]+)~")
-    by_id = kind.replace_strict(_MODELS, default=None, return_dtype=schema.PROXY_MODEL)
-    by_name = pl.col("log_name").str.extract(_DIRECTION).str.to_lowercase()
     direction = [pl.col("direction")] if "direction" in given else []
     mesh = [pl.col("mesh")] if "mesh" in given else []
     return {
         "mesh": pl.coalesce("declared_mesh", *mesh),
-        "proxy_model": pl.coalesce("declared_model", by_id),
-        "direction": pl.coalesce(*direction, by_name),
+        "proxy_model": pl.coalesce("declared_model", "told_model"),
+        "direction": pl.coalesce(*direction, "told_direction"),
     }

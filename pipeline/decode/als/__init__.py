@@ -37,7 +37,7 @@ from pipeline.decode.als import layouts
 from pipeline.decode.als.columns import Entries, read_entries
 from pipeline.decode.als.rows import request_columns
 from pipeline.decode.als.told import PEER_KEYS
-from pipeline.decode.envoy_node import declared, told_by_node
+from pipeline.decode.envoy_node import declared, read_node, told_by_node
 from pipeline.decode.outcome import Refused, counted, first_few, rejected
 from pipeline.decode.protobuf import Mask, Spans, Wire
 from pipeline.decode.protobuf.rows import FAULTS, NO_FAULT, Gathered, Rows, either, every, where
@@ -49,7 +49,7 @@ _PIECE_BYTES: Final = 32 << 20
 
 _ENTRIES: Final = 65_536
 """Entries whose columns are made at once: bounds what those that are refused may take."""
-_BLOCK: Final = 4_096
+_BLOCK: Final = 8_192
 """Entries read together: their bytes, and what they become, stay in a cache."""
 
 _NODE_TEXTS: Final = ("node_id", "log_name", *(f"node_{name}" for name in PEER_KEYS.values()))
@@ -112,7 +112,7 @@ def _pieces(payload: pa.BinaryArray) -> Iterator[tuple[int, pa.BinaryArray]]:
 
 
 def _read_piece(payload: pa.BinaryArray, first: int, refused: list[Refused]) -> list[pl.DataFrame]:
-    """Columns of the entries that are good; ``payload``, ``node_*``, ``log_name`` besides."""
+    """Columns of the entries that are good; ``payload``, ``node_*`` and ``told_*`` besides."""
     wire = Wire(payload)
     messages = Rows(wire, len(payload))
     streams = messages.read(Spans(wire.begin >= 0, wire.begin, wire.end), layouts.STREAM)
@@ -123,7 +123,8 @@ def _read_piece(payload: pa.BinaryArray, first: int, refused: list[Refused]) -> 
     found = messages.read(wrapper, layouts.ENTRIES).many["entry"]
     nodes.fault[:] = messages.fault
     is_tcp = tcp.present[found.owner]
-    who = pl.DataFrame([nodes.text(name).alias(name) for name in _NODE_TEXTS])
+    who = pl.DataFrame({name: nodes.text(name) for name in _NODE_TEXTS})
+    who = who.with_columns(**read_node()).drop("node_id", "log_name")
     good = (nodes.fault == NO_FAULT)[found.owner]
     every_payload = np.arange(first, first + len(payload))
     _refuse(nodes, Spans(wire.begin >= 0, wire.begin, wire.end), every_payload, refused)

@@ -94,17 +94,21 @@ def peers(rows: Rows, many: Occurrences) -> dict[str, Spans]:
     """
     members = rows.read(every(many), MEMBER, many.owner)
     columns: dict[str, Spans] = {}
-    for side, keys in _PEERS.items():
-        for key in keys:
-            at = np.flatnonzero(equal(rows.wire, members.spans["key"], key.encode()))
-            if not len(at):
-                continue
-            owner = many.owner[at]
-            for name, told in _peer(rows.wire, members.spans["value"].of(at)).items():
-                column = f"reported_{side}_{name}"
-                found = spread(where(told, told.end > told.begin), owner, rows.count)
-                known = columns.get(column)
-                columns[column] = found if known is None else either(known, found)
+    found = [
+        (side, np.flatnonzero(equal(rows.wire, members.spans["key"], key.encode())))
+        for side, keys in _PEERS.items()
+        for key in keys
+    ]
+    told = _peer(rows.wire, members.spans["value"].of(np.concatenate([at for _, at in found])))
+    first = 0
+    for side, at in found:
+        some = slice(first, first + len(at))
+        first += len(at)
+        for name, texts in told.items() if len(at) else ():
+            column = f"reported_{side}_{name}"
+            here = spread(texts.of(some), many.owner[at], rows.count)
+            known = columns.get(column)
+            columns[column] = here if known is None else either(known, here)
     return columns
 
 
@@ -116,4 +120,5 @@ def _peer(wire: Wire, spans: Spans) -> dict[str, Spans]:
     whole = rows.read(spans.of(first), layouts.ANY)
     is_struct = ends(wire, whole.spans["type"], _STRUCT_TYPE)
     told = rows.struct(where(whole.spans["value"], is_struct), PEER_KEYS)
-    return {name: where(one, rows.fault == NO_FAULT).of(kind) for name, one in told.items()}
+    good = rows.fault == NO_FAULT
+    return {name: where(one, good & (one.end > one.begin)).of(kind) for name, one in told.items()}

@@ -23,6 +23,7 @@ Before: requests.py. After: requests.py (what it reads its columns with).
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from pipeline import schema
@@ -90,18 +91,22 @@ def read_names(rows: pl.DataFrame) -> pl.DataFrame:
         mesh=pl.coalesce(mesh, "known"),
         dialect=pl.when(mesh.is_in(list(MESHES))).then(mesh).otherwise("known").cast(_CODE),
     )
-    first = meshes["dialect"].to_physical().cast(pl.Int64) * len(texts.values)
+    # Many rows speak of the same: each combination is looked into once.
+    told = given.select("direction", "proxy_model")
+    kinds, of = _kinds(
+        pl.concat(
+            [meshes, pl.DataFrame([cluster.alias("cluster"), sni.alias("sni")]), told],
+            how="horizontal",
+        )
+    )
+    first = kinds["dialect"].to_physical().cast(pl.Int64) * len(texts.values)
     every = pl.concat(dialects)
-    read = pl.DataFrame(
-        [
-            given["direction"],
-            given["proxy_model"],
-            *_gather(every, first + cluster, ""),
-            *_gather(every, first + sni, "sni_"),
-        ]
+    read = kinds.select("mesh", "direction", "proxy_model").hstack(
+        _gather(every, first + kinds["cluster"], "") + _gather(every, first + kinds["sni"], "sni_")
     )
     by_cluster = pl.col("service").is_not_null()
     named = read.select(
+        "mesh",
         _reporter(),
         service=pl.coalesce("service", "sni_service"),
         service_port=pl.when(by_cluster).then("port").otherwise(pl.coalesce("sni_port", "port")),
@@ -110,7 +115,16 @@ def read_names(rows: pl.DataFrame) -> pl.DataFrame:
         .then("network")
         .otherwise(pl.coalesce("network", "sni_network")),
     )
-    return named.with_columns(meshes["mesh"])
+    return named.select(pl.all().gather(of))
+
+
+def _kinds(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """Distinct rows, and for each row the index of its kind."""
+    kinds = rows.with_row_index("row").group_by(rows.columns).agg("row")
+    row, size = kinds["row"].explode(), kinds["row"].list.len()
+    of = np.empty(rows.height, np.int64)
+    of[row.to_numpy()] = np.repeat(np.arange(kinds.height), size.to_numpy())
+    return kinds, pl.Series(of)
 
 
 def _reporter() -> pl.Expr:

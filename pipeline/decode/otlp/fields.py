@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.decode.access_log.fields import JSON_KEYS
+from pipeline.decode.envoy_node import read_node
 from pipeline.decode.protobuf import (
     FIXED64,
     I64,
@@ -81,7 +82,7 @@ class Told(NamedTuple):
 
 
 def node_columns(rows: Rows, resource: Spans, of: I64) -> pl.DataFrame:
-    """``node_id`` and ``log_name`` of k resources; ``of``: the row each is in."""
+    """What k resources say of their nodes, see `read_node`; ``of``: the row each is in."""
     own = Rows(rows.wire, len(of))
     attributes = own.read(resource, _RESOURCE).many["attribute"]
     pairs = own.read(every(attributes), MEMBER, attributes.owner)
@@ -95,7 +96,7 @@ def node_columns(rows: Rows, resource: Spans, of: I64) -> pl.DataFrame:
     texts = {name: gathered.text(name) for name in columns}
     for row in np.flatnonzero(gathered.fault != NO_FAULT).tolist():
         rows.blame(of[row : row + 1], int(gathered.fault[row]))
-    return pl.DataFrame(texts)
+    return pl.DataFrame(texts).select(**read_node())
 
 
 def record_texts(rows: Rows, spans: Spans) -> Told:

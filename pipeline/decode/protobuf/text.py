@@ -67,7 +67,7 @@ def distinct(wire: Wire, spans: Spans) -> tuple[I64, I64]:
     column = pa.Array.from_buffers(
         pa.binary_view(), len(view), [None, pa.py_buffer(view), pa.py_buffer(wire.buffer)]
     )
-    kinds = pc.dictionary_encode(column.cast(pa.large_binary()))
+    kinds = pc.dictionary_encode(column)
     codes = kinds.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     first = np.zeros(len(kinds.dictionary), np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
