@@ -145,9 +145,10 @@ class Wire:
         except NotProtobufError as error:
             found.fault[row] = error.fault
             return
+        mine = slice(row, row + 1)
         for name, value in fields.items():
             if isinstance(value, int):
-                found.keep_number(name, row, value)
+                found.keep_number(name, mine, np.array([value], np.uint64))
                 continue
             spans = [(span[0] + begin, span[0] + end) for begin, end in value]
             if layout.fields[name].repeated:
@@ -158,4 +159,4 @@ class Wire:
                 at = len(self.buffer) - _PADDING + sum(map(len, merged))
                 merged.append(b"".join(self.take(*one) for one in spans))
                 spans = [(at, at + len(merged[-1]))]
-            found.keep_span(name, row, *spans[0])
+            found.keep_span(name, mine, *np.array(spans, np.int64).T)

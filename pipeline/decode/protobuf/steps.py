@@ -41,6 +41,7 @@ _TAG_BYTES: Final = 4
 """Bytes of a tag that are looked at: fields up to 33,554,431."""
 _SIZE_BYTES: Final = 8
 """Bytes of a size that are looked at: one of more is that of no message we could hold."""
+_NOWHERE: Final = 1 << 62
 _FIXED: Final = {FIXED64: 8, FIXED32: 4}
 
 _SPARSE: Final = 4
@@ -90,16 +91,23 @@ class Found:
             runs={name: [] for name, one in layout.fields.items() if one.repeated},
         )
 
-    def keep_number(self, name: str, rows: Rows | int, value: U64 | int) -> None:
-        """A number found in some messages."""
-        if name not in self.value:
+    def keep_number(self, name: str, rows: Rows, value: U64) -> None:
+        """A number found in some messages; the array is ours from here on."""
+        if name not in self.seen:
+            if len(value) == self.count:
+                self.seen[name], self.value[name] = np.ones(self.count, np.bool_), value
+                return
             self.seen[name] = np.zeros(self.count, np.bool_)
             self.value[name] = np.zeros(self.count, np.uint64)
         self.seen[name][rows], self.value[name][rows] = True, value
 
-    def keep_span(self, name: str, rows: Rows | int, begin: I64 | int, end: I64 | int) -> None:
-        """A span found in some messages."""
-        if name not in self.begin:
+    def keep_span(self, name: str, rows: Rows, begin: I64, end: I64) -> None:
+        """Begin and end of a span found in some messages; the arrays are ours from here on."""
+        if name not in self.seen:
+            if len(end) == self.count:
+                self.seen[name] = np.ones(self.count, np.bool_)
+                self.begin[name], self.end[name] = begin, end
+                return
             self.seen[name] = np.zeros(self.count, np.bool_)
             self.begin[name], self.end[name] = np.zeros((2, self.count), np.int64)
         self.seen[name][rows], self.begin[name][rows], self.end[name][rows] = True, begin, end
@@ -221,7 +229,7 @@ class Reading:
             owner = np.arange(of.start, of.stop) if isinstance(of, slice) else of
             self.found.runs[step.name].append((owner, begin, end.copy()))
         elif step.wire == BYTES:
-            self.found.keep_span(step.name, of, begin, end)
+            self.found.keep_span(step.name, of, begin, end.copy())
         else:
             self.found.keep_number(step.name, of, value.view(np.uint64))
 
@@ -290,7 +298,7 @@ class Reading:
             value[rows] += (byte.astype(np.int64) - 1) << 7 * place
             at[rows] += 1
             rows, place = rows[byte >= MORE], place + 1
-        at[rows] = np.iinfo(np.int64).max >> 1
+        at[rows] = _NOWHERE
         return value
 
     def _fixed(self, at: I64, wire: int) -> I64:
