@@ -331,6 +331,8 @@ def _unknown(tag: int) -> Step | None:
 def _in_order(runs: list[tuple[I64, I64, I64]]) -> Occurrences:
     if not runs:
         return Occurrences(*(np.zeros(0, np.int64) for _ in range(3)))
+    if len(runs) == 1:
+        return Occurrences(*runs[0])
     owner, begin, end = (np.concatenate(part) for part in zip(*runs, strict=True))
     order = np.argsort(owner, kind="stable")
     return Occurrences(owner[order], begin[order], end[order])
