@@ -4,7 +4,8 @@ Entries of Envoy's access log service to request rows, one core, beside a loop o
 Messages of 30 HTTP entries with the fields a sidecar of a mesh fills, behind
 the short identifier the agent puts in front. Ours goes all the way to rows
 with service names, identities and accounting; the loop parses with Google's
-parser (upb, in C) and takes the same fields of each entry into a list.
+parser (upb, in C) and takes the same fields of each entry into a list. How fast
+the machine is just now, the decoder of IPFIX in the same run tells.
 """
 
 import random
@@ -15,10 +16,13 @@ import pyarrow as pa
 from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
+from bench import traffic
+from bench.decode import payloads as flow_payloads
 from bench.measure import alternate, report
 from collectors.log import Place
 from pipeline.decode import Payloads, Source
 from pipeline.decode.als import Als
+from pipeline.decode.netflow import Netflow
 
 ENTRIES = 30
 _PLACE = Place("crosspane.v1.proxy.bench", 0)
@@ -191,6 +195,7 @@ def main() -> None:
     entries = 1_000 * ENTRIES
     batch, with_peers = payloads(plain), payloads(told)
     few = plain[:200]
+    datagrams, flows = flow_payloads(traffic.datagrams(3_000)), 3_000 * traffic.RECORDS_A_DATAGRAM
     print(f"als: {sum(map(len, plain)) / entries:.0f} bytes an entry,"
           f" {sum(map(len, told)) / entries:.0f} with peer metadata")  # fmt: skip
     report(
@@ -200,6 +205,7 @@ def main() -> None:
                 "crosspane": (entries, lambda: _ours(batch, entries)),
                 "crosspane, with peer metadata": (entries, lambda: _ours(with_peers, entries)),
                 "protobuf (upb), a loop over entries": (len(few) * ENTRIES, lambda: _loop(few)),
+                "IPFIX records, for scale": (flows, lambda: Netflow().decode(datagrams)),
             }
         ),
     )
