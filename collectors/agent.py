@@ -24,7 +24,7 @@ import msgspec
 
 from collectors import als, hubble, logtail, otlp, scrape, udp
 from collectors.batch import Batcher
-from collectors.config import AgentConfig, Input, LocalLog, Log, ProxyInput, Tail
+from collectors.config import AgentConfig, Input, LocalLog, Log, ProxyInput, Tail, TailInput
 from collectors.envelope import Header
 from collectors.log import LogError, Writer
 from collectors.log.local import LocalWriter
@@ -253,7 +253,7 @@ class _Agent:
             network=self._config.network,
             kind=kind,
             epoch_ns=time.time_ns(),
-            format=getattr(one, "format", ""),
+            format=one.format if isinstance(one, TailInput) else "",
             mesh=one.mesh if isinstance(one, ProxyInput) else "",
             proxy_model=one.proxy_model if isinstance(one, ProxyInput) else "",
         )

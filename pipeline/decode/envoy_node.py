@@ -1,5 +1,5 @@
 """
-What a proxy that logs by gRPC tells of itself, and what its agent declares of it.
+What a proxy that logs by gRPC tells of itself, beside what its agent declares of it.
 
     sidecar~10.0.0.7~web-1.shop~shop.svc.cluster.local    Istio's node id: a sidecar
     router~...                                            a gateway
@@ -9,28 +9,15 @@ Before: als, otlp. After: requests.py.
 Source: Istio, pkg/model/context.go (node types).
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from pipeline import schema
-from pipeline.decode import Source
 
 _MODELS: Final = {"sidecar": "sidecar", "router": "gateway", "waypoint": "waypoint"}
 _DIRECTION: Final = "(?i)(?:^|[^a-z])(inbound|outbound)(?:$|[^a-z])"
-
-
-def declared(sources: Sequence[Source], of: npt.NDArray[np.int32]) -> dict[str, pl.Series]:
-    """``declared_mesh`` and ``declared_model`` of n rows; null where an agent does not say."""
-    mesh = [source.declared.mesh or None for source in sources]
-    model = [source.declared.proxy_model or None for source in sources]
-    return {
-        "declared_mesh": pl.Series(mesh, dtype=pl.String).gather(of),
-        "declared_model": pl.Series(model, dtype=schema.PROXY_MODEL).gather(of),
-    }
 
 
 def read_node() -> dict[str, pl.Expr]:

@@ -31,9 +31,8 @@ import numpy as np
 import polars as pl
 from msgspec import Meta
 
-from collectors.log import Place
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Vantage
+from pipeline.decode import Decoded, Payloads, Stateless, Vantage
 from pipeline.decode.addresses import parse_addresses
 from pipeline.decode.outcome import Refused, counted, rejected
 from pipeline.rejects import Reason
@@ -317,8 +316,8 @@ ENDPOINTS: Final[dict[str, Callable[[bytes, int], Iterator[_Row]]]] = {
 """Last part of an endpoint's path, in lower case, to what reads its answer."""
 
 
-class Istiod:
-    """The decoder of kind ``istiod``; see `pipeline.decode.Decoder`. Remembers nothing."""
+class Istiod(Stateless):
+    """The decoder of kind ``istiod``; see `pipeline.decode.Decoder`."""
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these answers."""
@@ -349,15 +348,6 @@ class Istiod:
             rejects=rejected(refused, vantage),
             counts=counted(payloads, vantage, records, refused),
         )
-
-    def snapshot(self, place: Place) -> bytes:
-        """Nothing: each answer stands for itself."""
-        del place
-        return b""
-
-    def restore(self, place: Place, state: bytes) -> None:
-        """Nothing to forget."""
-        del place, state
 
 
 def _reader(exporter: str) -> Callable[[bytes, int], Iterator[_Row]]:

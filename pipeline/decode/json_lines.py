@@ -26,11 +26,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from polars.datatypes import DataTypeClass
 
-from pipeline import schema
 from pipeline.decode import Decoded, Payloads, Vantage
 from pipeline.decode.lines import REASONS, SPACE, read_lines
 from pipeline.decode.lines import Fault as LineFault
 from pipeline.decode.outcome import Refused, counted, rejected
+from pipeline.decode.requests import declared_columns
 from pipeline.rejects import Reason
 
 _SLICE_BYTES: Final = 8 << 20
@@ -124,15 +124,13 @@ def of_payloads(payloads: Payloads, at: Int64s, mesh: str, proxy_model: str) -> 
     Mesh and proxy model are as declared of the lines' source, else as given.
     """
     codes, vantage = np.unique(payloads.source, return_inverse=True)
-    declared = [payloads.sources[code].declared for code in codes]
-    of_line = pl.Series("vantage", vantage[at].astype(np.int32))
-    meshes = [one.mesh or mesh for one in declared]
-    models = [one.proxy_model or proxy_model for one in declared]
+    of_line = vantage[at].astype(np.int32)
+    told = declared_columns([payloads.sources[code] for code in codes], of_line, mesh, proxy_model)
     return [
-        of_line,
+        pl.Series("vantage", of_line),
         pl.Series("received_ns", payloads.received_ns[at], pl.Int64),
-        pl.Series("mesh", meshes, pl.String).gather(of_line),
-        pl.Series("proxy_model", models, schema.PROXY_MODEL).gather(of_line),
+        told["declared_mesh"].alias("mesh"),
+        told["declared_model"].alias("proxy_model"),
     ]
 
 

@@ -105,13 +105,27 @@ def counted(
         "decoded_records": records,
         "ignored_records": np.zeros(len(records), np.int64) + ignored,
     }
-    minute_ns = payloads.received_ns // _MINUTE_NS * _MINUTE_NS
+    return by_minute(
+        pl.DataFrame({"vantage": vantage, "received_ns": payloads.received_ns, **columns})
+    )
+
+
+def by_minute(counts: pl.DataFrame) -> pl.DataFrame:
+    """
+    Counts of single payloads, summed to rows of `accounting.FRAME`.
+
+    Parameters
+    ----------
+    counts
+        ``vantage``, ``received_ns`` and any of `accounting.COUNTERS`; the others are 0.
+    """
+    minute = pl.col("received_ns") // _MINUTE_NS * _MINUTE_NS
+    given = [name for name in accounting.COUNTERS if name in counts.columns]
     return (
-        pl.DataFrame({"vantage": vantage, "minute_ns": minute_ns, **columns})
-        .group_by("vantage", "minute_ns", maintain_order=True)
-        .agg(pl.col(*columns).sum())
+        counts.group_by("vantage", minute.alias("minute_ns"), maintain_order=True)
+        .agg(pl.col(given).cast(pl.Int64).sum())
         .with_columns(
-            pl.lit(0, pl.Int64).alias(name) for name in accounting.COUNTERS if name not in columns
+            pl.lit(0, pl.Int64).alias(name) for name in accounting.COUNTERS if name not in given
         )
         .select(accounting.FRAME.names())
     )

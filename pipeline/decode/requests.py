@@ -8,17 +8,45 @@ policies out of details, no query strings.
 Before: access_log and its like. After: normalize.py.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pipeline import schema
+from pipeline.decode import Source
 from pipeline.decode.meshes import read_names
 
 _POLICY: Final = r"(?s)^rbac_access_denied_matched_policy\[(.*)\]$"
 _HEALTH_CHECK_AGENT: Final = "Envoy/HC"
 _HEALTH_CHECK_DETAILS: Final = "health_check_"
 _WANTED: Final = pl.Schema({**schema.DECODED_REQUESTS, "user_agent": pl.String()})
+
+
+def declared_columns(
+    sources: Sequence[Source],
+    of: npt.NDArray[np.int32],
+    mesh: str | None = None,
+    proxy_model: str | None = None,
+) -> dict[str, pl.Series]:
+    """
+    Give ``declared_mesh`` and ``declared_model`` of n rows.
+
+    Parameters
+    ----------
+    sources, of
+        Sources, and the index of each row's.
+    mesh, proxy_model
+        What rows have whose agent does not say.
+    """
+    meshes = [source.declared.mesh or mesh for source in sources]
+    models = [source.declared.proxy_model or proxy_model for source in sources]
+    return {
+        "declared_mesh": pl.Series(meshes, dtype=pl.String).gather(of),
+        "declared_model": pl.Series(models, dtype=schema.PROXY_MODEL).gather(of),
+    }
 
 
 def request_rows(columns: pl.DataFrame) -> pl.DataFrame:

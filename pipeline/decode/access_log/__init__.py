@@ -24,7 +24,6 @@ Source: Envoy access log command operators; Istio telemetry_logging.go.
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final
 
 import msgspec
 import numpy as np
@@ -32,7 +31,7 @@ import numpy.typing as npt
 import polars as pl
 
 from collectors.log import Place
-from pipeline import accounting, rejects, schema
+from pipeline import schema
 from pipeline.decode import Decoded, Payloads, Vantage
 from pipeline.decode.access_log.container_log import ContainerLogs
 from pipeline.decode.access_log.fields import read_fields
@@ -40,11 +39,9 @@ from pipeline.decode.access_log.format_string import Format, compile_format
 from pipeline.decode.access_log.json_format import JsonReader
 from pipeline.decode.access_log.text_format import Rows, TextReader
 from pipeline.decode.lines import REASONS, Fault, Faults, read_lines, without_stamp
-from pipeline.decode.requests import request_rows
+from pipeline.decode.outcome import Refused, counted, rejected
+from pipeline.decode.requests import declared_columns, request_rows
 from pipeline.errors import FormatError
-from pipeline.rejects import RAW_BYTES
-
-_MINUTE_NS: Final = 60 * 10**9
 
 
 class AccessLog:
@@ -70,19 +67,19 @@ class AccessLog:
             faults[at], is_json[at] = part, json
         self._container_logs.ignore(text, payloads.source, payloads.sources, faults)
         vantages, vantage = _vantages(payloads, is_json)
-        lines = pl.DataFrame(
-            {
-                "vantage": vantage,
-                "received_ns": payloads.received_ns,
-                "payload": np.arange(len(raw), dtype=np.int32),
-                "raw": raw,
-            }
-        )
+        ignored = faults == Fault.IGNORED
+        refused = [
+            Refused(row, *REASONS[Fault(faults[row])], line, len(line))
+            for row in np.flatnonzero((faults != Fault.NONE) & ~ignored).tolist()
+            for line in [payloads.payload[row].as_py()]
+        ]
+        records = (faults == Fault.NONE).astype(np.int64)
+        whose = pl.DataFrame({"vantage": vantage, "received_ns": payloads.received_ns})
         return Decoded(
             vantages=vantages,
-            frames={"requests": _requests(lines, vantages, rows, frames)},
-            rejects=_rejects(lines, faults),
-            counts=_counts(lines, faults),
+            frames={"requests": _requests(whose, vantages, rows, frames)},
+            rejects=rejected(refused, vantage),
+            counts=counted(payloads, vantage, records, refused, ignored.astype(np.int64)),
         )
 
     def snapshot(self, place: Place) -> bytes:
@@ -211,55 +208,11 @@ def _requests(
     if len(frames) > 1:
         order = np.argsort(at)
         at, columns = at[order], columns[order]
-    vantage = lines["vantage"].gather(at)
-    declared = [one.source.declared for one in vantages]
-    mesh = pl.Series([one.mesh or None for one in declared], dtype=pl.String).gather(vantage)
-    model = pl.Series([one.proxy_model or None for one in declared], dtype=schema.PROXY_MODEL)
-    whose = pl.DataFrame(
-        [
-            vantage,
-            lines["received_ns"].gather(at),
-            mesh.alias("declared"),
-            model.gather(vantage).alias("proxy_model"),
-        ]
+    whose = lines[at]
+    sources = [one.source for one in vantages]
+    whose = whose.with_columns(**declared_columns(sources, whose["vantage"].to_numpy()))
+    mesh = [pl.col("mesh")] if "mesh" in columns.columns else []
+    together = whose.hstack(columns).with_columns(
+        mesh=pl.coalesce("declared_mesh", *mesh), proxy_model="declared_model"
     )
-    told = ["declared", *(["mesh"] if "mesh" in columns.columns else [])]
-    together = whose.hstack(columns).with_columns(mesh=pl.coalesce(told)).drop("declared")
     return request_rows(together)
-
-
-def _rejects(lines: pl.DataFrame, faults: Faults) -> pl.DataFrame:
-    at = np.flatnonzero((faults != Fault.NONE) & (faults != Fault.IGNORED))
-    found = [REASONS[Fault(fault)] for fault in faults[at]]
-    return (
-        lines[at]
-        .with_columns(
-            pl.Series("reason", [reason.value for reason, _ in found], pl.String),
-            pl.Series("detail", [detail for _, detail in found], pl.String),
-            raw_length=pl.col("raw").bin.size().cast(pl.UInt32),
-            raw=pl.col("raw").bin.head(RAW_BYTES),
-        )
-        .select(rejects.FRAME.names())
-    )
-
-
-def _counts(lines: pl.DataFrame, faults: Faults) -> pl.DataFrame:
-    row, ignored = pl.col("row").cast(pl.Int64), pl.col("ignored").cast(pl.Int64)
-    sums = {
-        "received_payloads": pl.len().cast(pl.Int64),
-        "received_bytes": pl.col("raw").bin.size().cast(pl.Int64).sum(),
-        "decoded_payloads": (row + ignored).sum(),
-        "rejected_payloads": (1 - row - ignored).sum(),
-        "decoded_records": row.sum(),
-        "ignored_records": ignored.sum(),
-    }
-    minute = pl.col("received_ns") // _MINUTE_NS * _MINUTE_NS
-    return (
-        lines.with_columns(row=faults == Fault.NONE, ignored=faults == Fault.IGNORED)
-        .group_by("vantage", minute.alias("minute_ns"), maintain_order=True)
-        .agg(**sums)
-        .with_columns(
-            pl.lit(0, pl.Int64).alias(name) for name in accounting.COUNTERS if name not in sums
-        )
-        .select(accounting.FRAME.names())
-    )

@@ -30,18 +30,17 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from collectors.log import Place
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Vantage
+from pipeline.decode import Decoded, Payloads, Stateless, Vantage
 from pipeline.decode.als import layouts
 from pipeline.decode.als.columns import Entries, read_entries
 from pipeline.decode.als.rows import request_columns
 from pipeline.decode.als.told import PEER_KEYS
-from pipeline.decode.envoy_node import declared, read_node, told_by_node
+from pipeline.decode.envoy_node import read_node, told_by_node
 from pipeline.decode.outcome import Refused, counted, first_few, rejected
 from pipeline.decode.protobuf import Mask, Spans, Wire
 from pipeline.decode.protobuf.rows import FAULTS, NO_FAULT, Gathered, Rows, either, every, where
-from pipeline.decode.requests import request_rows
+from pipeline.decode.requests import declared_columns, request_rows
 from pipeline.rejects import RAW_BYTES
 
 _PIECE_BYTES: Final = 32 << 20
@@ -56,8 +55,8 @@ _NODE_TEXTS: Final = ("node_id", "log_name", *(f"node_{name}" for name in PEER_K
 _SIDES: Final = {"src": "source", "dst": "destination"}
 
 
-class Als:
-    """The decoder of kind ``als``; see `pipeline.decode.Decoder`. Remembers nothing."""
+class Als(Stateless):
+    """The decoder of kind ``als``; see `pipeline.decode.Decoder`."""
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these messages."""
@@ -80,7 +79,7 @@ class Als:
                 columns.with_columns(
                     vantage=vantage[at],
                     received_ns=payloads.received_ns[at],
-                    **declared(sources, vantage[at]),
+                    **declared_columns(sources, vantage[at]),
                 )
             )
         return Decoded(
@@ -89,15 +88,6 @@ class Als:
             rejects=rejected(refused, vantage),
             counts=counted(payloads, vantage, records, refused),
         )
-
-    def snapshot(self, place: Place) -> bytes:
-        """Nothing: each message stands for itself."""
-        del place
-        return b""
-
-    def restore(self, place: Place, state: bytes) -> None:
-        """Nothing to forget."""
-        del place, state
 
 
 def _pieces(payload: pa.BinaryArray) -> Iterator[tuple[int, pa.BinaryArray]]:

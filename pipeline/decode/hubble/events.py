@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline import accounting
 from pipeline.decode import Payloads, Source, Vantage
+from pipeline.decode.outcome import by_minute
 
 KINDS: Final = ("flow", "node_status", "lost_events", "agent_event", "debug_event")
 """What a response or a line may hold, by the name of its field, numbered from 1."""
@@ -100,8 +100,6 @@ MAX_LOST: Final = 1 << 40
 _MAX_NODES: Final = 1_024
 """Nodes told apart in one call; an exporter that makes up more is one vantage again."""
 _MAX_NODE_NAME: Final = 512
-
-_MINUTE_NS: Final = 60 * 10**9
 
 
 def by_node(
@@ -193,21 +191,18 @@ def counts(lines: pl.DataFrame) -> pl.DataFrame:
         ``vantage``, ``received_ns``, ``bytes``, ``kind`` (of `KINDS`; null:
         rejected), ``lost`` (events, of lost_events).
     """
-    flow, good = pl.col("kind") == "flow", pl.col("kind").is_not_null()
-    flows, lost = flow.fill_null(value=False).sum(), pl.col("lost").fill_null(0).sum()
-    sums = {
-        "received_payloads": pl.len(),
-        "received_bytes": pl.col("bytes").sum(),
-        "decoded_payloads": good.sum(),
-        "rejected_payloads": (~good).sum(),
-        "decoded_records": flows,
-        "ignored_records": (good & ~flow).sum(),
-        "sequence_units_expected": flows + lost,
-        "sequence_units_received": flows,
-    }
-    minute = pl.col("received_ns") // _MINUTE_NS * _MINUTE_NS
-    summed = lines.group_by("vantage", minute.alias("minute_ns"), maintain_order=True).agg(
-        **{name: expression.cast(pl.Int64) for name, expression in sums.items()}
+    flow, good = (pl.col("kind") == "flow").fill_null(value=False), pl.col("kind").is_not_null()
+    return by_minute(
+        lines.select(
+            "vantage",
+            "received_ns",
+            received_payloads=1,
+            received_bytes="bytes",
+            decoded_payloads=good,
+            rejected_payloads=~good,
+            decoded_records=flow,
+            ignored_records=good & ~flow,
+            sequence_units_expected=flow.cast(pl.Int64) + pl.col("lost").fill_null(0),
+            sequence_units_received=flow,
+        )
     )
-    zero = [pl.lit(0, pl.Int64).alias(name) for name in accounting.COUNTERS if name not in sums]
-    return summed.with_columns(zero).select(accounting.FRAME.names())

@@ -24,18 +24,17 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from collectors.log import Place
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Source, Vantage
+from pipeline.decode import Decoded, Payloads, Source, Stateless, Vantage
 from pipeline.decode.access_log import read_texts
 from pipeline.decode.access_log.fields import read_fields
-from pipeline.decode.envoy_node import declared, told_by_node
+from pipeline.decode.envoy_node import told_by_node
 from pipeline.decode.lines import REASONS, Fault, read_lines
 from pipeline.decode.otlp import fields
 from pipeline.decode.outcome import Refused, counted, first_few, rejected
 from pipeline.decode.protobuf import Mask, Occurrences, Spans, Wire
 from pipeline.decode.protobuf.rows import FAULTS, NO_FAULT, Rows, every
-from pipeline.decode.requests import request_rows
+from pipeline.decode.requests import declared_columns, request_rows
 from pipeline.rejects import RAW_BYTES, Reason
 
 _UNKNOWN: Final = (Reason.FORMAT_MISMATCH, "no text, and no key that is known")
@@ -44,8 +43,8 @@ _OF_LINES: Final = {int(fault): why for fault, why in REASONS.items()} | {
 }
 
 
-class Otlp:
-    """The decoder of kind ``otlp_logs``; see `pipeline.decode.Decoder`. Remembers nothing."""
+class Otlp(Stateless):
+    """The decoder of kind ``otlp_logs``; see `pipeline.decode.Decoder`."""
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these requests."""
@@ -61,7 +60,9 @@ class Otlp:
             payload = found.payload[columns["record"].to_numpy()]
             of = vantage[payload]
             columns = columns.with_columns(
-                vantage=of, received_ns=payloads.received_ns[payload], **declared(sources, of)
+                vantage=of,
+                received_ns=payloads.received_ns[payload],
+                **declared_columns(sources, of),
             )
             requests = request_rows(columns.with_columns(**told_by_node(columns.columns)))
         records = np.bincount(payload, minlength=len(vantage))
@@ -72,15 +73,6 @@ class Otlp:
             rejects=rejected(refused, vantage),
             counts=counted(payloads, vantage, records, refused, ignored=unused),
         )
-
-    def snapshot(self, place: Place) -> bytes:
-        """Nothing: each request stands for itself."""
-        del place
-        return b""
-
-    def restore(self, place: Place, state: bytes) -> None:
-        """Nothing to forget."""
-        del place, state
 
 
 class _Records(NamedTuple):

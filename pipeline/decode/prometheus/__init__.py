@@ -19,9 +19,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow.compute as pc
 
-from collectors.log import Place
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Vantage
+from pipeline.decode import Decoded, Payloads, Stateless, Vantage
 from pipeline.decode.outcome import Refused, counted, rejected
 from pipeline.decode.prometheus.exposition import Samples, parse
 from pipeline.decode.prometheus.families import meaning
@@ -34,8 +33,8 @@ _SLICE_BYTES: Final = 16 << 20
 _Int32s = npt.NDArray[np.int32]
 
 
-class Prometheus:
-    """The decoder of kind ``prometheus``; see `pipeline.decode.Decoder`. Remembers nothing."""
+class Prometheus(Stateless):
+    """The decoder of kind ``prometheus``; see `pipeline.decode.Decoder`."""
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Rows, rejects and counts of these scrapes."""
@@ -68,15 +67,6 @@ class Prometheus:
             rejects=rejected(refused, vantage),
             counts=counted(payloads, vantage, records, refused, ignored),
         )
-
-    def snapshot(self, place: Place) -> bytes:
-        """Nothing: each scrape stands for itself."""
-        del place
-        return b""
-
-    def restore(self, place: Place, state: bytes) -> None:
-        """Nothing to forget."""
-        del place, state
 
 
 def _slices(payloads: Payloads) -> Iterator[_Int32s]:
