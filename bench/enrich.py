@@ -15,7 +15,7 @@ from bench.measure import alternate, report
 from bench.traffic import CLUSTERS, EXPORT_S, PODS, make_inventory
 from pipeline import schema
 from pipeline.enrich import Identities, enrich_flows
-from pipeline.enrich.inventory import Inventory
+from pipeline.inventory.file import Inventory
 
 _ROWS = 200_000
 _PEER_ROWS = 20_000

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from pipeline import schema
-from pipeline.enrich import inventory
+from pipeline.inventory import file as inventory
 
 EXPORT_S = 1_764_000_000
 PODS = 5_000

@@ -33,6 +33,11 @@ GROUPS: Final = {
     "linkerd": "proxy",
     "hubble": "proxy",
     "hubble_json": "proxy",
+    "kubernetes": "inventory",
+    "aws": "inventory",
+    "gcp": "inventory",
+    "azure": "inventory",
+    "netbox": "inventory",
 }
 """Kind of payload to the topic group that carries it (design section 3)."""
 

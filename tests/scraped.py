@@ -11,7 +11,8 @@ import pyarrow as pa
 from collectors.log import Place
 from pipeline import schema, views
 from pipeline.decode import Declared, Decoded, Payloads, Source
-from pipeline.enrich import Identities, inventory
+from pipeline.enrich import Identities
+from pipeline.inventory import file as inventory
 from pipeline.run import DECODERS, stages
 from pipeline.vantages import Vantages, accounting_rows
 

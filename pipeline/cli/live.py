@@ -37,8 +37,9 @@ from pipeline.cli.common import (
 )
 from pipeline.config import Config
 from pipeline.decode.access_log.format_string import check_formats
-from pipeline.enrich import Identities, inventory
+from pipeline.enrich import Identities
 from pipeline.errors import UsageError
+from pipeline.inventory import file as inventory
 from pipeline.lake import Lake, sync_inventory
 from pipeline.run import run
 

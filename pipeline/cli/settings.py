@@ -15,7 +15,7 @@ from click.shell_completion import get_completion_class
 from pipeline.cli.common import config_option, fail
 from pipeline.config import Config
 from pipeline.decode.access_log.format_string import check_formats
-from pipeline.enrich import inventory
+from pipeline.inventory import file as inventory
 
 
 @click.command(

@@ -24,9 +24,10 @@ from typing import Final, Protocol, Self
 import polars as pl
 import pyarrow as pa
 
-from pipeline.enrich.identity import EndpointIndex
-from pipeline.enrich.inventory import Inventory
+from pipeline import schema
+from pipeline.enrich.identity import UNKNOWN, EndpointIndex
 from pipeline.enrich.prefix import PrefixIndex
+from pipeline.inventory.file import Inventory
 
 _LOOPBACK_V4: Final = (0xFFFF_7F00_0000, 0xFFFF_7FFF_FFFF)
 """127.0.0.0/8, low halves of the v4-mapped form."""
@@ -230,7 +231,15 @@ def _enrich(
         ).columns(side)
         prefix_id, found = identities.prefixes.find(network, high, low)
         prefix = pl.Series(f"{side}_prefix_id", pa.array(prefix_id, mask=~found), pl.UInt64)
+        method = (
+            pl.when(others[0].to_physical() < UNKNOWN)
+            .then(pl.lit("exact"))
+            .when(prefix.is_not_null())
+            .then(pl.lit("prefix"))
+            .otherwise(pl.lit("none"))
+        )
         added += [endpoint_id, prefix, *others]
+        added.append(rows.select(method.cast(schema.METHOD).alias(f"{side}_method")).to_series())
     return rows.with_columns(added)
 
 

@@ -32,8 +32,8 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline import schema
-from pipeline.enrich.inventory import OWNER
 from pipeline.errors import InventoryError
+from pipeline.inventory.file import OWNER
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]

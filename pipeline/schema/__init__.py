@@ -13,6 +13,7 @@ not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
     verdicts   what a datapath that enforces policy said of packets
     proxies    statistics of proxies, and what control planes say of them
     entities   who, where, and when
+    inventory  how that is known: objects of sources, and what they corrected
     job        the pipeline itself
 
 Before: config.py. After: run.py. Views: views/.
@@ -20,12 +21,22 @@ Before: config.py. After: run.py. Views: views/.
 
 from typing import Final
 
-from pipeline.schema.entities import CLUSTERS, ENDPOINTS, GATEWAYS, NETWORKS, PREFIXES, VANTAGES
+from pipeline.schema.entities import (
+    CLUSTERS,
+    ENDPOINTS,
+    GATEWAYS,
+    NETWORKS,
+    PEERINGS,
+    PREFIXES,
+    VANTAGES,
+)
 from pipeline.schema.facts import DECODED_FLOWS, FLOWS
+from pipeline.schema.inventory import CHANGES, CORRECTIONS, INVENTORY_SOURCES, OBJECTS
 from pipeline.schema.job import ACCOUNTING, AGENT_DROPS, CHECKPOINTS, COMMITS, REJECTS
 from pipeline.schema.model import (
     AUTHZ,
     LOG_TYPE,
+    METHOD,
     PROXY_MODEL,
     REPORTER,
     RESOLUTION,
@@ -51,10 +62,12 @@ __all__ = [
     "ACCOUNTING",
     "AGENT_DROPS",
     "AUTHZ",
+    "CHANGES",
     "CHECKPOINTS",
     "CLUSTERS",
     "COMMITS",
     "CONTROL_PLANE",
+    "CORRECTIONS",
     "DECODED_CONTROL_PLANE",
     "DECODED_FLOWS",
     "DECODED_REQUESTS",
@@ -63,8 +76,12 @@ __all__ = [
     "ENDPOINTS",
     "FLOWS",
     "GATEWAYS",
+    "INVENTORY_SOURCES",
     "LOG_TYPE",
+    "METHOD",
     "NETWORKS",
+    "OBJECTS",
+    "PEERINGS",
     "PREFIXES",
     "PROXY_MODEL",
     "PROXY_SAMPLES",
@@ -96,6 +113,10 @@ TABLES: Final = (
     ENDPOINTS,
     PREFIXES,
     GATEWAYS,
+    PEERINGS,
+    OBJECTS,
+    INVENTORY_SOURCES,
+    CORRECTIONS,
     VANTAGES,
     REJECTS,
     ACCOUNTING,

@@ -23,8 +23,9 @@ NETWORKS: Final = Table(
         Column(
             "model",
             TEXT,
-            "flat: clusters share it and addresses are unique; gateway: one cluster's own, addresses may recur elsewhere",
+            "flat: clusters share it and addresses are unique; gateway: one cluster's own, addresses may recur elsewhere; internet: what is routed everywhere",
         ),
+        *_VALID,
     ),
 )
 
@@ -39,6 +40,7 @@ CLUSTERS: Final = Table(
         Column("network", TEXT, "`networks` row its pods are in"),
         Column("mesh", TEXT, "service mesh"),
         Column("trust_domain", TEXT, "SPIFFE trust domain"),
+        *_VALID,
     ),
 )
 
@@ -49,7 +51,11 @@ ENDPOINTS: Final = Table(
         Column("endpoint_id", U64, "hash of network, address, start and names"),
         Column("network", TEXT, "`networks` row"),
         *address("endpoint", "address", ""),
-        Column("kind", TEXT, "pod, node, vm, gateway, load_balancer, service, external"),
+        Column(
+            "kind",
+            TEXT,
+            "pod, node, vm, gateway, load_balancer, service, interface (a cloud's network interface of which no more is known), external",
+        ),
         Column("cluster", TEXT, "`clusters` row; null if outside every cluster"),
         Column("namespace", TEXT, "Kubernetes namespace"),
         Column("workload", TEXT, "owner: Deployment, StatefulSet..."),
@@ -58,7 +64,17 @@ ENDPOINTS: Final = Table(
         Column("node", TEXT, "node it runs on"),
         Column("zone", TEXT, "zone of that node"),
         Column("identity", TEXT, "SPIFFE ID"),
+        Column("provider", TEXT, "aws, gcp, azure...; null: its cluster's"),
+        Column("region", TEXT, "provider's region; null: its cluster's"),
+        Column("source", TEXT, "who says so: file, kubernetes, aws, gcp, azure, netbox"),
+        Column("uid", TEXT, "identity of the object at that source; null in files"),
         *_VALID,
+        Column(
+            "seen_from",
+            TIME,
+            "when it was first observed; what lies before, from `valid_from` on, is the object's own word, and holds where nobody else is known to have had the address",
+        ),
+        Column("seen_to", TIME, "when it was last observed, if that is earlier than `valid_to`"),
     ),
 )
 
@@ -70,9 +86,21 @@ PREFIXES: Final = Table(
         Column("network", TEXT, "`networks` row"),
         *address("prefix", "first address", ""),
         Column("prefix_length", U8, "bits of the 16-byte form: a v4 /24 is 120"),
-        Column("kind", TEXT, "pod, service, node, subnet, external"),
+        Column(
+            "kind",
+            TEXT,
+            "pod, service, node, subnet, vpc (all of a cloud network's space), external (a named range outside)",
+        ),
         Column("cluster", TEXT, "`clusters` row; null if none"),
         Column("name", TEXT, "what people call it"),
+        Column("provider", TEXT, "aws, gcp, azure...; null: its cluster's, if any"),
+        Column("region", TEXT, "provider's region"),
+        Column("zone", TEXT, "provider's zone"),
+        Column("account", TEXT, "account, project or subscription"),
+        Column("vpc", TEXT, "cloud network's id"),
+        Column("subnet", TEXT, "subnet's id"),
+        Column("source", TEXT, "who says so: file, kubernetes, aws, gcp, azure, netbox"),
+        *_VALID,
     ),
 )
 
@@ -86,6 +114,21 @@ GATEWAYS: Final = Table(
         Column("cluster", TEXT, "cluster whose gateway it is"),
         Column("to_network", TEXT, "network it leads into"),
         Column("name", TEXT, "name"),
+        Column("source", TEXT, "who says so"),
+        *_VALID,
+    ),
+)
+
+PEERINGS: Final = Table(
+    "peerings",
+    "Networks whose addresses are routed to each other; one row each way.",
+    (
+        Column("network", TEXT, "`networks` row"),
+        Column("peer_network", TEXT, "network whose addresses it reaches"),
+        Column("kind", TEXT, "vpc_peering, transit, vpn, interconnect, declared"),
+        Column("name", TEXT, "name or id"),
+        Column("source", TEXT, "who says so"),
+        *_VALID,
     ),
 )
 

@@ -52,6 +52,7 @@ _SQL_TYPES: Final[dict[pl.DataType, str]] = {
 }
 
 RESOLUTION: Final = pl.Enum(["resolved", "ambiguous", "unknown"])
+METHOD: Final = pl.Enum(["exact", "service", "gateway", "peering", "external", "prefix", "none"])
 REPORTER: Final = pl.Enum(["source", "destination", "gateway", "waypoint", "unknown"])
 PROXY_MODEL: Final = pl.Enum(["sidecar", "host", "gateway", "waypoint"])
 LOG_TYPE: Final = pl.Enum(["end", "start", "periodic", "attempt"])
@@ -128,7 +129,12 @@ def side(side: str) -> tuple[Column, ...]:
         Column(
             f"{side}_resolution",
             RESOLUTION,
-            "resolved: one endpoint then had the address in this network; ambiguous: several had; unknown: none is known",
+            "resolved: it is known what the address was, in this network, then; ambiguous: several contend; unknown: none is known",
+        ),
+        Column(
+            f"{side}_method",
+            METHOD,
+            "how it was looked for: exact (an endpoint of the network), service (a service's virtual address), gateway (an address that leads into another network), peering (an endpoint of a network that is routed to), external (a named range outside), prefix (only the range is known), none",
         ),
         Column(
             f"{side}_candidate_ids",

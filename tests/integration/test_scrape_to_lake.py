@@ -18,7 +18,8 @@ from collectors.config import (
 )
 from collectors.log.local import LocalReader, LocalWriter
 from pipeline.config import Config, JobConfig, LakeConfig
-from pipeline.enrich import Identities, inventory
+from pipeline.enrich import Identities
+from pipeline.inventory import file as inventory
 from pipeline.lake import Lake
 from pipeline.run import run
 

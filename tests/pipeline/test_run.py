@@ -11,8 +11,9 @@ from ipfix import datagram
 from collectors import envelope
 from collectors.log.local import LocalReader, LocalWriter
 from pipeline.config import Config, JobConfig, LakeConfig
-from pipeline.enrich import Identities, inventory
+from pipeline.enrich import Identities
 from pipeline.errors import StaleOffsetError
+from pipeline.inventory import file as inventory
 from pipeline.lake import Lake
 from pipeline.run import Job, run
 

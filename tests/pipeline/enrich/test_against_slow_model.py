@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import schema
-from pipeline.enrich import Identities, enrich_flows, inventory
+from pipeline.enrich import Identities, enrich_flows
+from pipeline.inventory import file as inventory
 
 _NETWORKS = ("net-a", "net-b")
 _ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.1.0.1", "::1", "fd00::1", "fd00:0:0:1::1")

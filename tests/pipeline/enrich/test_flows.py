@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from pipeline import schema
-from pipeline.enrich import ENRICHERS, Identities, enrich_flows, identity, inventory
+from pipeline.enrich import ENRICHERS, Identities, enrich_flows, identity
+from pipeline.inventory import file as inventory
 
 INVENTORY = """
 [[networks]]

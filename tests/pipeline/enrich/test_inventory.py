@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from pipeline import schema
-from pipeline.enrich import inventory
-from pipeline.enrich.inventory import InventoryError
+from pipeline.inventory import file as inventory
+from pipeline.inventory.file import InventoryError
 
 NETWORKS = """
 [[networks]]

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from pipeline import schema
-from pipeline.enrich import ENRICHERS, Identities, inventory
+from pipeline.enrich import ENRICHERS, Identities
+from pipeline.inventory import file as inventory
 
 POD, NOBODY = 0xFFFF_0A00_0001, 0xFFFF_0A00_0002
 

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from pipeline import schema
-from pipeline.enrich import ENRICHERS, Identities, enrich_requests, inventory
+from pipeline.enrich import ENRICHERS, Identities, enrich_requests
+from pipeline.inventory import file as inventory
 
 CLIENT, SERVER, GATEWAY, SERVICE, ELSEWHERE = (0xFFFF_0A00_0000 + last for last in range(1, 6))
 LOOPBACK = 0xFFFF_7F00_0001

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from pipeline import schema
-from pipeline.enrich import inventory
+from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 
 INVENTORY = """

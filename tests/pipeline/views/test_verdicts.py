@@ -15,7 +15,7 @@ from pipeline.decode import Decoder, Payloads, Source
 from pipeline.decode.hubble.json_export import HubbleJson
 from pipeline.decode.ztunnel import Ztunnel
 from pipeline.enrich import ENRICHERS, Identities
-from pipeline.enrich.inventory import load
+from pipeline.inventory.file import load
 from pipeline.normalize import NORMALIZERS
 from pipeline.vantages import Vantages, accounting_rows
 

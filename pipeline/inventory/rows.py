@@ -32,6 +32,13 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             description="flat: clusters share it; gateway: one cluster's own, addresses may recur"
         ),
     ]
+    members: Annotated[
+        Annotated[tuple[Text, ...], Meta(max_length=10_000)],
+        Meta(
+            description="what sources call parts of it: 'aws/vpc-0a1b', 'gcp/projects/p/global/"
+            "networks/n', an Azure network's id, a mesh's name of the network"
+        ),
+    ] = ()
 
 
 class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,11 +64,22 @@ class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(description="first address/length, for instance 10.1.0.0/16"),
     ]
     kind: Annotated[
-        Literal["pod", "service", "node", "subnet", "external"],
-        Meta(description="what its addresses are"),
+        Literal["pod", "service", "node", "subnet", "vpc", "external"],
+        Meta(
+            description="what its addresses are; external: a named range outside; network"
+            " 'internet' is the one whose addresses mean the same in every network"
+        ),
     ]
     cluster: Annotated[Text | None, Meta(description="cluster it belongs to")] = None
     name: Annotated[Text | None, Meta(description="what people call it")] = None
+    provider: Annotated[
+        Text | None, Meta(description="aws, gcp, azure...; none: its cluster's, if any")
+    ] = None
+    region: Annotated[Text | None, Meta(description="provider's region")] = None
+    zone: Annotated[Text | None, Meta(description="provider's zone")] = None
+    account: Annotated[Text | None, Meta(description="account, project or subscription")] = None
+    vpc: Annotated[Text | None, Meta(description="cloud network it is in")] = None
+    subnet: Annotated[Text | None, Meta(description="subnet it is, or is in")] = None
 
 
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -70,7 +88,9 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     network: Annotated[Text, Meta(description="network in which the address means this")]
     ip: Annotated[Text, Meta(description="IPv4 or IPv6 address")]
     kind: Annotated[
-        Literal["pod", "node", "vm", "gateway", "load_balancer", "service", "external"],
+        Literal[
+            "pod", "node", "vm", "gateway", "load_balancer", "service", "interface", "external"
+        ],
         Meta(description="what had the address"),
     ]
     cluster: Annotated[Text | None, Meta(description="cluster it is in")] = None
@@ -81,6 +101,10 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     node: Annotated[Text | None, Meta(description="node it runs on")] = None
     zone: Annotated[Text | None, Meta(description="zone of that node")] = None
     identity: Annotated[Text | None, Meta(description="SPIFFE ID")] = None
+    provider: Annotated[
+        Text | None, Meta(description="aws, gcp, azure...; none: its cluster's")
+    ] = None
+    region: Annotated[Text | None, Meta(description="region; none: its cluster's")] = None
     valid_from: Annotated[
         Time | None, Meta(description="from when, inclusive, with an offset; none: always")
     ] = None
@@ -107,6 +131,16 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name: Annotated[Text | None, Meta(description="name of the gateway")] = None
 
 
+class Peering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Two networks whose addresses are routed to each other."""
+
+    networks: Annotated[
+        Annotated[tuple[Text, ...], Meta(min_length=2, max_length=2)],
+        Meta(description="the two; whoever is in one reaches addresses of the other"),
+    ]
+    name: Annotated[Text | None, Meta(description="what people call it")] = None
+
+
 class InventoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
@@ -115,3 +149,4 @@ class InventoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     prefixes: Annotated[tuple[Prefix, ...], Meta(description="address ranges with an owner")] = ()
     endpoints: Annotated[tuple[Endpoint, ...], Meta(description="who had which address")] = ()
     gateways: Annotated[tuple[Gateway, ...], Meta(description="ways into other networks")] = ()
+    peerings: Annotated[tuple[Peering, ...], Meta(description="networks routed to each other")] = ()

@@ -30,8 +30,16 @@ from msgspec import Meta
 
 from collectors.config import ConfigError, decode_toml
 from pipeline import schema
-from pipeline.enrich.rows import Cluster, Endpoint, Gateway, InventoryFile, Network, Prefix
 from pipeline.errors import InventoryError
+from pipeline.inventory.rows import (
+    Cluster,
+    Endpoint,
+    Gateway,
+    InventoryFile,
+    Network,
+    Peering,
+    Prefix,
+)
 
 _V4_BITS: Final = 96  # a v4 address is the last 32 bits of ::ffff:0:0/96
 
@@ -42,15 +50,21 @@ _ROWS: Final[dict[str, type[msgspec.Struct]]] = {
     "prefixes": Prefix,
     "endpoints": Endpoint,
     "gateways": Gateway,
+    "peerings": Peering,
 }
+_LISTS: Final = ("zones", "members", "networks")
 _DTYPES: Final[dict[str, pl.DataType]] = {
-    "zones": pl.List(pl.String),
+    **dict.fromkeys(_LISTS, pl.List(pl.String())),
     "valid_from": schema.TIME,
     "valid_to": schema.TIME,
     "port": pl.UInt16(),
 }
 _NAMED: Final = {"cluster": "clusters", "network": "networks", "to_network": "networks"}
 """Column to the table in which its values must be declared."""
+INTERNET: Final = "internet"
+"""The network whose addresses mean the same in every network; it is always there."""
+SOURCE: Final = "file"
+"""`source` of rows of an inventory file."""
 
 _RANGE: Final = ["network", "prefix_ip_hi", "prefix_ip_lo", "prefix_length"]
 OWNER: Final = [
@@ -69,11 +83,15 @@ class Inventory:
     prefixes: pl.DataFrame
     endpoints: pl.DataFrame
     gateways: pl.DataFrame
+    peerings: pl.DataFrame
+    members: Mapping[str, str]
+    """What sources call a part of a network, to the network."""
 
     @property
     def network_codes(self) -> dict[str, int]:
-        """Name of each network to its number in `networks`."""
-        return {name: code for code, name in enumerate(self.networks["network"])}
+        """Name of each network to its number; `INTERNET` has one always."""
+        names = [*self.networks["network"], INTERNET]
+        return {name: code for code, name in enumerate(dict.fromkeys(names))}
 
     @property
     def tables(self) -> dict[str, pl.DataFrame]:
@@ -82,7 +100,8 @@ class Inventory:
 
 
 def _as(table: schema.Table, frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select(table.schema.names())
+    """Columns of the table; a file is the source of its rows, and what it lacks is null."""
+    return schema.complete(frame.with_columns(source=pl.lit(SOURCE)), table.schema)
 
 
 def load(path: Path) -> Inventory:
@@ -112,7 +131,12 @@ def build(rows: Mapping[str, pl.DataFrame]) -> Inventory:
     Columns and types must be right (`load` sees to it); names, addresses and
     times are checked here.
     """
-    raw = {name: rows.get(name, pl.DataFrame(schema=_raw_schema(name))) for name in _ROWS}
+    raw = {
+        name: schema.complete(rows[name], _raw_schema(name))
+        if name in rows
+        else pl.DataFrame(schema=_raw_schema(name))
+        for name in _ROWS
+    }
     _check_names(raw)
     return Inventory(
         networks=_as(schema.NETWORKS, raw["networks"].rename({"name": "network"})),
@@ -120,6 +144,8 @@ def build(rows: Mapping[str, pl.DataFrame]) -> Inventory:
         prefixes=_as(schema.PREFIXES, _prefixes(raw["prefixes"])),
         endpoints=_as(schema.ENDPOINTS, _endpoints(raw["endpoints"])),
         gateways=_as(schema.GATEWAYS, _with_address("gateways", raw["gateways"], "gateway")),
+        peerings=_as(schema.PEERINGS, _peerings(raw["peerings"])),
+        members=_members(raw["networks"]),
     )
 
 
@@ -181,7 +207,7 @@ def _parquet_table(name: str, path: Path) -> pl.DataFrame:
 def _parquet_column(name: str, column: pl.Series, field: msgspec.structs.FieldInfo) -> pl.Series:
     """Check the distinct values of one column against the type of the struct's field; cast it."""
     key, dtype = column.name, _raw_schema(name)[column.name]
-    if key == "zones":
+    if key in _LISTS:
         column = column.cast(dtype).fill_null([])
     if isinstance(dtype, pl.Datetime):
         has_zone = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
@@ -232,6 +258,8 @@ def _check_names(raw: Mapping[str, pl.DataFrame]) -> None:
     for table, frame in raw.items():
         for key in _NAMED.keys() & set(frame.columns):
             declared = raw[_NAMED[key]]["name"].unique(maintain_order=True)
+            if _NAMED[key] == "networks" and INTERNET not in declared:
+                declared = declared.append(pl.Series([INTERNET]))
             bad = frame.select(
                 pl.arg_where(pl.col(key).is_not_null() & ~pl.col(key).is_in(declared.implode()))
             ).to_series()
@@ -239,6 +267,26 @@ def _check_names(raw: Mapping[str, pl.DataFrame]) -> None:
                 allowed = ", ".join(map(repr, declared.head(20))) or "none"
                 what = f"{frame[key][bad[0]]!r} is not declared in {_NAMED[key]}"
                 _refuse(table, key, bad[0], f"{what}, allowed are {allowed}")
+
+
+def _peerings(frame: pl.DataFrame) -> pl.DataFrame:
+    """One row each way."""
+    here, there = pl.col("networks").list.get(0), pl.col("networks").list.get(1)
+    ways = [
+        frame.select("name", network=one, peer_network=other, kind=pl.lit("declared"))
+        for one, other in ((here, there), (there, here))
+    ]
+    return pl.concat(ways)
+
+
+def _members(networks: pl.DataFrame) -> dict[str, str]:
+    members: dict[str, str] = {}
+    for row, (name, parts) in enumerate(networks.select("name", "members").iter_rows()):
+        for part in parts or ():
+            if members.setdefault(part, name) != name:
+                what = f"{part!r} is a member of {members[part]!r} already"
+                _refuse("networks", "members", row, what)
+    return members
 
 
 def _with_address(table: str, frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
