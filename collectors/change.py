@@ -47,6 +47,9 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     time_ns
         When it happened, UTC nanoseconds, if the source says so; else 0: the
         time of receipt stands.
+    count
+        Of an ``end``: how many objects the list put. Where another number
+        arrived, the list is no evidence that something is gone.
     object
         The object, as JSON, with no more than `pipeline.inventory` reads of it.
         Of a ``delete`` its last state, if the source tells it.
@@ -58,6 +61,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     uid: _Name = ""
     version: Annotated[int, Meta(ge=0, lt=1 << 63)] = 0
     time_ns: Annotated[int, Meta(ge=0, lt=1 << 63)] = 0
+    count: Annotated[int, Meta(ge=0, lt=1 << 63)] = 0
     object: msgspec.Raw = msgspec.Raw(b"null")
 
 

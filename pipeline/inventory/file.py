@@ -143,7 +143,7 @@ def build(rows: Mapping[str, pl.DataFrame]) -> Inventory:
         clusters=_as(schema.CLUSTERS, raw["clusters"].rename({"name": "cluster"})),
         prefixes=_as(schema.PREFIXES, _prefixes(raw["prefixes"])),
         endpoints=_as(schema.ENDPOINTS, _endpoints(raw["endpoints"])),
-        gateways=_as(schema.GATEWAYS, _with_address("gateways", raw["gateways"], "gateway")),
+        gateways=_as(schema.GATEWAYS, _gateways(raw["gateways"])),
         peerings=_as(schema.PEERINGS, _peerings(raw["peerings"])),
         members=_members(raw["networks"]),
     )
@@ -269,6 +269,12 @@ def _check_names(raw: Mapping[str, pl.DataFrame]) -> None:
                 _refuse(table, key, bad[0], f"{what}, allowed are {allowed}")
 
 
+def _gateways(frame: pl.DataFrame) -> pl.DataFrame:
+    frame = _with_address("gateways", frame, "gateway")
+    key = ["network", "gateway_ip_hi", "gateway_ip_lo", "port", "cluster", "to_network"]
+    return frame.with_columns(row_ids(frame, key).alias("gateway_id"))
+
+
 def _peerings(frame: pl.DataFrame) -> pl.DataFrame:
     """One row each way."""
     here, there = pl.col("networks").list.get(0), pl.col("networks").list.get(1)
@@ -276,7 +282,9 @@ def _peerings(frame: pl.DataFrame) -> pl.DataFrame:
         frame.select("name", network=one, peer_network=other, kind=pl.lit("declared"))
         for one, other in ((here, there), (there, here))
     ]
-    return pl.concat(ways)
+    both = pl.concat(ways)
+    key = ["network", "peer_network", "kind", "name"]
+    return both.with_columns(row_ids(both, key).alias("peering_id"))
 
 
 def _members(networks: pl.DataFrame) -> dict[str, str]:
@@ -337,7 +345,7 @@ def _prefixes(frame: pl.DataFrame) -> pl.DataFrame:
         pl.Series("prefix_length", length, pl.UInt8),
     )
     return frame.with_columns(
-        _ids(frame, [*_RANGE, "kind", "cluster", "name"]).alias("prefix_id")
+        row_ids(frame, [*_RANGE, "kind", "cluster", "name"]).alias("prefix_id")
     ).unique("prefix_id", keep="first", maintain_order=True)
 
 
@@ -349,7 +357,7 @@ def _endpoints(frame: pl.DataFrame) -> pl.DataFrame:
         _refuse("endpoints", "valid_to", bad[0], what)
     frame = _with_address("endpoints", frame, "endpoint")
     key = ["network", "endpoint_ip_hi", "endpoint_ip_lo", "valid_from", *OWNER]
-    frame = frame.with_columns(_ids(frame, key).alias("endpoint_id"))
+    frame = frame.with_columns(row_ids(frame, key).alias("endpoint_id"))
     if frame["endpoint_id"].n_unique() < len(frame):  # said twice: it holds until the last end
         end = pl.col("valid_to")
         last = pl.when(end.is_null().any()).then(None).otherwise(end.max())
@@ -359,7 +367,7 @@ def _endpoints(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _ids(frame: pl.DataFrame, key: list[str]) -> pl.Series:
+def row_ids(frame: pl.DataFrame, key: list[str]) -> pl.Series:
     """Hash of these columns of each row; the same in every process, on every machine."""
     text = frame.select(
         pl.concat_str(

@@ -67,7 +67,7 @@ ENDPOINTS: Final = Table(
         Column("provider", TEXT, "aws, gcp, azure...; null: its cluster's"),
         Column("region", TEXT, "provider's region; null: its cluster's"),
         Column("source", TEXT, "who says so: file, kubernetes, aws, gcp, azure, netbox"),
-        Column("uid", TEXT, "identity of the object at that source; null in files"),
+        Column("object_id", U64, "`objects` row that claims it; null in files"),
         *_VALID,
         Column(
             "seen_from",
@@ -100,6 +100,7 @@ PREFIXES: Final = Table(
         Column("vpc", TEXT, "cloud network's id"),
         Column("subnet", TEXT, "subnet's id"),
         Column("source", TEXT, "who says so: file, kubernetes, aws, gcp, azure, netbox"),
+        Column("object_id", U64, "`objects` row that claims it; null in files"),
         *_VALID,
     ),
 )
@@ -108,6 +109,7 @@ GATEWAYS: Final = Table(
     "gateways",
     "Addresses that lead into another network, as seen from this one.",
     (
+        Column("gateway_id", U64, "hash of network, address, port and where it leads"),
         Column("network", TEXT, "`networks` row it is seen from"),
         *address("gateway", "address", ""),
         Column("port", U16, "port"),
@@ -115,6 +117,7 @@ GATEWAYS: Final = Table(
         Column("to_network", TEXT, "network it leads into"),
         Column("name", TEXT, "name"),
         Column("source", TEXT, "who says so"),
+        Column("object_id", U64, "`objects` row that claims it; null in files"),
         *_VALID,
     ),
 )
@@ -123,11 +126,13 @@ PEERINGS: Final = Table(
     "peerings",
     "Networks whose addresses are routed to each other; one row each way.",
     (
+        Column("peering_id", U64, "hash of both networks, kind and name"),
         Column("network", TEXT, "`networks` row"),
         Column("peer_network", TEXT, "network whose addresses it reaches"),
         Column("kind", TEXT, "vpc_peering, transit, vpn, interconnect, declared"),
         Column("name", TEXT, "name or id"),
         Column("source", TEXT, "who says so"),
+        Column("object_id", U64, "`objects` row that claims it; null in files"),
         *_VALID,
     ),
 )

@@ -13,16 +13,17 @@ from pipeline.schema.model import I64, TEXT, TIME, U64, Column, Table
 CHANGES: Final = pl.Schema(
     {
         "vantage": pl.Int32(),  # index into Decoded.vantages
+        "payload": pl.Int32(),  # index into `Payloads`
         "received_ns": pl.Int64(),
         "kind": pl.String(),  # of the source: kubernetes, aws...
         "cluster": pl.String(),  # of its agent
         "network": pl.String(),
-        "exporter": pl.String(),
         "op": pl.String(),
         "scope": pl.String(),
         "resource": pl.String(),
         "uid": pl.String(),
         "version": pl.Int64(),
+        "count": pl.Int64(),
         "time_ns": pl.Int64(),  # 0 where the source gave none
         "object": pl.Binary(),
     }
