@@ -59,9 +59,9 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     resource: _Name = ""
     scope: _Name = ""
     uid: _Name = ""
-    version: Annotated[int, Meta(ge=0, lt=1 << 63)] = 0
-    time_ns: Annotated[int, Meta(ge=0, lt=1 << 63)] = 0
-    count: Annotated[int, Meta(ge=0, lt=1 << 63)] = 0
+    version: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
+    time_ns: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
+    count: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
     object: msgspec.Raw = msgspec.Raw(b"null")
 
 
