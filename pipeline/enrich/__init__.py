@@ -1,18 +1,25 @@
 """
 Both ends of every record: what was it, in this network, at that time?
 
-    rows        the file that says who had which address, key by key
-    inventory   the file, checked, as frames with ids
+    timeline    what held of a key, and when
+    addresses   (network, ip) to a number
     identity    (network, ip, time) to an endpoint: resolved, ambiguous, unknown
-    prefix      (network, ip) to the longest declared range
+    overlay     the same of endpoints that change
+    prefix      (network, ip, time) to the longest declared range
+    routes      networks a network is routed to; gateways
+    identities  an inventory, arranged as all of these
+    sides       what is asked first, and what next
 
 Never by address alone: rows come with ``network_code``, the number of their
 vantage's network in `Identities.network_codes`, and where it is null all is
-unknown. Nothing is guessed: contenders are kept as candidates.
+unknown. An address of one network means something in another only where they
+are declared peers, or where it is the internet's. Nothing is guessed:
+contenders are kept as candidates.
 
 An enricher is a function (rows, identities) to the same rows, same order, with
-eight columns more, four a side: ``{side}_endpoint_id``, ``{side}_prefix_id``,
-``{side}_resolution`` and ``{side}_candidate_ids``.
+the columns of `schema.side` more, five a side: ``{side}_endpoint_id``,
+``{side}_prefix_id``, ``{side}_resolution``, ``{side}_method`` and
+``{side}_candidate_ids``. The steps that lead to them are in `sides`.
 
 Before: normalize.py. After: lake.py.
 """
@@ -22,15 +29,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 import polars as pl
-import pyarrow as pa
 
-from pipeline import schema
-from pipeline.enrich.identity import UNKNOWN, EndpointIndex
-from pipeline.enrich.prefix import PrefixIndex
-from pipeline.inventory.file import Inventory
+from pipeline.enrich.identities import Identities
+from pipeline.enrich.sides import Asked
 
 _LOOPBACK_V4: Final = (0xFFFF_7F00_0000, 0xFFFF_7FFF_FFFF)
 """127.0.0.0/8, low halves of the v4-mapped form."""
+
+_TRANSLATED: Final = ("post_nat_src", "post_nat_dst")
 
 __all__ = [
     "ENRICHERS",
@@ -42,54 +48,35 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Identities:
-    """
-    An inventory, arranged for lookup.
-
-    Attributes
-    ----------
-    network_codes
-        Name of each network to the number rows have in ``network_code``.
-    """
-
-    network_codes: Mapping[str, int]
-    endpoints: EndpointIndex
-    prefixes: PrefixIndex
-
-    @classmethod
-    def of(cls, inventory: Inventory) -> Self:
-        """Arrange an inventory; takes seconds for a million endpoints."""
-        codes = inventory.network_codes
-        return cls(
-            codes, EndpointIndex(inventory.endpoints, codes), PrefixIndex(inventory.prefixes, codes)
-        )
-
-
 class Enricher(Protocol):
     """Rows and what is known to the same rows, same order, with the columns of both sides."""
 
     def __call__(self, rows: pl.DataFrame, /, identities: Identities) -> pl.DataFrame:
-        """Add four columns a side."""
+        """Add five columns a side."""
 
 
 def enrich_flows(flows: pl.DataFrame, identities: Identities) -> pl.DataFrame:
     """
-    Both sides of flows, from ``start_time`` to ``end_time``.
+    Both sides of flows, before and after translation, from ``start_time`` to ``end_time``.
 
     Parameters
     ----------
     flows
-        n rows with ``network_code`` (Int32), ``src_ip_hi`` and ``_lo``, ``dst_ip_hi``
-        and ``_lo`` (UInt64), ``start_time`` and ``end_time``; any of them may be null.
+        n rows with ``network_code`` (Int32), ``start_time``, ``end_time``, and of ``src``,
+        ``dst``, ``post_nat_src`` and ``post_nat_dst`` the ``_ip_hi`` and ``_ip_lo``
+        (UInt64); any of them may be null.
 
     Returns
     -------
     DataFrame
-        The same rows, same order, with the columns of both sides.
+        The same rows, same order, with the columns of four sides; those of a translated
+        address are all null where there is none.
     """
-    src, dst = _Address.named("src"), _Address.named("dst")
-    return _enrich(flows, identities, {"src": src, "dst": dst}, "end_time")
+    sides = {side: _Address.named(side) for side in ("src", "dst")}
+    named = _enrich(flows, identities, sides, "end_time")
+    return named.with_columns(
+        column for side in _TRANSLATED for column in _translated(flows, identities, side)
+    )
 
 
 def enrich_requests(requests: pl.DataFrame, identities: Identities) -> pl.DataFrame:
@@ -220,27 +207,29 @@ def _enrich(
             for side, address in sides.items()
         ),
     )
+    start_us, end_us = values["start"].to_numpy(), values["end"].to_numpy()
     added = []
     for side in sides:
-        network, high, low, start_us, end_us = (
-            values[name].to_numpy()
-            for name in (f"{side}_network", f"{side}_hi", f"{side}_lo", "start", "end")
+        network, high, low = (
+            values[f"{side}_{name}"].to_numpy() for name in ("network", "hi", "lo")
         )
-        endpoint_id, *others = identities.endpoints.resolve_span(
-            network, high, low, start_us, end_us
-        ).columns(side)
-        prefix_id, found = identities.prefixes.find(network, high, low)
-        prefix = pl.Series(f"{side}_prefix_id", pa.array(prefix_id, mask=~found), pl.UInt64)
-        method = (
-            pl.when(others[0].to_physical() < UNKNOWN)
-            .then(pl.lit("exact"))
-            .when(prefix.is_not_null())
-            .then(pl.lit("prefix"))
-            .otherwise(pl.lit("none"))
-        )
-        added += [endpoint_id, prefix, *others]
-        added.append(rows.select(method.cast(schema.METHOD).alias(f"{side}_method")).to_series())
+        answer = identities.known.answer(Asked(network, high, low, start_us, end_us))
+        added += answer.columns(side)
     return rows.with_columns(added)
+
+
+def _translated(flows: pl.DataFrame, identities: Identities, side: str) -> list[pl.Series]:
+    """Columns of a side that few rows have: all null in the others."""
+    address = _Address.named(side)
+    has = flows.select(address.known()).to_series()
+    few = flows.filter(has).select(
+        "network_code", "start_time", "end_time", f"{side}_ip_hi", f"{side}_ip_lo"
+    )
+    columns = _enrich(few, identities, {side: address}, "end_time")[:, few.width :]
+    if len(few) == len(flows):
+        return columns.get_columns()
+    at = pl.select(pl.when(has).then(has.cum_sum() - 1)).to_series()
+    return columns.select(pl.all().gather(at)).get_columns()
 
 
 ENRICHERS: Final[Mapping[str, Enricher]] = {

@@ -97,5 +97,7 @@ FLOWS: Final = Table(
         *_FLOW,
         *side("src"),
         *side("dst"),
+        *side("post_nat_src"),
+        *side("post_nat_dst"),
     ),
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.enrich.identity import AddressTable
+from pipeline.enrich.addresses import AddressTable
 
 _MANY = 100_000
 

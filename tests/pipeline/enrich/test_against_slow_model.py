@@ -73,6 +73,10 @@ def _flows(traffic):
             **dict.fromkeys(["src_ip_hi", "src_ip_lo", "dst_ip_hi", "dst_ip_lo"], pl.UInt64),
             **dict.fromkeys(["start_time", "end_time"], schema.TIME),
         },
+    ).with_columns(
+        pl.lit(None, pl.UInt64).alias(f"post_nat_{side}_ip_{half}")
+        for side in ("src", "dst")
+        for half in ("hi", "lo")
     )
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline import schema
-from pipeline.enrich import ENRICHERS, Identities, enrich_flows, identity
+from pipeline.enrich import ENRICHERS, Identities, enrich_flows, timeline
 from pipeline.inventory import file as inventory
 
 INVENTORY = """
@@ -106,6 +106,7 @@ cidr = "10.0.0.0/8"
 kind = "subnet"
 name = "b all"
 """
+TRANSLATED = [f"post_nat_{side}_ip_{half}" for side in ("src", "dst") for half in ("hi", "lo")]
 LOW = {
     "10.0.0.1": (0, 0xFFFF_0A00_0001),
     "10.0.0.2": (0, 0xFFFF_0A00_0002),
@@ -160,7 +161,7 @@ def _frame(flows):
             **dict.fromkeys(["start_time", "end_time"], schema.TIME),
         },
         orient="row",
-    )
+    ).with_columns(pl.lit(None, pl.UInt64).alias(name) for name in TRANSLATED)
 
 
 def _time(hour, minute=0, second=0, microsecond=0):
@@ -329,7 +330,7 @@ def test_columns_have_the_types_of_the_schema(known, rows):
     for identities in (Identities.of(known), Identities.of(inventory.empty())):
         found = ENRICHERS["flows"](_frame([_at(0, "10.0.0.1", NOON)] * rows), identities)
         for side in ("src", "dst"):
-            for name in ("endpoint_id", "prefix_id", "resolution", "candidate_ids"):
+            for name in ("endpoint_id", "prefix_id", "resolution", "method", "candidate_ids"):
                 assert found.schema[f"{side}_{name}"] == schema.FLOWS.schema[f"{side}_{name}"]
 
 
@@ -344,8 +345,8 @@ def test_without_an_inventory_everything_is_unknown():
 
 def test_rows_that_never_end_are_refused_before_they_fill_the_memory(known, monkeypatch):
     """An exporter that forgets valid_to, and addresses that are handed on a million times."""
-    monkeypatch.setattr(identity, "_COVERS", -4 * known.endpoints.height)
+    monkeypatch.setattr(timeline, "COVERS", -4 * known.endpoints.height)
     with pytest.raises(
-        inventory.InventoryError, match=r"rows hold at once, .* of 10\.0\.0\.3 in 'net-a'"
+        inventory.InventoryError, match=r"rows hold at once, .* of 10\.0\.0\.3 in network 0"
     ):
         Identities.of(known)

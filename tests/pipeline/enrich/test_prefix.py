@@ -15,16 +15,21 @@ def _index(*rows: tuple):
     """Rows of id, network, high and low half of the first address, length."""
     columns = ["prefix_id", "network", "prefix_ip_hi", "prefix_ip_lo", "prefix_length"]
     types = {name: schema.PREFIXES.schema[name] for name in columns}
-    return PrefixIndex(pl.DataFrame(rows, schema=types, orient="row"), CODES)
+    frame = pl.DataFrame(rows, schema=types, orient="row")
+    named = frame.with_columns(name=pl.col("prefix_id").cast(pl.String))
+    return PrefixIndex(schema.complete(named, schema.PREFIXES.schema), CODES)
 
 
 def _found(index, *addresses: tuple):
     """Ids of (network code, high, low); None where there is no prefix."""
     network, high, low = zip(*addresses, strict=True)
-    ids, found = index.find(
-        np.array(network, np.int64), np.array(high, np.uint64), np.array(low, np.uint64)
+    ids, held, _ = index.find(
+        np.array(network, np.int64),
+        np.array(high, np.uint64),
+        np.array(low, np.uint64),
+        np.zeros(len(network), np.int64),
     )
-    return [int(one) if held else None for one, held in zip(ids, found, strict=True)]
+    return [int(one) if known else None for one, known in zip(ids, held, strict=True)]
 
 
 def test_the_longest_of_nested_prefixes_wins_at_its_edges():

@@ -119,7 +119,7 @@ def test_requests_get_the_columns_of_the_schema():
     empty = pl.DataFrame(schema=schema.REQUESTS.schema | {"network_code": pl.Int32()})
     sides = [name for name in schema.REQUESTS.schema if name.startswith(("src_", "dst_"))]
     found = ENRICHERS["requests"](empty.drop(sides), Identities.of(inventory.empty()))
-    assert len(sides) == 8
+    assert len(sides) == 10
     assert {name: found.schema[name] for name in sides} == {
         name: schema.REQUESTS.schema[name] for name in sides
     }
