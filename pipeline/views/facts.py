@@ -11,13 +11,24 @@ from pipeline.schema import View
 
 _SIDE: Final = {
     "ip": "address, text",
-    "entity": "what has the address: `v_endpoints.entity` if resolved, else network/address",
-    "kind": "kind of that endpoint; null unless resolved",
+    "entity": "what has the address: `v_endpoints.entity` if resolved, else network/address; the range's name if that is outside",
+    "kind": "kind of that endpoint; external: a named range outside; null unless resolved",
     "cluster": "its cluster",
     "namespace": "its namespace",
     "workload": "its workload",
+    "host": "host name it is called by",
+    "spiffe_id": "its SPIFFE ID",
+    "node": "node it runs on",
+    "mesh": "service mesh of its cluster",
+    "network": "network it was found in; the observer's where nobody is known",
+    "provider": "cloud it is in: its own, its cluster's or its range's",
+    "region": "likewise its region",
+    "zone": "likewise its zone",
+    "vpc": "cloud network of the longest range",
+    "subnet": "subnet of the longest range",
     "resolution": "resolved, ambiguous or unknown, by (network, address, time)",
-    "prefix": "name of the longest declared prefix that holds the address",
+    "method": "how it was found: exact, service, gateway, peering, external, prefix, none",
+    "prefix": "name of the longest declared range that held the address then",
 }
 
 
@@ -26,21 +37,45 @@ def side_columns(side: str) -> dict[str, str]:
     return {f"{side}_{name}": meaning for name, meaning in _SIDE.items()}
 
 
+def _side_entity(side: str, ip: str) -> str:
+    """Entity of a side; null where it has no address."""
+    return f"""coalesce({side}e.entity, CASE WHEN {side}_method = 'external' THEN {side}p.name END,
+            coalesce({side}p.network, v.network) || '/' || {ip})"""
+
+
 def side_select(side: str, ip: str) -> str:
     """Columns of `_SIDE`, from joins named ``{side}e`` and ``{side}p``; ``ip`` is the address text."""
-    return f"""{ip} AS {side}_ip,
-        coalesce({side}e.entity, v.network || '/' || {ip}) AS {side}_entity,
-        {side}e.kind AS {side}_kind, {side}e.cluster AS {side}_cluster,
-        {side}e.namespace AS {side}_namespace, {side}e.workload AS {side}_workload,
-        {side}_resolution, {side}p.name AS {side}_prefix"""
+    return f"""{ip} AS {side}_ip, {_side_entity(side, ip)} AS {side}_entity,
+        coalesce({side}e.kind, CASE WHEN {side}_method = 'external' THEN 'external' END)
+            AS {side}_kind,
+        {side}e.cluster AS {side}_cluster, {side}e.namespace AS {side}_namespace,
+        {side}e.workload AS {side}_workload, {side}e.service AS {side}_host,
+        {side}e.identity AS {side}_spiffe_id, {side}e.node AS {side}_node,
+        {side}e.mesh AS {side}_mesh,
+        coalesce({side}e.network, {side}p.network, v.network) AS {side}_network,
+        coalesce({side}e.provider, {side}p.provider) AS {side}_provider,
+        coalesce({side}e.region, {side}p.region) AS {side}_region,
+        coalesce({side}e.zone, {side}p.zone) AS {side}_zone,
+        {side}p.vpc AS {side}_vpc, {side}p.subnet AS {side}_subnet,
+        {side}_resolution, {side}_method, {side}p.name AS {side}_prefix"""
 
 
-SIDE_JOINS: Final = """
-    LEFT JOIN vantages v USING (vantage_id)
-    LEFT JOIN v_endpoints srce ON srce.endpoint_id = src_endpoint_id
-    LEFT JOIN v_endpoints dste ON dste.endpoint_id = dst_endpoint_id
-    LEFT JOIN prefixes srcp ON srcp.prefix_id = src_prefix_id
-    LEFT JOIN prefixes dstp ON dstp.prefix_id = dst_prefix_id"""
+def _side_joins(side: str) -> str:
+    return f"""
+    LEFT JOIN v_endpoints {side}e ON {side}e.endpoint_id = {side}_endpoint_id
+    LEFT JOIN prefixes {side}p ON {side}p.prefix_id = {side}_prefix_id"""
+
+
+SIDE_JOINS: Final = f"""
+    LEFT JOIN vantages v USING (vantage_id) {_side_joins("src")} {_side_joins("dst")}"""
+
+_TRANSLATED: Final = {"post_nat_src": "source", "post_nat_dst": "destination"}
+
+
+def _translated(side: str) -> str:
+    ip = f"ip_text({side}_ip_hi, {side}_ip_lo)"
+    return f"{ip} AS {side}_ip, {_side_entity(side, ip)} AS {side}_entity"
+
 
 OBSERVER: Final = {
     "observer_cluster": "cluster of the agent that took the record",
@@ -57,10 +92,11 @@ ENDPOINTS: Final = View(
         "entity": "what people call it: cluster/namespace/workload for pods, cluster/kind/name for the rest",
         "network": "network the address is in",
         "ip": "address, text",
-        "kind": "pod, node, vm, gateway, load_balancer, service, external",
-        "provider": "cloud of its cluster",
-        "region": "region of its cluster",
+        "kind": "pod, node, vm, gateway, load_balancer, service, interface, external",
+        "provider": "cloud it is in: its own, else its cluster's",
+        "region": "likewise its region",
         "zone": "zone",
+        "mesh": "service mesh of its cluster",
         "cluster": "cluster",
         "namespace": "namespace",
         "workload": "workload",
@@ -76,7 +112,9 @@ ENDPOINTS: Final = View(
             THEN concat_ws('/', cluster, namespace, workload)
             ELSE concat_ws('/', coalesce(cluster, network), kind, coalesce(workload, service, node, pod, ip))
         END AS entity
-    FROM (SELECT e.*, c.provider, c.region, ip_text(endpoint_ip_hi, endpoint_ip_lo) AS ip
+    FROM (SELECT e.* REPLACE (coalesce(e.provider, c.provider) AS provider,
+                              coalesce(e.region, c.region) AS region),
+                 c.mesh, ip_text(endpoint_ip_hi, endpoint_ip_lo) AS ip
           FROM endpoints e LEFT JOIN clusters c USING (cluster))""",
 )
 
@@ -102,8 +140,16 @@ FLOWS: Final = View(
         "sampling_factor": "what observed counts are multiplied by",
         "bytes_estimate": "octets after sampling",
         "packets_estimate": "packets after sampling",
-        "post_nat_src_ip": "source after translation, if exported",
-        "post_nat_dst_ip": "destination after translation, if exported",
+        **{
+            f"{side}_{name}": f"{what} of the {whose} after translation; null if not exported"
+            for side, whose in _TRANSLATED.items()
+            for name, what in (
+                ("ip", "address"),
+                ("entity", "entity"),
+                ("resolution", "resolution"),
+                ("method", "method of resolution"),
+            )
+        },
         "event": "firewall or NAT event",
         "end_reason": "why the flow ended",
     },
@@ -112,9 +158,8 @@ FLOWS: Final = View(
         {side_select("src", "ip_text(src_ip_hi, src_ip_lo)")},
         {side_select("dst", "ip_text(dst_ip_hi, dst_ip_lo)")},
         bytes * sampling_factor AS bytes_estimate, packets * sampling_factor AS packets_estimate,
-        ip_text(post_nat_src_ip_hi, post_nat_src_ip_lo) AS post_nat_src_ip,
-        ip_text(post_nat_dst_ip_hi, post_nat_dst_ip_lo) AS post_nat_dst_ip
-    FROM flows f {SIDE_JOINS}""",
+        {", ".join(_translated(side) for side in _TRANSLATED)}
+    FROM flows f {SIDE_JOINS} {" ".join(_side_joins(side) for side in _TRANSLATED)}""",
 )
 
 _ADDRESSES: Final = ("downstream_remote", "downstream_local", "upstream_local", "upstream_remote")
