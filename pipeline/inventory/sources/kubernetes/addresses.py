@@ -1,0 +1,69 @@
+"""
+Addresses and ranges as objects of an API server write them.
+
+Before: sources/__init__.py. After: board.py.
+"""
+
+import ipaddress
+import socket
+from typing import Final
+
+from pipeline.inventory.file import INTERNET
+
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(cidr)
+    for cidr in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),  # RFC 1918
+        *("100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
+)
+
+
+def address(text: str) -> str:
+    """
+    The address in its one spelling; `ValueError` if it is none.
+
+    >>> address("FD00:0:0::1"), address("::ffff:10.0.0.1")
+    ('fd00::1', '10.0.0.1')
+    """
+    try:
+        if ":" not in text:
+            socket.inet_pton(socket.AF_INET, text)
+            return text
+        plain = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{text[:60]!r} is no IPv4 or IPv6 address") from error
+    return plain.removeprefix("::ffff:") if "." in plain and plain.startswith("::ffff:") else plain
+
+
+def addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are addresses, each once, in order: what may be a host name is not resolved."""
+    found: dict[str, None] = {}
+    for text in texts:
+        try:
+            found[address(text)] = None
+        except ValueError:
+            continue
+    return tuple(found)
+
+
+def cidr(text: str) -> str:
+    """
+    The range, without what is set beyond its length; `ValueError` if it is none.
+
+    >>> cidr("10.1.2.3/16")
+    '10.1.0.0/16'
+    """
+    return str(ipaddress.ip_network(text, strict=False))
+
+
+def place(ip: str, network: str) -> str:
+    """
+    `INTERNET` for a public address, else the network.
+
+    >>> place("100.64.0.1", "east"), place("8.8.8.8", "east")
+    ('east', 'internet')
+    """
+    number = ipaddress.ip_address(ip)
+    return network if any(number in private for private in _PRIVATE) else INTERNET
