@@ -5,7 +5,6 @@ The jars are fetched once into ``.cache``; a broker starts in some seconds. One
 broker serves a whole test session, topics keep tests apart.
 """
 
-import os
 import shutil
 import socket
 import subprocess
@@ -18,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cache import kept
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 _POM = Path(__file__).parent / "kafka-broker" / "pom.xml"
-_CACHE = Path(os.environ.get("CROSSPANE_CACHE", Path(__file__).parents[1] / ".cache"))
 _START_S = 60.0
 
 _PROPERTIES = """
@@ -124,10 +123,10 @@ def _free_ports(count: int) -> list[int]:
 def _jars() -> Path:
     """Folder of Kafka's jars, fetched if they are not there."""
     version = _POM.read_text().split("<version>")[2].split("<")[0]
-    folder = _CACHE / f"kafka-{version}"
-    done = folder / ".complete"
-    if done.exists():
-        return folder
+    return kept(f"kafka-{version}", _fetch)
+
+
+def _fetch(folder: Path) -> None:
     if shutil.which("mvn") is None:
         pytest.skip("Maven is not installed, which fetches Kafka: apt-get install maven")
     goal = "dependency:copy-dependencies"
@@ -145,8 +144,6 @@ def _jars() -> Path:
         check=True,
         timeout=240,
     )
-    done.touch()
-    return folder
 
 
 @contextmanager

@@ -4,9 +4,11 @@ import os
 import shutil
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = ["brokers"]
 
@@ -14,6 +16,19 @@ _IN_CI = os.environ.get("CI") == "true"
 _CORPUS = Path(
     os.environ.get("CROSSPANE_CORPUS", Path(__file__).resolve().parents[2] / "shared" / "data")
 )
+
+_TOGETHER = {
+    "tests/lab/": "namespaces",
+    "tests/integration/test_live_export.py": "namespaces",
+    "tests/collectors/log/": "kafka",
+    "tests/integration/test_kill.py": "kafka",
+    "tests/collectors/test_kubernetes": "kube-apiserver",
+}
+"""
+Files which one worker runs, where several do: they share a server that is set
+up once, or names of this machine. A file of any other is one worker's, too.
+"""
+_MARKERS = {"root": "namespaces", "kafka": "kafka"}
 
 # No test asserts a time, Hypothesis' neither. In CI the examples follow from the test alone, so
 # that a commit passes or fails whenever it runs; on a desk they are new each time.
@@ -24,6 +39,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("crosspane")
+
+
+def shared(nodeid: str) -> str:
+    """Return what a test has in common with those of other files; empty if it is nothing."""
+    return next((name for start, name in _TOGETHER.items() if nodeid.startswith(start)), "")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +60,29 @@ def require_program(name: str, debian_package: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed: apt-get install {debian_package}")
     return path
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a test whose marker says that it shares something, and whose file does not."""
+    for item in items:
+        together = shared(item.nodeid)
+        for marker, resource in _MARKERS.items():
+            if item.get_closest_marker(marker) and together != resource:
+                raise pytest.UsageError(f"{item.nodeid} is {marker}: name its file in _TOGETHER")
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not shared(item.nodeid))  # what takes longest begins first
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Distribute tests over workers by what they share, else by file, in their order."""
+    config.option.loadscopereorder = False
+    return _ByShared(config, log)
+
+
+class _ByShared(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return shared(nodeid) or super()._split_scope(nodeid)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

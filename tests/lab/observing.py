@@ -6,6 +6,7 @@ Before: agents.py writes its configuration. After: test_channels.py, test_faults
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Itera
     said = config.with_suffix(".out")
     with said.open("wb") as output:
         command = [sys.executable, "-m", "pipeline.cli", "up", "--config", str(config)]
-        up = subprocess.Popen(command, stdout=output, stderr=output)
+        up = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         try:
             if channel != "files":
                 streams = agents.sockets(topology, directory).values()
@@ -53,7 +54,7 @@ def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Itera
             assert up.wait(_END_SECONDS) == 0, said.read_text()
         finally:
             if up.poll() is None:
-                up.kill()
+                os.killpg(up.pid, signal.SIGKILL)  # its agents have processes of their own
                 up.wait()
 
 
