@@ -25,7 +25,7 @@ from bench.traffic import RECORDS_A_DATAGRAM, datagrams, make_inventory, network
 from collectors import envelope
 from collectors.log.local import LocalReader, LocalWriter
 from pipeline.config import Config, LakeConfig
-from pipeline.enrich import Identities
+from pipeline.known import Known
 from pipeline.lake import Lake, sync_inventory
 from pipeline.run import run
 
@@ -63,9 +63,9 @@ def _ours(messages: list[bytes], folder: Path) -> Cost:
             log.append(topic, b"node-1", _envelope(messages[first : first + _A_BATCH], first))
     with Lake(folder / "lake", threads=1) as lake, LocalReader(folder / "log") as reader:
         sync_inventory(lake, loaded.tables)
-        identities = Identities.of(loaded)
+        known = Known(loaded)
         cost = measure(
-            lambda: run(reader, lake, identities, config, stop=threading.Event(), until_idle=True)
+            lambda: run(reader, lake, known, config, stop=threading.Event(), until_idle=True)
         )
         found = lake.read("SELECT count(*), count(src_endpoint_id) FROM flows").row(0)
         expected = len(messages) * RECORDS_A_DATAGRAM

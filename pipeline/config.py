@@ -71,13 +71,37 @@ class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     discover_s: Annotated[
         float, Meta(ge=0.05, le=3_600, description="seconds between looks for new topics")
     ] = 2.0
+    inventory_s: Annotated[
+        float,
+        Meta(ge=0.05, le=3_600, description="seconds between looks whether the file has changed"),
+    ] = 2.0
+    correct_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=3_600,
+            description="seconds between corrections of rows that came before their inventory",
+        ),
+    ] = 5.0
+    correct_window_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="how old a row may be, behind the newest, to be corrected; 0: none is",
+        ),
+    ] = 900
 
 
 class Config(AgentFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
     inventory: Annotated[
-        str, Meta(description="inventory, TOML file or folder of Parquet; empty: all is unknown")
+        str,
+        Meta(
+            description="a TOML or YAML file, or a folder of Parquet, CSV or YAML; read again when"
+            " it changes; empty: what sources tell is all there is"
+        ),
     ] = ""
     log: Annotated[Log, Meta(description="where payloads wait for the job")] = LocalLog(
         directory="crosspane-data/log"

@@ -56,11 +56,14 @@ class Commit:
     replaced
         Table name to key column: rows with a key that ``frames`` has too are
         replaced instead of added to; with no key, all rows are.
+    updated
+        Table name to new values of some columns, by ``row``, the table's row id.
     """
 
     frames: dict[str, pl.DataFrame]
     offsets: dict[Place, tuple[int, int]] = field(default_factory=dict)
     replaced: dict[str, str | None] = field(default_factory=dict)
+    updated: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def connect(
@@ -201,6 +204,13 @@ class Lake:
                         self.connection.execute(
                             f"INSERT INTO {name} BY NAME SELECT * FROM incoming"
                         )
+            for name, frame in commit.updated.items():
+                values = ", ".join(f"{key} = incoming.{key}" for key in frame.columns[1:])
+                these = f"{name}.rowid = incoming.row"
+                with self._registered(frame):
+                    self.connection.execute(
+                        f"UPDATE {name} SET {values} FROM incoming WHERE {these}"
+                    )
             for place, (before, after) in commit.offsets.items():
                 moved = self.connection.execute(
                     f"UPDATE {_offset_table(place)} SET next_offset = ? WHERE next_offset = ?",
@@ -261,10 +271,10 @@ def sync_inventory(lake: Lake, tables: Mapping[str, pl.DataFrame]) -> None:
     """
     Bring the dimension tables to what the inventory says now.
 
-    Networks, clusters and gateways become exactly the inventory's. Endpoints
+    Networks, clusters, gateways and peerings become exactly the inventory's. Endpoints
     and prefixes that it no longer has are kept, since facts point at them.
     """
-    for table in (schema.NETWORKS, schema.CLUSTERS, schema.GATEWAYS):
+    for table in (schema.NETWORKS, schema.CLUSTERS, schema.GATEWAYS, schema.PEERINGS):
         if not lake.read(f"FROM {table.name}").equals(tables[table.name]):
             lake.commit(Commit({table.name: tables[table.name]}, replaced={table.name: None}))
     for name, key in ((schema.ENDPOINTS.name, "endpoint_id"), (schema.PREFIXES.name, "prefix_id")):

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     FORMAT_UNUSABLE = "format_unusable"  # the declared format itself makes no sense
     FIELD_INVALID = "field_invalid"  # a value its field cannot have (a date, a number, an address)
     REQUIRED_MISSING = "required_missing"
+    OBJECT_INVALID = "object_invalid"  # an object of an inventory source, not as those are
 
 
 FRAME: Final = pl.Schema(

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -21,6 +22,7 @@ import polars as pl
 from collectors.log import Message, Place, Reader
 from pipeline import schema
 from pipeline.config import Config
+from pipeline.correct import correct, newest_time
 from pipeline.decode import Decoder
 from pipeline.decode.access_log import AccessLog
 from pipeline.decode.als import Als
@@ -32,11 +34,15 @@ from pipeline.decode.netflow import Netflow
 from pipeline.decode.otlp import Otlp
 from pipeline.decode.prometheus import Prometheus
 from pipeline.decode.ztunnel import Ztunnel
-from pipeline.enrich import ENRICHERS, Identities
+from pipeline.enrich import ENRICHERS
 from pipeline.intake import Intake, Opener
+from pipeline.inventory.decode import FRAME as CHANGES
+from pipeline.inventory.decode import Changes
+from pipeline.inventory.registry import REPLACED, SOURCES
+from pipeline.known import Known
 from pipeline.lake import Commit, Lake
 from pipeline.normalize import NORMALIZERS
-from pipeline.vantages import Vantages, accounting_rows, reject_rows
+from pipeline.vantages import Vantages, accounting_rows, refusals, reject_rows
 
 log = logging.getLogger("crosspane.job")
 
@@ -51,23 +57,29 @@ DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
     "linkerd": Linkerd,
     "hubble": Hubble,
     "hubble_json": HubbleJson,
+    **{kind: partial(Changes, kind) for kind in SOURCES},
 }
 """Kind of payload to its decoder. One line here adds one."""
 
 Stage = Callable[[pl.DataFrame], pl.DataFrame]
 
 
-def stages(identities: Identities) -> dict[str, tuple[Stage, ...]]:
+def stages(known: Known) -> dict[str, tuple[Stage, ...]]:
     """Table to the stages its rows go through, in order. One word here adds one."""
+
+    def enrich(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+        return ENRICHERS[name](rows, identities=known.identities)
+
     return {
-        name: (normalize, partial(ENRICHERS[name], identities=identities))
-        for name, normalize in NORMALIZERS.items()
+        name: (normalize, partial(enrich, name=name)) for name, normalize in NORMALIZERS.items()
     }
 
 
 _COMMITTED_TABLES: Final = {table.name: table for table in schema.TABLES}
 _AT_A_TIME: Final = 16
 """Messages decoded together: what their payloads come to is bounded, however well they compress."""
+_REFRESH_S: Final = 0.2
+"""The index is not arranged anew more often than so."""
 _CHECKPOINT_KEY: Final = "(topic, partition)"
 _INTAKE: Final = "intake"
 
@@ -75,7 +87,7 @@ _INTAKE: Final = "intake"
 def run(
     reader: Reader,
     lake: Lake,
-    identities: Identities,
+    known: Known,
     config: Config,
     *,
     stop: threading.Event,
@@ -97,7 +109,7 @@ def run(
     LakeError, LogError
         When either cannot go on; what was committed stays committed.
     """
-    job = Job(reader, lake, identities, config)
+    job = Job(reader, lake, known, config)
     while not stop.is_set():
         job.follow()
         took_any = job.take(config.job.poll_wait_ms / 1e3)
@@ -106,19 +118,21 @@ def run(
             row = job.commit(checkpoint=done)
             if row and on_commit:
                 on_commit(row)
+        job.correct(now=done)
         if done:
             return
     job.commit(checkpoint=True)
+    job.correct(now=True)
 
 
 class Job:
     """The parts of the loop, and what waits for the next commit."""
 
-    def __init__(self, reader: Reader, lake: Lake, identities: Identities, config: Config) -> None:
+    def __init__(self, reader: Reader, lake: Lake, known: Known, config: Config) -> None:
         self._reader = reader
         self._lake = lake
-        self._network_codes = identities.network_codes
-        self._stages = stages(identities)
+        self._known = known
+        self._stages = stages(known)
         self._config = config
         self._opener = Opener(config.topic_prefix)
         self._decoders = {kind: decoder() for kind, decoder in DECODERS.items()}
@@ -130,7 +144,9 @@ class Job:
         self._pending_since: float | None = None
         self._row = _empty_row()
         self._newest_ms = 0
+        self._newest_time: datetime | None = newest_time(lake)
         self._followed_at = self._checkpointed_at = self._maintained_at = float("-inf")
+        self._reloaded_at = self._corrected_at = self._refreshed_at = float("-inf")
 
     def follow(self) -> None:
         """Every few seconds, look for topics and partitions that are new."""
@@ -165,6 +181,7 @@ class Job:
         self._pending_since = self._pending_since or time.monotonic()
         intake = self._opener.open(messages)
         frames = self._decode(intake)
+        self._look_at_inventory()
         decoded = time.perf_counter()
         for name, frame in frames:
             for stage in self._stages.get(name, ()):
@@ -173,6 +190,9 @@ class Job:
             self._pending.setdefault(name, []).append(frame.select(table.schema.names()))
             if name in self._row:
                 self._row[name] += frame.height
+            if name in self._stages:
+                newest: datetime = frame["received_time"].max()  # type: ignore[assignment]
+                self._newest_time = max(self._newest_time or newest, newest)
         for message in messages:
             self._position[Place(message.topic, message.partition)] = message.offset + 1
         self._newest_ms = max(self._newest_ms, *(message.timestamp_ms for message in messages))
@@ -201,9 +221,12 @@ class Job:
         if self._pending_since is None and not checkpoint:
             return None
         started = time.perf_counter()
+        self._known.refresh()
         checkpoint |= time.monotonic() - self._checkpointed_at > self._config.job.checkpoint_s
         commit = Commit({name: pl.concat(parts) for name, parts in self._pending.items()})
         commit.frames[schema.VANTAGES.name] = self._vantages.new_rows()
+        for name, frame in self._known.pending().items():
+            commit.frames[name], commit.replaced[name] = frame, REPLACED[name]
         commit.offsets = {
             place: (before, self._position[place])
             for place, before in self._committed.items()
@@ -225,6 +248,28 @@ class Job:
         self._maintain()
         return row
 
+    def correct(self, *, now: bool) -> None:
+        """Now and then, look up again rows that what came since may name."""
+        due = time.monotonic() - self._corrected_at > self._config.job.correct_s
+        if not self._known.touched or self._newest_time is None or not (due or now):
+            return
+        self._corrected_at = time.monotonic()
+        window = timedelta(seconds=self._config.job.correct_window_s)
+        touched, self._known.touched = self._known.touched, Known.UNTOUCHED
+        if window:
+            moment, since = datetime.now(UTC), self._newest_time - window
+            correct(self._lake, self._known.identities, touched, since, moment)
+
+    def _look_at_inventory(self) -> None:
+        """Rows from here on see what was told so far; not more often than it costs."""
+        now = time.monotonic()
+        if now - self._reloaded_at > self._config.job.inventory_s:
+            self._reloaded_at = now
+            self._known.reload()
+        if now - self._refreshed_at > _REFRESH_S:
+            self._known.refresh()
+            self._refreshed_at = time.monotonic()
+
     def _decode(self, intake: Intake) -> list[tuple[str, pl.DataFrame]]:
         """Rows of every table these payloads fill, with ``vantage_id`` for what decoders number."""
         frames = [
@@ -233,10 +278,11 @@ class Job:
         ]
         for kind, payloads in intake.payloads.items():
             decoded = self._decoders[kind].decode(payloads)
-            ids = self._vantages.ids(decoded.vantages, self._network_codes)
+            ids = self._vantages.ids(decoded.vantages, self._known.network_codes)
+            refused = self._known.take(decoded.frames.pop(CHANGES)) if kind in SOURCES else ()
             frames += [(name, ids.attach(frame)) for name, frame in decoded.frames.items()]
             frames.append((schema.ACCOUNTING.name, accounting_rows(ids.attach(decoded.counts))))
-            rejects = ids.attach(decoded.rejects)
+            rejects = ids.attach(pl.concat([decoded.rejects, refusals(refused, payloads)]))
             offsets = intake.payload_offsets[kind]
             frames.append((schema.REJECTS.name, reject_rows(rejects, payloads, offsets)))
         self._row["rejects"] += sum(

@@ -15,8 +15,10 @@ import numpy as np
 import polars as pl
 import xxhash
 
-from pipeline import schema
+from pipeline import rejects, schema
 from pipeline.decode import Payloads, Vantage
+from pipeline.inventory.registry import Refusal
+from pipeline.rejects import RAW_BYTES, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +98,30 @@ def accounting_rows(counts: pl.DataFrame) -> pl.DataFrame:
     return counts.with_columns(minute).select(schema.ACCOUNTING.schema.names())
 
 
-def reject_rows(rejects: pl.DataFrame, payloads: Payloads, offsets: np.ndarray) -> pl.DataFrame:
+def reject_rows(found: pl.DataFrame, payloads: Payloads, offsets: np.ndarray) -> pl.DataFrame:
     """Rejects of decoders (`rejects.FRAME`, with ids) to rows of `schema.REJECTS`."""
-    index = rejects["payload"].to_numpy()
+    index = found["payload"].to_numpy()
     places = [source.place for source in payloads.sources]
     source = payloads.source[index]
-    return rejects.with_columns(
+    return found.with_columns(
         pl.Series("received_time", payloads.received_ns[index] // 1_000).cast(schema.TIME),
         pl.Series("topic", [places[code].topic for code in source], pl.String),
         pl.Series("partition", [places[code].partition for code in source], pl.Int32),
         pl.Series("log_offset", offsets[index]),
     ).select(schema.REJECTS.schema.names())
+
+
+def refusals(refused: Sequence[Refusal], payloads: Payloads) -> pl.DataFrame:
+    """Objects of sources that were refused, as rejects of decoders (`rejects.FRAME`)."""
+    rows = [
+        (
+            int(payloads.source[one.payload]),
+            one.payload,
+            Reason.OBJECT_INVALID.value,
+            one.detail[:200],
+            one.text[:RAW_BYTES],
+            len(one.text),
+        )
+        for one in refused
+    ]
+    return pl.DataFrame(rows, rejects.FRAME, orient="row")

@@ -11,13 +11,13 @@ import pyarrow as pa
 from collectors.log import Place
 from pipeline import schema, views
 from pipeline.decode import Declared, Decoded, Payloads, Source
-from pipeline.enrich import Identities
 from pipeline.inventory import file as inventory
+from pipeline.known import Known
 from pipeline.run import DECODERS, stages
 from pipeline.vantages import Vantages, accounting_rows
 
 PLACE = Place("crosspane.v1.proxy.east", 0)
-NOBODY = Identities.of(inventory.empty())
+NOBODY = Known(inventory.empty())
 EPOCH_S = 1_795_719_600  # 2026-11-26 19:00:00 UTC
 Scrape = tuple[str, float, bytes]
 """Exporter, seconds since `EPOCH_S`, and the payload."""

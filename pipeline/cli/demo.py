@@ -22,7 +22,7 @@ from collectors.replay import replay
 from pipeline import demo as recording
 from pipeline import pane
 from pipeline.cli.common import DATA, screen
-from pipeline.cli.live import lake_and_identities, open_reader, tell_connection
+from pipeline.cli.live import lake_and_known, open_reader, tell_connection
 from pipeline.config import Config, LakeConfig
 from pipeline.errors import UsageError
 from pipeline.lake import connect
@@ -73,8 +73,8 @@ def demo(directory: Path) -> None:
                 replay(recording.captures(cluster), header, log)
                 progress.advance(clusters)
         progress.add_task("decoding, naming, writing", total=None)
-        with lake_and_identities(config) as (lake, identities), open_reader(config) as reader:
-            run(reader, lake, identities, config, stop=threading.Event(), until_idle=True)
+        with lake_and_known(config) as (lake, known), open_reader(config) as reader:
+            run(reader, lake, known, config, stop=threading.Event(), until_idle=True)
     with connect(Path(config.lake.directory)) as reader_connection:
         pane.show(reader_connection, pane.screen())
     tell_connection(Path(config.lake.directory))

@@ -20,7 +20,18 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from collectors.agent import open_log, run_all
-from collectors.config import ConfigError, HubbleInput, Input, LocalLog, Scrape, Tail
+from collectors.config import (
+    AwsInput,
+    ConfigError,
+    HubbleInput,
+    Input,
+    KubernetesInput,
+    LocalLog,
+    NetboxInput,
+    Scrape,
+    Tail,
+)
+from collectors.config.exports import Exports
 from collectors.envelope import GROUPS, Header
 from collectors.log import LogError, Reader
 from collectors.log.local import LocalReader
@@ -37,9 +48,9 @@ from pipeline.cli.common import (
 )
 from pipeline.config import Config
 from pipeline.decode.access_log.format_string import check_formats
-from pipeline.enrich import Identities
 from pipeline.errors import UsageError
 from pipeline.inventory import file as inventory
+from pipeline.known import Known
 from pipeline.lake import Lake, sync_inventory
 from pipeline.run import run
 
@@ -57,13 +68,15 @@ def open_reader(config: Config) -> Reader:
 
 
 @contextmanager
-def lake_and_identities(config: Config) -> Iterator[tuple[Lake, Identities]]:
-    """Open the lake for writing, its dimension tables brought to the inventory."""
+def lake_and_known(config: Config) -> Iterator[tuple[Lake, Known]]:
+    """Open the lake for writing, its dimension tables brought to what is known."""
     check_formats(config.agents)
-    loaded = inventory.load(Path(config.inventory)) if config.inventory else inventory.empty()
+    path = Path(config.inventory) if config.inventory else None
+    declared = inventory.load(path) if path else inventory.empty()
     with Lake(Path(config.lake.directory), threads=config.lake.threads) as lake:
-        sync_inventory(lake, loaded.tables)
-        yield lake, Identities.of(loaded)
+        known = Known(declared, lake, path)
+        sync_inventory(lake, known.inventory.tables)
+        yield lake, known
 
 
 @click.command(
@@ -88,7 +101,7 @@ def up(config: Config, for_s: float | None) -> None:
         raise UsageError("agents: none configured, so nothing would be received")
     context = multiprocessing.get_context("spawn")
     stop_agents, stop = context.Event(), stop_on_signals()
-    with lake_and_identities(config) as (lake, identities), open_reader(config) as reader:
+    with lake_and_known(config) as (lake, known), open_reader(config) as reader:
         agents = context.Process(target=_agents_process, args=(config, stop_agents), name="agents")
         agents.start()
         _tell_where(config)
@@ -98,9 +111,9 @@ def up(config: Config, for_s: float | None) -> None:
         ending.start()
         try:
             with _live() as show:
-                run(reader, lake, identities, config, stop=stop, on_commit=show)
+                run(reader, lake, known, config, stop=stop, on_commit=show)
             # The agents have emptied their sockets into the log by now: take that too.
-            run(reader, lake, identities, config, stop=threading.Event(), until_idle=True)
+            run(reader, lake, known, config, stop=threading.Event(), until_idle=True)
         finally:
             stop_agents.set()
             agents.join(_END_S)
@@ -153,6 +166,14 @@ def _where(one: Input) -> str:
         return one.target
     if isinstance(one, Scrape):
         return " ".join([*(target.url for target in one.targets), one.targets_file]).strip()
+    if isinstance(one, KubernetesInput):
+        return one.server or one.context or one.kubeconfig or "of the cluster it runs in"
+    if isinstance(one, AwsInput):
+        return " ".join(one.regions) or "in the region of the environment"
+    if isinstance(one, Exports):
+        return " ".join([*one.files, *(command[0] for command in one.commands)])
+    if isinstance(one, NetboxInput):
+        return one.url
     return one.listen
 
 
@@ -182,11 +203,11 @@ def job(config: Config, once: bool, for_s: float | None) -> None:
     stop = stop_on_signals()
     end_after(stop, for_s)
     with (
-        lake_and_identities(config) as (lake, identities),
+        lake_and_known(config) as (lake, known),
         open_reader(config) as reader,
         _live() as show,
     ):
-        run(reader, lake, identities, config, stop=stop, until_idle=once, on_commit=show)
+        run(reader, lake, known, config, stop=stop, until_idle=once, on_commit=show)
 
 
 @click.command(

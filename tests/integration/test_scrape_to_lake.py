@@ -18,8 +18,8 @@ from collectors.config import (
 )
 from collectors.log.local import LocalReader, LocalWriter
 from pipeline.config import Config, JobConfig, LakeConfig
-from pipeline.enrich import Identities
 from pipeline.inventory import file as inventory
+from pipeline.known import Known
 from pipeline.lake import Lake
 from pipeline.run import run
 
@@ -87,7 +87,7 @@ def test_scrapes_are_in_the_lake(tmp_path: Path):
     assert set(status.dropped) == {"scrape_refused"}
     job = Config(lake=LakeConfig(directory=str(tmp_path / "lake")), job=JobConfig(commit_ms=10))
     with Lake(tmp_path / "lake") as lake, LocalReader(tmp_path / "log") as reader:
-        nobody = Identities.of(inventory.empty())
+        nobody = Known(inventory.empty())
         run(reader, lake, nobody, job, stop=threading.Event(), until_idle=True)
         assert lake.read(
             "SELECT exporter, mesh, upstream_cluster, service, state, reasons FROM v_upstreams ORDER BY 3"

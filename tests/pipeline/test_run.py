@@ -11,14 +11,14 @@ from ipfix import datagram
 from collectors import envelope
 from collectors.log.local import LocalReader, LocalWriter
 from pipeline.config import Config, JobConfig, LakeConfig
-from pipeline.enrich import Identities
 from pipeline.errors import StaleOffsetError
 from pipeline.inventory import file as inventory
+from pipeline.known import Known
 from pipeline.lake import Lake
 from pipeline.run import Job, run
 
 TOPIC = "crosspane.v1.flow.cluster-east"
-NOBODY = Identities.of(inventory.empty())
+NOBODY = Known(inventory.empty())
 
 
 @pytest.fixture
