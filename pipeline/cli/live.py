@@ -160,21 +160,25 @@ def _tell_where(config: Config) -> None:
 
 
 def _where(one: Input) -> str:
-    if isinstance(one, Tail):
-        return " ".join(one.paths)
-    if isinstance(one, HubbleInput):
-        return one.target
-    if isinstance(one, Scrape):
-        return " ".join([*(target.url for target in one.targets), one.targets_file]).strip()
-    if isinstance(one, KubernetesInput):
-        return one.server or one.context or one.kubeconfig or "of the cluster it runs in"
-    if isinstance(one, AwsInput):
-        return " ".join(one.regions) or "in the region of the environment"
-    if isinstance(one, Exports):
-        return " ".join([*one.files, *(command[0] for command in one.commands)])
-    if isinstance(one, NetboxInput):
-        return one.url
-    return one.listen
+    """What an input listens to, reads or asks, in a few words."""
+    match one:
+        case Tail():
+            where = list(one.paths)
+        case HubbleInput():
+            where = [one.target]
+        case Scrape():
+            where = [*(target.url for target in one.targets), one.targets_file]
+        case KubernetesInput():
+            where = [one.server or one.context or one.kubeconfig or "of the cluster it runs in"]
+        case AwsInput():
+            where = list(one.regions) or ["in the region of its environment"]
+        case Exports():
+            where = [*one.files, *(command[0] for command in one.commands)]
+        case NetboxInput():
+            where = [one.url]
+        case _:
+            where = [one.listen]
+    return " ".join(where).strip()
 
 
 def tell_connection(lake_directory: Path) -> None:
