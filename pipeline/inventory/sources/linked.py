@@ -135,26 +135,35 @@ class Objects(Generic[T]):
         """Keep an object, found by its uid and ``names``; returns who may claim otherwise now."""
         changed = self.remove(key)
         self._objects[key] = one
-        self._names[key] = names = (key.uid, *dict.fromkeys(names))
-        self._reads[key] = reads = tuple(dict.fromkeys(reads))
-        for name in names:
+        self._names[key] = tuple(dict.fromkeys((key.uid, *names)))
+        self._reads[key] = tuple(dict.fromkeys(reads))
+        for name in self._names[key]:
             self._named.setdefault(name, {})[key] = None
-            changed.update(self._readers.get(name, ()))
-        for name in reads:
+        for name in self._reads[key]:
             self._readers.setdefault(name, {})[key] = None
-        return changed | {key}
+        return changed | self._reach(key)
 
     def remove(self, key: Key) -> set[Key]:
         """Forget an object; returns who may claim otherwise now."""
         if key not in self._objects:
             return set()
-        changed = {key}
+        changed = self._reach(key)
         del self._objects[key]
         for name in self._names.pop(key):
             _drop(self._named, name, key)
-            changed.update(self._readers.get(name, ()))
         for name in self._reads.pop(key):
             _drop(self._readers, name, key)
+        return changed
+
+    def _reach(self, key: Key) -> set[Key]:
+        """The object, who reads it, who reads those..."""
+        changed = {key}
+        rest = [key]
+        while rest:
+            for name in self._names[rest.pop()]:
+                new = self._readers.get(name, {}).keys() - changed
+                changed |= new
+                rest += new
         return changed
 
     def get(self, key: Key) -> T | None:
