@@ -77,7 +77,7 @@ def push_frames() -> None:
 
 def wait_until_bound(port: int) -> None:
     wanted = f"{port:04X}"
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while time.monotonic() < limit:
         if re.search(rf":{wanted} ", Path("/proc/net/udp").read_text()):
             return
@@ -171,7 +171,7 @@ listen = "127.0.0.1:{ours}"
                 capture_output=True,
             )
             time.sleep(1)
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 60
         while not (tmp_path / "lake" / "catalog.sqlite").exists() and time.monotonic() < limit:
             time.sleep(0.05)
         # A second process may read while `up` runs.

@@ -82,7 +82,7 @@ def test_lines_of_a_growing_and_rotated_file_are_rows_once(tmp_path: Path):
 
 def wait_for_rows(directory: Path, count: int) -> None:
     """Until a reader in this process sees so many rows."""
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while time.monotonic() < limit:
         if (directory / "lake" / "catalog.sqlite").exists():
             try:

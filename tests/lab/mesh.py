@@ -39,7 +39,7 @@ __all__ = ["LabError", "Mesh", "attach", "down", "leave_up", "running", "up"]
 _LOCK = Path("/run/lock/crosspane-lab.lock")
 _LEFT_UP = Path("/run/lock/crosspane-lab.directory")
 """Holds the directory of the lab that was left up."""
-_READY_SECONDS = 25.0
+_READY_SECONDS = 60.0
 _SOCKET_CHARACTERS = 107
 _LISTENING = " 00000000:0000 0A "
 """A socket in state LISTEN, in /proc/net/tcp."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .agents import Channel
     from .topology import Topology
 
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 _END_SECONDS = 40.0
 
 
@@ -59,7 +59,7 @@ def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Itera
 
 
 def wait_until(done: Callable[[], bool], what: object = "") -> None:
-    """Wait until something is so; it must be within half a minute."""
+    """Wait until something is so; it must be within a minute."""
     limit = time.monotonic() + _START_SECONDS
     while not done():
         assert time.monotonic() < limit, what
