@@ -7,6 +7,7 @@ The ``crosspane`` command.
     demo      the bundled recording, through the same path
     decode    captures and logs to rows on standard output
     look      sql, topology, health: what people ask
+    ipspace   ipspace: what is wrong with the address space, and what would mend it
     lab       a real mesh to watch, from a checkout
     settings  check, config, completion
 
@@ -32,6 +33,7 @@ COMMANDS: Final = {
     "sql": "look",
     "topology": "look",
     "health": "look",
+    "ipspace": "ipspace",
     "lab": "lab",
     "check": "settings",
     "config": "settings",

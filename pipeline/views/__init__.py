@@ -9,6 +9,10 @@ attaches it has them.
     verdicts   what was let through and what was refused, by policy
     topology   calls, edges, and the graph of them
     health     health, completeness, rejects, and the pipeline itself
+    ranges     address ranges as numbers: SQL that the next three share
+    exhaustion when ranges are full
+    ipspace    what is wrong with the address space
+    flat       which clusters could share one network
     proxies    upstreams, certificates and policies as proxies count them; control planes; targets
 
 Before: lake.py. After: pane.py, dashboards/, notebooks/.
@@ -17,7 +21,7 @@ Generated from here: docs/reference/schema.md.
 
 from typing import Final
 
-from pipeline.views import facts, health, proxies, topology, verdicts
+from pipeline.views import exhaustion, facts, flat, health, ipspace, proxies, topology, verdicts
 
 _GROUPS: Final = ", ".join(
     f"{half} >> {shift} & 65535" for half in ("hi", "lo") for shift in (48, 32, 16, 0)
@@ -35,6 +39,8 @@ MACROS: Final = (
             [':' || format('{":".join(["{:x}"] * 8)}', {_GROUPS}) || ':'],
             lambda text: CASE {_SHORTEN} ELSE text END)[1], '^:([^:])', '\\1'), '([^:]):$', '\\1')
         END""",
+    """CREATE OR REPLACE MACRO cidr_text(hi, lo, length) AS ip_text(hi, lo) || '/' ||
+        CASE WHEN hi = 0 AND lo >> 32 = 65535 AND length >= 96 THEN length - 96 ELSE length END""",
 )
 
 VIEWS: Final = (
@@ -57,5 +63,9 @@ VIEWS: Final = (
     health.HEALTH,
     health.PIPELINE,
     health.REJECTS,
+    exhaustion.EXHAUSTION,
+    ipspace.IPSPACE,
+    flat.CONFLICTS,
+    flat.READINESS,
 )
 """Every view, each after those it reads."""
