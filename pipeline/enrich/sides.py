@@ -115,9 +115,7 @@ class Answer:
         prefix = known.prefixes.find(asked.network, asked.ip_hi, asked.ip_lo, asked.start_us)
         self._prefix_id, self._has_prefix, self._own = prefix
         self._external: Bools = self._has_prefix & ~self._own
-        self._note_gateways(
-            known.gateways.has(asked.network, asked.ip_hi, asked.ip_lo, asked.start_us)
-        )
+        self._note_gateways(self._gateways(asked))
 
     def pending(self) -> Int64s:
         """Unknown, and not known to be of the own network."""
@@ -166,13 +164,8 @@ class Answer:
         self._resolution[rows] = found.resolution[hit]
         self._method[rows] = found.method[hit]
         self._candidates.append((left[found.candidate_row], found.candidate_id))
-        self._note_gateways(
-            left[
-                self._known.gateways.has(
-                    internet.network, internet.ip_hi, internet.ip_lo, internet.start_us
-                )
-            ]
-        )
+        for seen_from in (internet, self._asked.take(left)):
+            self._note_gateways(left[self._gateways(seen_from)])
         self._set_prefix(rows, internet.network[hit])
         still: Int64s = left[found.resolution == UNKNOWN]
         return still
@@ -206,6 +199,9 @@ class Answer:
         self._has_prefix[at] = found.held[chosen]
         self._external[at] = found.held[chosen] & ~found.own[chosen]
         return chosen
+
+    def _gateways(self, asked: Asked) -> Int64s:
+        return self._known.gateways.has(asked.network, asked.ip_hi, asked.ip_lo, asked.start_us)
 
     def _note_gateways(self, rows: Int64s) -> None:
         """Of resolved endpoints at these addresses: gateways, unless they are services."""

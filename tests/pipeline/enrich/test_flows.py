@@ -350,3 +350,51 @@ def test_rows_that_never_end_are_refused_before_they_fill_the_memory(known, monk
         inventory.InventoryError, match=r"rows hold at once, .* of 10\.0\.0\.3 in network 0"
     ):
         Identities.of(known)
+
+
+def test_an_address_that_is_handed_on_after_a_second_to_the_millisecond(tmp_path):
+    """A pod dies, another takes its address; records of both come late, shuffled, and one between."""
+    path = tmp_path / "inventory.toml"
+    row = '[[endpoints]]\nnetwork = "net-a"\nip = "10.0.0.9"\nkind = "pod"\nworkload = '
+    path.write_text(
+        INVENTORY.split("# The same address", maxsplit=1)[0]
+        + f'{row}"dies"\nvalid_to = 2026-01-01T12:00:00.250Z\n'
+        + f'{row}"takes"\nvalid_from = 2026-01-01T12:00:01.250Z\n'
+    )
+    known = inventory.load(path)
+    names = dict(known.endpoints.select("endpoint_id", "workload").iter_rows())
+    at = {
+        _time(12, 0, 1, 250_000): "takes",
+        _time(12, 0, 0, 249_000): "dies",
+        _time(12, 0, 0, 250_000): None,
+        _time(13): "takes",
+        _time(12, 0, 1, 249_000): None,
+        _time(0): "dies",
+    }
+    found = enrich_flows(_frame([_at(0, "10.0.0.9", time) for time in at]), Identities.of(known))
+    assert [names.get(one) for one in found["src_endpoint_id"]] == list(at.values())
+    assert set(found["src_resolution"]) == {"resolved", "unknown"}
+
+
+def test_an_interface_behind_a_pod_makes_nothing_ambiguous(tmp_path):
+    """It yields to a node, and a node to a pod; after the pod it is what is left, at its end not."""
+    path = tmp_path / "inventory.toml"
+    row = '[[endpoints]]\nnetwork = "net-a"\nip = "10.0.0.9"\n'
+    path.write_text(
+        INVENTORY.split("# The same address", maxsplit=1)[0]
+        + f'{row}kind = "interface"\nworkload = "eni"\n'
+        + f'{row}kind = "node"\nworkload = "host"\nvalid_to = 2026-01-01T03:00:00Z\n'
+        + f'{row}kind = "pod"\nworkload = "web"\nvalid_from = 2026-01-01T01:00:00Z\n'
+        "valid_to = 2026-01-01T02:00:00Z\n"
+    )
+    known = inventory.load(path)
+    names = dict(known.endpoints.select("endpoint_id", "workload").iter_rows())
+    flows = [_at(0, "10.0.0.9", _time(hour)) for hour in range(4)]
+    over_the_end = (0, "10.0.0.9", _time(1), _time(5))
+    over_the_start = (0, "10.0.0.9", _time(0), _time(1))
+    found = enrich_flows(_frame([*flows, over_the_end, over_the_start]), Identities.of(known))
+    assert [names.get(one) for one in found["src_endpoint_id"]] == [
+        *("host", "web", "host", "eni"),
+        *("web", None),
+    ]
+    assert found["src_resolution"].to_list() == ["resolved"] * 5 + ["ambiguous"]
