@@ -9,10 +9,11 @@ attaches it has them.
     verdicts   what was let through and what was refused, by policy
     topology   calls, edges, and the graph of them
     health     health, completeness, rejects, and the pipeline itself
-    ranges     address ranges as numbers: SQL that the next three share
+    ranges     address ranges as numbers: SQL that the next four share
     exhaustion when ranges are full
     ipspace    what is wrong with the address space
     flat       which clusters could share one network
+    blind_spots what inventory knows and nobody observes
     proxies    upstreams, certificates and policies as proxies count them; control planes; targets
 
 Before: lake.py. After: pane.py, dashboards/, notebooks/.
@@ -21,7 +22,17 @@ Generated from here: docs/reference/schema.md.
 
 from typing import Final
 
-from pipeline.views import exhaustion, facts, flat, health, ipspace, proxies, topology, verdicts
+from pipeline.views import (
+    blind_spots,
+    exhaustion,
+    facts,
+    flat,
+    health,
+    ipspace,
+    proxies,
+    topology,
+    verdicts,
+)
 
 _GROUPS: Final = ", ".join(
     f"{half} >> {shift} & 65535" for half in ("hi", "lo") for shift in (48, 32, 16, 0)
@@ -67,5 +78,7 @@ VIEWS: Final = (
     ipspace.IPSPACE,
     flat.CONFLICTS,
     flat.READINESS,
+    blind_spots.BLIND_SPOTS,
+    blind_spots.COVERAGE,
 )
 """Every view, each after those it reads."""

@@ -28,6 +28,7 @@ from pipeline.views.ranges import (
     CLOCK,
     CONTEND,
     NOW,
+    SIDES,
     bits,
     cidr,
     declared,
@@ -75,18 +76,6 @@ def _sides(outer: str, inner: str) -> str:
     )
 
 
-_ADDRESS: Final = {
-    "flows": {side: number(side) for side in ("src", "dst")},
-    "requests": {
-        "src": f"""CASE WHEN reporter = 'source' AND proxy_model IS DISTINCT FROM 'host'
-            AND NOT (upstream_local_ip_hi = 0 AND (upstream_local_ip_lo = 1 OR upstream_local_ip_lo >> 24 = {0xFFFF7F}))
-            THEN {number("upstream_local")} ELSE {number("downstream_remote")} END""",
-        "dst": f"""CASE WHEN reporter = 'destination' OR (reporter = 'unknown' AND upstream_remote_ip_lo IS NULL)
-            THEN {number("downstream_local")} ELSE {number("upstream_remote")} END""",
-    },
-}
-"""Address of each side of a record, as `enrich.enrich_requests` chose it; ffff7f is 127.0.0.0/8."""
-
 _COUNTED: Final = {
     "flows": "1 AS flows, bytes * sampling_factor AS flow_bytes, 0 AS requests, 0.0 AS request_bytes",
     "requests": "0, 0.0, 1, coalesce(bytes_received, 0) + coalesce(bytes_sent, 0)",
@@ -111,7 +100,7 @@ def _in_state(table: str, state: str) -> str:
         f"""CASE WHEN {side}_resolution = '{state}' AND {side}_method IS DISTINCT FROM 'external'
             THEN {address} END AS {side},
         CASE WHEN {side}_resolution = '{state}' THEN {side}_prefix_id END AS {side}_prefix_id"""
-        for side, address in _ADDRESS[table].items()
+        for side, address in SIDES[table].items()
     )
 
 

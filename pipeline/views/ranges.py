@@ -6,7 +6,7 @@ or one is inside the other, so a range lies in every range that has as many
 first bits as that one is long: all pairs are one hash join on (length, first
 bits), whatever the number of ranges, and never a comparison of each with each.
 
-Before: facts.py. After: ipspace.py, exhaustion.py, flat.py.
+Before: facts.py. After: exhaustion.py, ipspace.py, flat.py, blind_spots.py.
 """
 
 from typing import Final
@@ -125,3 +125,15 @@ a cloud network, and not the same one. One cloud network may serve many
 clusters. Pods and services never share; what is on the ground is never inside
 a range of pods or services; and a service has no address of nodes.
 """
+
+SIDES: Final = {
+    "flows": {side: number(side) for side in ("src", "dst")},
+    "requests": {
+        "src": f"""CASE WHEN reporter = 'source' AND proxy_model IS DISTINCT FROM 'host'
+            AND NOT (upstream_local_ip_hi = 0 AND (upstream_local_ip_lo = 1 OR upstream_local_ip_lo >> 24 = {0xFFFF7F}))
+            THEN {number("upstream_local")} ELSE {number("downstream_remote")} END""",
+        "dst": f"""CASE WHEN reporter = 'destination' OR (reporter = 'unknown' AND upstream_remote_ip_lo IS NULL)
+            THEN {number("downstream_local")} ELSE {number("upstream_remote")} END""",
+    },
+}
+"""Address of each side of a record, as `enrich.enrich_requests` chose it; ffff7f is 127.0.0.0/8."""
