@@ -22,10 +22,11 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from collectors import als, hubble, logtail, otlp, scrape, udp
+from collectors import als, aws, exports, hubble, logtail, netbox, otlp, scrape, udp
 from collectors.batch import Batcher
 from collectors.config import AgentConfig, Input, LocalLog, Log, ProxyInput, Tail, TailInput
 from collectors.envelope import Header
+from collectors.kubernetes.run import watch as watch_kubernetes
 from collectors.log import LogError, Writer
 from collectors.log.local import LocalWriter
 from collectors.ship import Shipper
@@ -42,6 +43,11 @@ INPUTS: Final[dict[str, Callable[[Any, Batcher, Shipper, threading.Event], None]
     "hubble": hubble.follow,
     "prometheus": scrape.scrape,
     "istiod": scrape.scrape_istiod,
+    "aws": aws.follow,
+    "gcp": exports.follow_gcp,
+    "azure": exports.follow_azure,
+    "netbox": netbox.follow,
+    "kubernetes": watch_kubernetes,
 }
 """Type of an input, which is the kind of its payloads, to what runs it until told to stop."""
 

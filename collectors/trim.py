@@ -4,10 +4,11 @@ Objects of an inventory, cut to what is read of them.
 What a provider tells of a machine holds its start-up script, keys and labels; of
 all that nothing leaves the agent but the keys that are named.
 
-Before: gcp_export.py, azure_export.py, netbox.py. After: listing.py.
+Before: aws.py, gcp_export.py, azure_export.py, netbox.py. After: listing.py.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 Keys = Mapping[str, "Keys | None"]
@@ -42,4 +43,4 @@ def _part(value: object, beneath: "Keys | None") -> object:
         return [part for part in (_part(one, beneath) for one in value) if part is not None]
     if beneath is not None:
         return trim(value, beneath)
-    return value if isinstance(value, str | int | float) else None
+    return value if isinstance(value, str | int | float | datetime) else None

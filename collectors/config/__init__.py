@@ -21,6 +21,8 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from collectors.config.aws import AwsInput, AwsResource
+from collectors.config.exports import AzureInput, GcpInput
 from collectors.config.inputs import (
     AlsInput,
     GrpcServer,
@@ -39,7 +41,9 @@ from collectors.config.inputs import (
     UdpInput,
     ZtunnelInput,
 )
+from collectors.config.kubernetes import KubernetesInput
 from collectors.config.log import KafkaLog, LocalLog, Log
+from collectors.config.netbox import NetboxInput
 from collectors.config.redact import Redact
 from collectors.toml import ConfigError, decode_toml
 
@@ -47,17 +51,23 @@ __all__ = [
     "AgentConfig",
     "AgentFile",
     "AlsInput",
+    "AwsInput",
+    "AwsResource",
+    "AzureInput",
     "BatchConfig",
     "ConfigError",
+    "GcpInput",
     "GrpcServer",
     "HubbleFileInput",
     "HubbleInput",
     "Input",
     "IstiodInput",
     "KafkaLog",
+    "KubernetesInput",
     "LinkerdInput",
     "LocalLog",
     "Log",
+    "NetboxInput",
     "OtlpLogsInput",
     "PrometheusInput",
     "ProxyInput",

@@ -11,6 +11,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from collectors.config.aws import AwsInput
+from collectors.config.exports import AzureInput, GcpInput
+from collectors.config.kubernetes import KubernetesInput
+from collectors.config.netbox import NetboxInput
 from collectors.config.redact import Redact
 
 
@@ -364,5 +368,10 @@ Input = (
     | HubbleInput
     | PrometheusInput
     | IstiodInput
+    | KubernetesInput
+    | AwsInput
+    | GcpInput
+    | AzureInput
+    | NetboxInput
 )
 """Every input. One word here adds one."""
