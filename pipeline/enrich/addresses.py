@@ -41,6 +41,11 @@ class AddressTable:
         self._hi = np.append(ip_hi[chosen], np.uint64(0))
         self._lo = np.append(ip_lo[chosen], np.uint64(0))
 
+    @property
+    def addresses(self) -> tuple[Int64s, UInt64s, UInt64s]:
+        """Network, high and low half of each, by number."""
+        return self._network[:-1], self._hi[:-1], self._lo[:-1]
+
     def find(self, network: Int64s, ip_hi: UInt64s, ip_lo: UInt64s) -> Int64s:
         """Number of each address."""
         bucket = self._bucket(network, ip_hi, ip_lo)

@@ -42,12 +42,12 @@ class Identities:
             If so many rows of one address or range overlap that memory would not do.
         """
         codes = inventory.network_codes
-        known = Known(
+        known = Known.of(
             Endpoints.of(inventory.endpoints, codes),
             PrefixIndex(inventory.prefixes, codes),
             GatewayIndex(inventory.gateways, codes),
             PeeringIndex(inventory.peerings, codes),
-            codes[INTERNET],
+            internet=codes[INTERNET],
         )
         return cls(codes, known)
 
@@ -84,11 +84,18 @@ class Identities:
         codes = self.network_codes if network_codes is None else dict(network_codes)
         known = self.known
         if addresses.height or endpoints.height:
-            known = replace(known, endpoints=known.endpoints.changed(addresses, endpoints, codes))
-        if prefixes is not None:
-            known = replace(known, prefixes=PrefixIndex(prefixes, codes))
+            changed = known.endpoints.changed(addresses, endpoints, codes)
+            known = replace(known, endpoints=changed)
         if gateways is not None:
             known = replace(known, gateways=GatewayIndex(gateways, codes))
         if peerings is not None:
             known = replace(known, peerings=PeeringIndex(peerings, codes))
+        if prefixes is not None or known.endpoints.addresses is not self.known.endpoints.addresses:
+            known = Known.of(
+                known.endpoints,
+                known.prefixes if prefixes is None else PrefixIndex(prefixes, codes),
+                known.gateways,
+                known.peerings,
+                internet=known.internet,
+            )
         return type(self)(codes, known)

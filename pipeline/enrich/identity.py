@@ -113,6 +113,8 @@ class Resolved:
 
     Attributes
     ----------
+    number
+        int64[n], those of the addresses in the index.
     endpoint_id
         uint64[n]; means nothing unless resolved.
     resolution
@@ -125,6 +127,7 @@ class Resolved:
         uint64[k], theirs.
     """
 
+    number: Int64s
     endpoint_id: UInt64s
     resolution: UInt8s
     method: UInt8s
@@ -216,6 +219,7 @@ class EndpointIndex:
         method[rows] = EXACT
         before = np.cumsum(counts) - counts
         return Resolved(
+            number=number,
             endpoint_id=self._endpoint_id[first],
             resolution=resolution,
             method=method,

@@ -21,6 +21,7 @@ from typing import Final, Self
 import numpy as np
 import polars as pl
 
+from pipeline.enrich.addresses import AddressTable
 from pipeline.enrich.identity import KEY, EndpointIndex, Resolved, addresses, lives
 from pipeline.enrich.timeline import Bools, Int64s, UInt64s
 from pipeline.errors import InventoryError
@@ -110,10 +111,15 @@ class Endpoints:
             rebuild = _Rebuild(_start(base, overlay), keys.clear())
         return type(self)(base, overlay, rebuild)
 
+    @property
+    def addresses(self) -> AddressTable:
+        """Those of the base."""
+        return self.base.index.addresses
+
     def resolve_span(
         self, network: Int64s, ip_hi: UInt64s, ip_lo: UInt64s, start_us: Int64s, end_us: Int64s
     ) -> Resolved:
-        """As `EndpointIndex.resolve_span`."""
+        """As `EndpointIndex.resolve_span`; a touched address has no number in `addresses`."""
         base = self.base.index
         if self.overlay is None:
             return base.resolve_span(network, ip_hi, ip_lo, start_us, end_us)
@@ -124,10 +130,9 @@ class Endpoints:
             return base.resolve_span(network, ip_hi, ip_lo, start_us, end_us)
         touched, others = np.flatnonzero(mine), np.flatnonzero(~mine)
         return _merged(
+            np.full(len(mine), base.addresses.count),
             mine,
-            touched,
             index.resolve_numbers(number[touched], start_us[touched], end_us[touched]),
-            others,
             base.resolve_span(
                 network[others], ip_hi[others], ip_lo[others], start_us[others], end_us[others]
             ),
@@ -163,10 +168,9 @@ def _start(base: _Built, overlay: _Overlay) -> Future[_Built]:
     return future
 
 
-def _merged(
-    mine: Bools, touched: Int64s, here: Resolved, others: Int64s, there: Resolved
-) -> Resolved:
-    """Put answers back where their questions were."""
+def _merged(number: Int64s, mine: Bools, here: Resolved, there: Resolved) -> Resolved:
+    """Put answers back where their questions were: those of ``mine``, and the others."""
+    touched, others = np.flatnonzero(mine), np.flatnonzero(~mine)
 
     def both(name: str) -> np.ndarray:
         left = getattr(here, name)
@@ -174,7 +178,9 @@ def _merged(
         column[touched], column[others] = left, getattr(there, name)
         return column
 
+    number[others] = there.number
     return Resolved(
+        number,
         both("endpoint_id"),
         both("resolution"),
         both("method"),

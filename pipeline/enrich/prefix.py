@@ -134,6 +134,7 @@ class PrefixIndex:
                 f" {prefixes['name'][error.row]!r} in {prefixes['network'][error.row]!r}"
             ) from error
         row = self._timeline.row
+        self._count = np.minimum(self._timeline.count, 2).astype(np.uint8)
         self._ids = np.append(prefixes["prefix_id"].to_numpy(), np.uint64(0))[row]
         self._external = np.append(rank < _RANKS["vpc"], False)[row]
 
@@ -150,6 +151,10 @@ class PrefixIndex:
         time_us
             UTC microseconds.
         """
+        return self.held(self.ranges(network, ip_hi, ip_lo), time_us)
+
+    def ranges(self, network: Int64s, ip_hi: UInt64s, ip_lo: UInt64s) -> Int64s:
+        """Number of the longest range that was ever declared, whenever that was."""
         is_v4 = (ip_hi == 0) & (ip_lo >> np.uint64(32) == _MAPPED)
         code = np.where(network < 0, self._networks, network).view(np.uint64)
         if is_v4.all():
@@ -160,13 +165,19 @@ class PrefixIndex:
             other = ~is_v4
             number[other] = self._v6.find(code[other], ip_hi[other], ip_lo[other])
         number[number == _NONE] = self._ranges
+        return number
+
+    def held(self, number: Int64s, time_us: Int64s) -> Found:
+        """Of ranges, each the longest of an address, the longest that held at the time."""
         interval = self._timeline.at(number, time_us)
-        count = self._timeline.count[interval]
+        count = self._count[interval]
         rows = np.flatnonzero((count == 0) & (number < self._ranges))
+        if len(rows):
+            number = number.copy()
         while len(rows):
             number[rows] = self._around[number[rows]]
             interval[rows] = self._timeline.at(number[rows], time_us[rows])
-            count[rows] = self._timeline.count[interval[rows]]
+            count[rows] = self._count[interval[rows]]
             rows = rows[(count[rows] == 0) & (number[rows] < self._ranges)]
         return Found(self._ids[interval], count == 1, (count > 0) & ~self._external[interval])
 

@@ -18,7 +18,7 @@ Before: identities.py. After: __init__.py.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
@@ -43,6 +43,9 @@ _EXTERNAL: Final = np.uint8(4)
 _PREFIX: Final = np.uint8(5)
 _NONE: Final = np.uint8(6)
 """Codes of `schema.METHOD`, after those of identity.py."""
+
+_NOT_LOOKED: Final = -1
+"""Number of a range that has to be searched for."""
 
 _NOWHERE: Final = -1
 _SEVERAL: Final = -2
@@ -84,13 +87,36 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that can be asked."""
+    """
+    All that can be asked.
+
+    Attributes
+    ----------
+    ranges
+        int64[addresses + 1]: number of the longest range of each address of the endpoints, so
+        that it need not be searched for with every record; the last one stands for all others.
+    """
 
     endpoints: Endpoints
     prefixes: PrefixIndex
     gateways: GatewayIndex
     peerings: PeeringIndex
     internet: int
+    ranges: Int64s
+
+    @classmethod
+    def of(
+        cls,
+        endpoints: Endpoints,
+        prefixes: PrefixIndex,
+        gateways: GatewayIndex,
+        peerings: PeeringIndex,
+        *,
+        internet: int,
+    ) -> Self:
+        """Look up the longest range of every known address."""
+        ranges = np.append(prefixes.ranges(*endpoints.addresses.addresses), _NOT_LOOKED)
+        return cls(endpoints, prefixes, gateways, peerings, internet, ranges)
 
     def answer(self, asked: Asked) -> "Answer":
         """Go through the steps."""
@@ -112,7 +138,12 @@ class Answer:
         self._endpoint_id, self._resolution = found.endpoint_id, found.resolution
         self._method = found.method
         self._candidates = [(found.candidate_row, found.candidate_id)]
-        prefix = known.prefixes.find(asked.network, asked.ip_hi, asked.ip_lo, asked.start_us)
+        ranges = known.ranges[found.number]
+        if ranges.size and (ranges == _NOT_LOOKED).any():
+            rows = np.flatnonzero(ranges == _NOT_LOOKED)
+            few = asked.take(rows)
+            ranges[rows] = known.prefixes.ranges(few.network, few.ip_hi, few.ip_lo)
+        prefix = known.prefixes.held(ranges, asked.start_us)
         self._prefix_id, self._has_prefix, self._own = prefix
         self._external: Bools = self._has_prefix & ~self._own
         self._note_gateways(self._gateways(asked))

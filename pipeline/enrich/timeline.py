@@ -89,7 +89,7 @@ class Timeline:
     def at(self, key: Int64s, time: Int64s) -> Int64s:
         """Interval of each key in which the time is; the empty one before the first."""
         found = self._latest[key]
-        rows = np.flatnonzero(self._from[found] > time)  # most traffic is in the latest
+        rows = np.flatnonzero(self._latest_from[key] > time)  # most traffic is in the latest
         if not len(rows):
             return found
         low, wanted = self._first[key[rows]], time[rows]
@@ -139,6 +139,7 @@ class Timeline:
         self._latest = np.append(starts[1:] - 1, self.empty)
         self._latest[:-1][starts[1:] == starts[:-1]] = self.empty  # a key without rows
         self._from = np.append(times[cuts], ALWAYS)
+        self._latest_from = self._from[self._latest]
         self.until = np.append(self._from[1:], NEVER)
         self.until[self._latest] = NEVER
         after = starts[1:][key]  # a row that still holds covers all that follow

@@ -133,7 +133,7 @@ _traffic = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(_had, max_size=25), _traffic)
 def test_no_row_is_ever_given_to_another_than_its_owner(rows, traffic):
     """Whatever overlaps, ends or recurs elsewhere, the index says what going through all says."""
@@ -177,7 +177,7 @@ _cidr = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(_NETWORKS), _cidr, st.sampled_from("ab")), max_size=25),
     st.data(),
