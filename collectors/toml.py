@@ -43,8 +43,20 @@ def decode_toml(data: bytes, of_type: type[T]) -> T:
         raw = tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"not TOML: {error}") from error
+    return checked(raw, of_type)
+
+
+def checked(raw: object, of_type: type[T], *, strict: bool = True) -> T:
+    """
+    What a file says, decoded, to a struct; errors as those of `decode_toml`.
+
+    Parameters
+    ----------
+    strict
+        False: text that is a number stands for it, as in a file that has only text.
+    """
     try:
-        return msgspec.convert(raw, of_type)
+        return msgspec.convert(raw, of_type, strict=strict)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error), raw, of_type)) from error
 

@@ -1,64 +1,33 @@
 r"""
 The inventory: who had which address, in which network, and when.
 
-    inventory.toml     [[networks]] [[clusters]] [[prefixes]] [[endpoints]] [[gateways]]
-    inventory/         networks.parquet, ...: the same tables and keys, for millions of rows
-
-Both are checked against the same structs (rows.py), then against each other: a
-name that is used must be declared. What comes out are frames with exactly the
+Files are checked row by row where they are read (tables.py), then, here, against
+each other: a name that is used must be declared. What comes out are frames with exactly the
 columns of `schema`, with ids that depend on nothing but the row: 64 bits of
 xxh3 over the identifying columns, as text, null as ``\x01``, joined by ``\0``.
 An endpoint's id does not depend on ``valid_to``, so it stays when it ends.
 
-Before: rows.py. After: identity.py, prefix.py; lake.py keeps the tables.
+Before: tables.py. After: registry.py, enrich/; lake.py keeps the tables.
 """
 
 import ipaddress
-import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NoReturn, get_args
+from typing import Final, NoReturn
 
-import msgspec
 import numpy as np
 import polars as pl
 import xxhash
-from msgspec import Meta
 
-from collectors.config import ConfigError, decode_toml
 from pipeline import schema
 from pipeline.errors import InventoryError
-from pipeline.inventory.rows import (
-    Cluster,
-    Endpoint,
-    Gateway,
-    InventoryFile,
-    Network,
-    Peering,
-    Prefix,
-)
+from pipeline.inventory.tables import ROWS, raw_schema, read
 
 _V4_BITS: Final = 96  # a v4 address is the last 32 bits of ::ffff:0:0/96
 
 
-_ROWS: Final[dict[str, type[msgspec.Struct]]] = {
-    "networks": Network,
-    "clusters": Cluster,
-    "prefixes": Prefix,
-    "endpoints": Endpoint,
-    "gateways": Gateway,
-    "peerings": Peering,
-}
-_LISTS: Final = ("zones", "members", "networks")
-_DTYPES: Final[dict[str, pl.DataType]] = {
-    **dict.fromkeys(_LISTS, pl.List(pl.String())),
-    "valid_from": schema.TIME,
-    "valid_to": schema.TIME,
-    "port": pl.UInt16(),
-}
 _NAMED: Final = {"cluster": "clusters", "network": "networks", "to_network": "networks"}
 """Column to the table in which its values must be declared."""
 INTERNET: Final = "internet"
@@ -96,7 +65,7 @@ class Inventory:
     @property
     def tables(self) -> dict[str, pl.DataFrame]:
         """Table name to rows."""
-        return {name: getattr(self, name) for name in _ROWS}
+        return {name: getattr(self, name) for name in ROWS}
 
 
 def _as(table: schema.Table, frame: pl.DataFrame) -> pl.DataFrame:
@@ -106,7 +75,7 @@ def _as(table: schema.Table, frame: pl.DataFrame) -> pl.DataFrame:
 
 def load(path: Path) -> Inventory:
     """
-    Read a TOML file, or a folder of Parquet files.
+    Read a TOML or YAML file, or a folder of Parquet, CSV and YAML files.
 
     Raises
     ------
@@ -114,7 +83,7 @@ def load(path: Path) -> Inventory:
         Names the file, the row and key (``endpoints[3].ip``), and what is allowed.
     """
     try:
-        return build(_read_parquet(path) if path.is_dir() else _read_toml(path))
+        return build(read(path))
     except InventoryError as error:
         raise InventoryError(f"{path}: {error}") from error
 
@@ -132,10 +101,10 @@ def build(rows: Mapping[str, pl.DataFrame]) -> Inventory:
     times are checked here.
     """
     raw = {
-        name: schema.complete(rows[name], _raw_schema(name))
+        name: schema.complete(rows[name], raw_schema(name))
         if name in rows
-        else pl.DataFrame(schema=_raw_schema(name))
-        for name in _ROWS
+        else pl.DataFrame(schema=raw_schema(name))
+        for name in ROWS
     }
     _check_names(raw)
     return Inventory(
@@ -147,97 +116,6 @@ def build(rows: Mapping[str, pl.DataFrame]) -> Inventory:
         peerings=_as(schema.PEERINGS, _peerings(raw["peerings"])),
         members=_members(raw["networks"]),
     )
-
-
-# --- readers -----------------------------------------------------------------
-
-
-def _read_toml(path: Path) -> dict[str, pl.DataFrame]:
-    try:
-        file = decode_toml(path.read_bytes(), InventoryFile)
-    except OSError as error:
-        raise InventoryError(str(error.strerror)) from error
-    except ConfigError as error:
-        raise InventoryError(str(error)) from error
-    return {name: _frame(name, getattr(file, name)) for name in _ROWS}
-
-
-def _frame(name: str, rows: tuple[msgspec.Struct, ...]) -> pl.DataFrame:
-    columns: dict[str, list[object]] = {
-        key: [getattr(row, key) for row in rows] for key in _raw_schema(name)
-    }
-    for key in {"valid_from", "valid_to"} & columns.keys():
-        columns[key] = [
-            time.astimezone(UTC) if isinstance(time, datetime) else None for time in columns[key]
-        ]
-    return pl.DataFrame(columns, schema=_raw_schema(name))
-
-
-def _read_parquet(folder: Path) -> dict[str, pl.DataFrame]:
-    files = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
-    if "networks" not in files:
-        raise InventoryError("networks.parquet: needed but missing")
-    if unknown := sorted(files.keys() - _ROWS.keys()):
-        raise InventoryError(
-            f"{unknown[0]}.parquet: no such table, allowed are {', '.join(sorted(_ROWS))}"
-        )
-    return {name: _parquet_table(name, path) for name, path in files.items()}
-
-
-def _parquet_table(name: str, path: Path) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InventoryError(f"{path.name}: cannot be read: {error}") from error
-    fields = {field.name: field for field in msgspec.structs.fields(_ROWS[name])}
-    if unknown := [key for key in frame.columns if key not in fields]:
-        raise InventoryError(
-            f"{name}.{unknown[0]}: no such column, allowed are {', '.join(sorted(fields))}"
-        )
-    columns = []
-    for key, field in fields.items():
-        if key not in frame.columns:
-            if field.required:
-                raise InventoryError(f"{name}.{key}: needed but missing")
-            frame = frame.with_columns(pl.lit(None).alias(key))
-        columns.append(_parquet_column(name, frame[key], field))
-    return pl.DataFrame(columns)
-
-
-def _parquet_column(name: str, column: pl.Series, field: msgspec.structs.FieldInfo) -> pl.Series:
-    """Check the distinct values of one column against the type of the struct's field; cast it."""
-    key, dtype = column.name, _raw_schema(name)[column.name]
-    if key in _LISTS:
-        column = column.cast(dtype).fill_null([])
-    if isinstance(dtype, pl.Datetime):
-        has_zone = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
-        if not has_zone and column.dtype != pl.Null:
-            raise InventoryError(
-                f"{name}.{key}: {column.dtype} has no time zone, allowed is a timestamp in UTC"
-            )
-        return column.cast(dtype)
-    values = column.unique(maintain_order=True) if dtype != pl.List else column
-    try:
-        msgspec.convert(values.to_list(), list[field.type])  # type: ignore[name-defined]
-    except msgspec.ValidationError as error:
-        match = re.match(r"(.*) - at `\$\[(\d+)\]", str(error), re.DOTALL)
-        what, at = (match[1], int(match[2])) if match else (str(error), 0)
-        row = column.index_of(values[at]) if dtype != pl.List else at
-        _refuse(name, key, row or 0, f"{what[:1].lower()}{what[1:]}{_about(field)}")
-    return column.cast(dtype)
-
-
-def _about(field: msgspec.structs.FieldInfo) -> str:
-    meta = [note for note in getattr(field.type, "__metadata__", ()) if isinstance(note, Meta)]
-    choices = [one for one in get_args(get_args(field.type)[0]) if isinstance(one, str)]
-    allowed = f", allowed are {', '.join(map(repr, choices))}" if choices else ""
-    return allowed + "".join(f" ({note.description})" for note in meta if note.description)
-
-
-def _raw_schema(name: str) -> pl.Schema:
-    """Columns of a table as the file has them."""
-    keys = [field.name for field in msgspec.structs.fields(_ROWS[name])]
-    return pl.Schema({key: _DTYPES.get(key, pl.String()) for key in keys})
 
 
 # --- checks ------------------------------------------------------------------

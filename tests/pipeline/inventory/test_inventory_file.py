@@ -47,9 +47,12 @@ def test_tables_have_exactly_the_columns_of_the_schema(load):
         assert known.endpoints.schema == schema.ENDPOINTS.schema
         assert known.prefixes.schema == schema.PREFIXES.schema
         assert known.gateways.schema == schema.GATEWAYS.schema
-    assert inventory.empty().network_codes == {}
-    assert load("").network_codes == {"net-a": 0, "net-b": 1}
-    assert list(load("").tables) == ["networks", "clusters", "prefixes", "endpoints", "gateways"]
+        assert known.peerings.schema == schema.PEERINGS.schema
+    assert inventory.empty().network_codes == {"internet": 0}
+    assert load("").network_codes == {"net-a": 0, "net-b": 1, "internet": 2}
+    assert list(load("").tables) == [
+        *("networks", "clusters", "prefixes", "endpoints", "gateways", "peerings")
+    ]
 
 
 def test_an_endpoint_of_each_address_family(load):
@@ -107,9 +110,31 @@ cluster = "east"
 to_network = "net-a"
 name = "east-eastwest"
 """)
-    assert known.gateways.rows() == [
-        ("net-b", 0, 0xFFFF_CB00_710A, 15443, "east", "net-a", "east-eastwest")
+    told = ("net-b", 0, 0xFFFF_CB00_710A, 15443, "east", "net-a", "east-eastwest", "file")
+    nobody_always = (None, None, None)
+    assert [row[1:] for row in known.gateways.rows()] == [(*told, *nobody_always)]
+
+
+def test_a_peering_holds_both_ways(load):
+    """Each network reaches the other; the two rows are two."""
+    known = load('[[peerings]]\nnetworks = ["net-b", "net-a"]\nname = "tgw"\n')
+    assert known.peerings.select("network", "peer_network", "kind", "name").rows() == [
+        ("net-b", "net-a", "declared", "tgw"),
+        ("net-a", "net-b", "declared", "tgw"),
     ]
+    assert known.peerings["peering_id"].n_unique() == 2
+
+
+def test_what_sources_call_a_network_is_kept(tmp_path):
+    """Each name stands for one network."""
+    path = tmp_path / "inventory.toml"
+    path.write_text(NETWORKS + 'members = ["aws/vpc-0a1b", "mesh-network-1"]\n')
+    assert inventory.load(path).members == {"aws/vpc-0a1b": "net-b", "mesh-network-1": "net-b"}
+    path.write_text(
+        NETWORKS + 'members = ["x"]\n[[networks]]\nname = "c"\nmodel = "flat"\nmembers = ["x"]\n'
+    )
+    with pytest.raises(InventoryError, match=r"networks\[2\]\.members: 'x' is a member of 'net-b'"):
+        inventory.load(path)
 
 
 POD = """
@@ -197,7 +222,7 @@ REFUSED = [
     (_row("prefixes", cidr='"10.0.0.1/8"'), "prefixes[0].cidr: '10.0.0.1/8' has bits set beyond"),
     (_row("prefixes", cidr='"10.0.0.0/33"'), "prefixes[0].cidr: '10.0.0.0/33' is no range"),
     (_row("prefixes", cidr='"10.0.0.0"'), "prefixes[0].cidr: expected `str` matching regex"),
-    (_row("prefixes", kind='"pods"'), "'pod', 'service', 'node', 'subnet', 'external'"),
+    (_row("prefixes", kind='"pods"'), "'pod', 'service', 'node', 'subnet', 'vpc', 'external'"),
     (_row("prefixes", network='"x"'), "prefixes[0].network: 'x' is not declared in networks"),
     (_row("prefixes", cluster='"x"'), "prefixes[0].cluster: 'x' is not declared in clusters"),
     (_row("networks", name='"net-a"'), "networks[2].name: 'net-a' is declared by networks[0]"),
@@ -299,6 +324,10 @@ REFUSED_TABLES = [
         {"gateways": {"network": ["net-a"], "ip": ["10.0.0.1"], "port": [70_000], "cluster": ["c"],
                       "to_network": ["net-b"]}},
         "gateways[0].port: expected `int` <= 65535 (port that leads there)",
+    ),
+    (
+        {"clusters": {"name": ["c"], "provider": ["aws"], "network": ["net-a"], "zones": ["a b"]}},
+        "clusters.zones: String, allowed is a list of texts",
     ),
     ({"pods": _POD}, "pods.parquet: no such table, allowed are clusters, endpoints, gateways"),
 ]  # fmt: skip
