@@ -8,15 +8,20 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from collectors.aws_resources import RESOURCES
+from collectors.config import AgentFile, decode_toml
 from pipeline.decode.access_log import operators
 from pipeline.decode.access_log.format_string import compile_format
 from pipeline.decode.meshes import MESHES, osm
 from pipeline.errors import FormatError
+from pipeline.inventory.rows import Network
 
 ROOT = Path(__file__).parents[1]
 ADD_A_MESH = (ROOT / "docs/how-to/add-a-mesh.md").read_text("utf-8")
+CLOUDS = (ROOT / "docs/how-to/cloud-inventory.md").read_text("utf-8")
 ACCESS_LOGS = (ROOT / "docs/how-to/access-logs.md").read_text("utf-8")
 
 
@@ -95,3 +100,32 @@ def test_the_error_shown_is_the_one_there_is():
     with pytest.raises(FormatError) as raised:
         compile_format("%PROTOCOL%")
     assert f"agents[0].inputs[0].format: {raised.value}" in ACCESS_LOGS
+
+
+def test_the_policy_for_aws_allows_what_is_asked_and_no_more():
+    """Each action is a call of the input, and each call is allowed."""
+    (policy,) = blocks(CLOUDS, "json")
+    actions = json.loads(policy)["Statement"][0]["Action"]
+    services = {"elbv2": "elasticloadbalancing"}
+    asked = {
+        f"{services.get(service := name.partition('.')[0], service)}:{resource.operation}"
+        for name, resource in RESOURCES.items()
+    } | {"ec2:get_managed_prefix_list_entries", "ec2:describe_regions", "eks:describe_cluster"}
+    snake = [re.sub(r"(?<!:)(?=[A-Z])", "_", action).lower() for action in actions]
+    assert sorted(snake) == sorted(asked)
+
+
+def test_the_configurations_for_clouds_are_valid():
+    """Agents as the agent reads them, networks as the inventory file has them."""
+    agents = [text for text in blocks(CLOUDS, "toml") if "[[agents]]" in text]
+    kinds = {
+        one.__struct_config__.tag
+        for text in agents
+        for agent in decode_toml(text.encode(), AgentFile).agents
+        for one in agent.inputs
+    }
+    assert "aws" in kinds
+    members = [text for text in blocks(CLOUDS, "toml") if "members" in text]
+    assert members
+    for text in members:
+        msgspec.convert(tomllib.loads(text)["networks"], list[Network])
