@@ -114,27 +114,32 @@ def address(name: str, meaning: str, source: str) -> tuple[Column, Column]:
 
 
 def side(side: str) -> tuple[Column, ...]:
-    """Columns that name the endpoint of one side, ``src`` or ``dst``."""
+    """
+    Columns that name the endpoint of one side, for instance ``src`` or ``post_nat_dst``.
+
+    How they are found, step by step, is told in `pipeline.enrich.sides`. Where the record's
+    network, the address or the time is not known, everything is unknown.
+    """
     return (
         Column(
             f"{side}_endpoint_id",
             U64,
-            f"`endpoints` row of the {side} address; null unless resolved",
+            f"`endpoints` row of the {side} address; null unless resolved to one",
         ),
         Column(
             f"{side}_prefix_id",
             U64,
-            f"`prefixes` row, longest match for the {side} address; null if none",
+            f"`prefixes` row, longest match for the {side} address at that time, in the network it was found in; of an address nobody is known to have had, the own network's, else that of the only network it is routed to that has one, else the internet's; null if none",
         ),
         Column(
             f"{side}_resolution",
             RESOLUTION,
-            "resolved: it is known what the address was, in this network, then; ambiguous: several contend; unknown: none is known",
+            "resolved: it is known what the address was, in this network, then (an endpoint, or a named range outside); ambiguous: several contend; unknown: none is known",
         ),
         Column(
             f"{side}_method",
             METHOD,
-            "how it was looked for: exact (an endpoint of the network), service (a service's virtual address), gateway (an address that leads into another network), peering (an endpoint of a network that is routed to), external (a named range outside), prefix (only the range is known), none",
+            "how it was found, the first that holds: exact (an endpoint of the record's network, or of the internet), service (that is a service's virtual address) or gateway (that leads into another network); peering (an endpoint of a network that is routed to, where the own one does not declare the address its own); external (a named range outside); prefix (only the range is known); none",
         ),
         Column(
             f"{side}_candidate_ids",
