@@ -141,11 +141,11 @@ class Pool:
     """
 
     def __init__(self, pool: Iterable[Range], taken: Iterable[Range]) -> None:
-        self._pool = list(pool)
+        self._pool, known = list(pool), list(taken)
         self._taken: dict[int, list[Range]] = {
             version: [
                 one
-                for one in ipaddress.collapse_addresses(r for r in taken if r.version == version)  # type: ignore[type-var]
+                for one in ipaddress.collapse_addresses(r for r in known if r.version == version)  # type: ignore[type-var]
                 if one.prefixlen
             ]
             for version in (4, 6)
