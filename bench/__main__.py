@@ -14,6 +14,7 @@ PARTS = (
     "exposition",
     "decode",
     "enrich",
+    "kubernetes_world",
     "write",
     "end_to_end",
 )

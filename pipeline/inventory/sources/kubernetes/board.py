@@ -69,7 +69,7 @@ class Board:
         return self._told.get(topic, ())
 
     def replace(self, key: Key, old: Kept | None, new: Kept | None) -> list[Key]:
-        """An object is another now; returns it, and whoever reads what is told newly, or no more."""
+        """An object is another now; returns it, and who reads what is told newly, or no more."""
         before = old.reads() if old else ()
         now = new.reads() if new else ()
         if before != now:
