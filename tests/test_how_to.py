@@ -124,7 +124,7 @@ def test_the_configurations_for_clouds_are_valid():
         for agent in decode_toml(text.encode(), AgentFile).agents
         for one in agent.inputs
     }
-    assert "aws" in kinds
+    assert kinds == {"aws", "gcp", "azure", "netbox"}
     members = [text for text in blocks(CLOUDS, "toml") if "members" in text]
     assert members
     for text in members:

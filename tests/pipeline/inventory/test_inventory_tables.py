@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -271,6 +272,28 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
         with pytest.raises(InventoryError, match=r"more than [26]0 bytes: use Parquet"):
             inventory.load(folder(tmp_path, **{name: "# " + "x" * 100}))
         (tmp_path / "inventory" / name.replace("_", ".")).unlink()
+
+
+def test_the_page_shows_files_that_can_be_read(tmp_path):
+    """Its blocks are an inventory, in one file and in a folder."""
+    page = (Path(__file__).parents[3] / "docs/how-to/inventory.md").read_text("utf-8")
+    shown = dict[str, str]()
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        shown[language] = shown.get(language, "") + text
+    west = (
+        '[[networks]]\nname = "net-west"\nmodel = "gateway"\n[[clusters]]\nname = "cluster-west"\n'
+    )
+    path = tmp_path / "inventory.toml"
+    path.write_text(f'{shown["toml"]}{west}provider = "gcp"\nnetwork = "net-west"\n')
+    known = inventory.load(path)
+    assert [frame.height for frame in known.tables.values()] == [3, 2, 2, 1, 1, 2]
+    networks = "name,model\nnet-dc,flat\n"
+    there = folder(
+        tmp_path, networks_csv=networks, endpoints_csv=shown["csv"], prefixes_yaml=shown["yaml"]
+    )
+    known = inventory.load(there)
+    assert known.endpoints["workload"].to_list() == ["billing", "ledger"]
+    assert known.prefixes["name"].to_list() == ["racks of room 2"]
 
 
 @given(st.binary(max_size=120), st.sampled_from(["networks.csv", "networks.yaml"]))
