@@ -30,7 +30,7 @@ from pipeline.ipspace import POOL, renumbering
 from pipeline.lake import connect
 from pipeline.views import exhaustion, flat
 from pipeline.views import ipspace as audit
-from pipeline.views.ranges import cidr, declared
+from pipeline.views.ranges import CLOCK, NOW, cidr, declared
 
 _SIGNS: Final = {
     "flat": "[green]flat[/green]",
@@ -109,25 +109,33 @@ def _check_pool(pool: Sequence[str]) -> None:
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, at: str | None) -> dict[str, list[dict[str, Any]]]:
-    """Rows of each view; with a time, of the same queries at that time."""
-    time = f"TIMESTAMPTZ '{parse_time(at).isoformat()}'" if at else "now()"
+    """Rows of each view, and every declared range, as of a time; each is computed once."""
+    time = f"TIMESTAMPTZ '{parse_time(at).isoformat()}'" if at else NOW
+    for name, query in (
+        ("forecast", exhaustion.forecast(time)),
+        ("conflicts", flat.conflicts(time)),
+    ):
+        connection.execute(f"CREATE TEMP TABLE {name} AS {query}")
+    problems = audit.problems(time, time if at else CLOCK, "forecast")
     sources = {
-        "problems": (
-            audit.IPSPACE,
-            audit.problems(time, time, f"({exhaustion.forecast(time)})"),
-            "severity, problem, network, range",
+        "problems": (audit.IPSPACE, f"({problems})", "severity, problem, network, range"),
+        "readiness": (
+            flat.READINESS,
+            f"({flat.readiness(time, 'conflicts')})",
+            "cluster_a, cluster_b",
         ),
-        "readiness": (flat.READINESS, flat.readiness(time), "cluster_a, cluster_b"),
-        "conflicts": (flat.CONFLICTS, flat.conflicts(time), "ALL"),
-        "forecast": (exhaustion.EXHAUSTION, exhaustion.forecast(time), "network, range, unit"),
+        "conflicts": (flat.CONFLICTS, "conflicts", "ALL"),
+        "forecast": (exhaustion.EXHAUSTION, "forecast", "network, range, unit"),
     }
-    found = {}
-    for name, (view, query, order) in sources.items():
-        rows, columns = f"({query})" if at else view.name, ", ".join(view.columns)
-        found[name] = pane.rows(connection, f"SELECT {columns} FROM {rows} ORDER BY {order}")  # noqa: S608 - ours
+    found = {
+        name: pane.rows(
+            connection,
+            f"SELECT {', '.join(view.columns)} FROM {rows} ORDER BY {order}",  # noqa: S608 - ours
+        )
+        for name, (view, rows, order) in sources.items()
+    }
     ranges = f"SELECT DISTINCT {cidr('first', 'length')} AS range FROM ({declared(time)})"  # noqa: S608 - ours
-    found["declared"] = pane.rows(connection, ranges)
-    return found
+    return found | {"declared": pane.rows(connection, ranges)}
 
 
 def _concerns(row: Mapping[str, Any], networks: Sequence[str], clusters: Sequence[str]) -> bool:

@@ -93,8 +93,8 @@ CONFLICTS: Final = View(
 )
 
 
-def readiness(at: str = NOW) -> str:
-    """Rows of `READINESS` at a time."""
+def readiness(at: str = NOW, conflicts: str = "v_flat_conflicts") -> str:
+    """Rows of `READINESS` at a time, from a table of the rows of `CONFLICTS`."""
     return f"""WITH here AS (
         SELECT cluster, min(network) AS network, bool_or(pods.cluster IS NOT NULL) AS is_known
         FROM clusters LEFT JOIN (SELECT DISTINCT cluster FROM prefixes
@@ -103,7 +103,7 @@ def readiness(at: str = NOW) -> str:
     ), blocked AS (
         SELECT cluster_a, cluster_b, count(*) AS conflicts, sum(addresses) AS addresses,
             list_sort(list(DISTINCT concat_ws(' ', kind_a, range_a, '~', kind_b, range_b))) AS blocking
-        FROM ({conflicts(at)}) GROUP BY cluster_a, cluster_b
+        FROM {conflicts} GROUP BY cluster_a, cluster_b
     )
     SELECT a.cluster AS cluster_a, b.cluster AS cluster_b, a.network AS network_a,
         b.network AS network_b, coalesce(conflicts, 0) AS conflicts, coalesce(addresses, 0) AS addresses,
