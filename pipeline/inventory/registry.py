@@ -24,6 +24,7 @@ from pipeline.inventory.book import IDS, Book
 from pipeline.inventory.file import INTERNET, Inventory
 from pipeline.inventory.lives import Change, Event, Lives
 from pipeline.inventory.sources import ClusterClaim, Key, ObjectError, World
+from pipeline.inventory.sources.aws import Aws
 from pipeline.inventory.sources.azure import Azure
 from pipeline.inventory.sources.gcp import Gcp
 from pipeline.inventory.sources.kubernetes import Kubernetes
@@ -31,6 +32,7 @@ from pipeline.inventory.sources.netbox import Netbox
 
 SOURCES: Final[dict[str, Callable[[str, str], World]]] = {
     "kubernetes": Kubernetes,
+    "aws": Aws,
     "gcp": Gcp,
     "azure": Azure,
     "netbox": Netbox,

@@ -3,9 +3,11 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, get_args
 
 import boto3
+import polars as pl
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -27,9 +29,12 @@ from collectors.config import (
 from collectors.envelope import Header
 from collectors.listing import ListingError
 from collectors.ship import Parcel
+from pipeline.inventory import file
 from pipeline.inventory.file import INTERNET
+from pipeline.inventory.registry import Registry
 from pipeline.inventory.sources import ClusterClaim, EndpointClaim, Key, PeeringClaim, PrefixClaim
 from pipeline.inventory.sources.aws import Aws
+from pipeline.schema.inventory import CHANGES
 
 ACCOUNT = "123456789012"
 LONDON, OHIO = f"{ACCOUNT}/eu-west-2", f"{ACCOUNT}/us-east-2"
@@ -306,6 +311,42 @@ def test_what_the_account_claims(told: tuple[list[Change], Batcher], made: dict[
         PrefixClaim(INTERNET, "203.0.113.0/24", "external", name="offices", account=ACCOUNT)
     }
     assert claims["eks.clusters"] == {ClusterClaim("east", provider="aws", region="eu-west-2")}
+
+
+def test_what_is_shipped_becomes_the_inventorys_rows(
+    told: tuple[list[Change], Batcher], made: dict[str, str]
+):
+    """Through the registry: who has the one address, in the network its VPC is a member of."""
+    rows = [
+        {
+            "vantage": 0,
+            "payload": number,
+            "received_ns": 1_800_000_000_000_000_000 + number,
+            "kind": "aws",
+            "cluster": "east",
+            "network": "net",
+            **{name: getattr(change, name) for name in ("op", "scope", "resource", "uid")},
+            **{name: getattr(change, name) for name in ("version", "count", "time_ns")},
+            "object": bytes(change.object),
+        }
+        for number, change in enumerate(told[0])
+    ]
+    declared = replace(file.empty(), members={f"aws/{made['london.vpc']}": "london"})
+    registry = Registry(declared)
+    assert registry.take(pl.DataFrame(rows, CHANGES)) == []
+    registry.flush()
+    known = registry.inventory
+    endpoints = known.endpoints.filter(pl.col("network") == "london")
+    named = dict(endpoints.select("workload", "kind").iter_rows())
+    assert named == {"web-1": "vm", "for later": "interface", made["nat"]: "gateway"}
+    assert set(endpoints["source"]) == {"aws"}
+    links = known.peerings.select("network", "peer_network", "kind")
+    assert set(links.iter_rows()) == {
+        ("london", f"aws/{made['ohio.vpc']}", "vpc_peering"),
+        (f"aws/{made['ohio.vpc']}", "london", "vpc_peering"),
+        ("london", f"aws/{made['second.vpc']}", "transit"),
+        (f"aws/{made['second.vpc']}", "london", "transit"),
+    }
 
 
 def all_but(*resources: str) -> tuple[Any, ...]:
