@@ -11,6 +11,7 @@ attaches it has them.
     health     health, completeness, rejects, and the pipeline itself
     ranges     address ranges as numbers: SQL that the next four share
     exhaustion when ranges are full
+    inventory  who tells the inventory, and what it corrected
     ipspace    what is wrong with the address space
     flat       which clusters could share one network
     blind_spots what inventory knows and nobody observes
@@ -28,6 +29,7 @@ from pipeline.views import (
     facts,
     flat,
     health,
+    inventory,
     ipspace,
     proxies,
     topology,
@@ -75,6 +77,8 @@ VIEWS: Final = (
     health.PIPELINE,
     health.REJECTS,
     exhaustion.EXHAUSTION,
+    inventory.INVENTORY,
+    inventory.CORRECTIONS,
     ipspace.IPSPACE,
     flat.CONFLICTS,
     flat.READINESS,
