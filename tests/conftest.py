@@ -2,15 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
-pytest_plugins = ["brokers"]
+pytest_plugins = ["apiserver", "brokers", "demo_lake"]
 
 _IN_CI = os.environ.get("CI") == "true"
 _CORPUS = Path(
@@ -22,13 +23,18 @@ _TOGETHER = {
     "tests/integration/test_live_export.py": "namespaces",
     "tests/collectors/log/": "kafka",
     "tests/integration/test_kill.py": "kafka",
+    "tests/test_demo.py": "demo",
+    "tests/test_notebooks.py": "demo",
+    "tests/pipeline/test_cli.py": "demo",
     "tests/collectors/test_kubernetes": "kube-apiserver",
+    "tests/integration/test_kubernetes_": "kube-apiserver",
+    "tests/integration/test_kubernetes_to_lake.py": "kube-apiserver",
 }
 """
 Files which one worker runs, where several do: they share a server that is set
 up once, or names of this machine. A file of any other is one worker's, too.
 """
-_MARKERS = {"root": "namespaces", "kafka": "kafka"}
+_MARKERS = {"root": "namespaces", "kafka": "kafka", "kubernetes": "kube-apiserver"}
 
 # No test asserts a time, Hypothesis' neither. In CI the examples follow from the test alone, so
 # that a commit passes or fails whenever it runs; on a desk they are new each time.
@@ -44,6 +50,25 @@ settings.load_profile("crosspane")
 def shared(nodeid: str) -> str:
     """Return what a test has in common with those of other files; empty if it is nothing."""
     return next((name for start, name in _TOGETHER.items() if nodeid.startswith(start)), "")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def extensions_are_trusted() -> Iterator[None]:
+    """
+    Let DuckDB take its extensions without a look at their signatures.
+
+    That look is a third of a second of each connection, and there are hundreds.
+    Programs that tests start look: `crosspane demo`, `job`, `up`.
+    """
+    connect = duckdb.connect
+
+    def trusting(*database: Any, config: dict[str, Any] | None = None, **more: Any) -> Any:
+        trust = {"allow_unsigned_extensions": "true"}
+        return connect(*database, config={**(config or {}), **trust}, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duckdb, "connect", trusting)
+        yield
 
 
 @pytest.fixture(scope="session")

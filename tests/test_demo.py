@@ -7,8 +7,6 @@ pipeline/demo/README.md.
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,23 +19,6 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """The folder `crosspane demo` wrote, and what it printed."""
-    directory = tmp_path_factory.mktemp("demo") / "demo"
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "demo", "--directory", str(directory)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={"COLUMNS": "220", "PATH": "/usr/bin:/bin"},
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr
-    return directory, done.stdout
-
-
-@pytest.fixture
 def lake(demo: tuple[Path, str]) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(demo[0] / "lake") as connection:
         yield connection

@@ -22,12 +22,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture
+def lake(demo: tuple[Path, str]) -> str:
     """The demo's lake."""
-    directory = tmp_path_factory.mktemp("cli") / "demo"
-    assert crosspane("demo", "--directory", str(directory)).exit_code == 0
-    return str(directory / "lake")
+    return str(demo[0] / "lake")
 
 
 def crosspane(*arguments: str, stdin: str | None = None) -> Result:

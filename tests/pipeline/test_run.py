@@ -14,7 +14,7 @@ from pipeline.config import Config, JobConfig, LakeConfig
 from pipeline.errors import StaleOffsetError
 from pipeline.inventory import file as inventory
 from pipeline.known import Known
-from pipeline.lake import Lake
+from pipeline.lake import Lake, connect
 from pipeline.run import Job, run
 
 TOPIC = "crosspane.v1.flow.cluster-east"
@@ -65,15 +65,17 @@ def drain(tmp_path: Path, config: Config) -> None:
         run(reader, lake, NOBODY, config, stop=threading.Event(), until_idle=True)
 
 
-def totals(tmp_path: Path) -> tuple[int, int, int, int]:
+def totals(tmp_path: Path) -> tuple[int, ...]:
     """Flows, their octets, sets that wait for a template, units lost."""
-    with Lake(tmp_path / "lake") as lake:
-        flows = lake.read("SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM flows").row(0)
-        counts = lake.read(
-            "SELECT coalesce(sum(waiting_sets), 0)::BIGINT,"
-            " coalesce(sum(sequence_units_expected - sequence_units_received), 0)::BIGINT FROM accounting"
-        ).row(0)
-        return (*flows, *counts)
+    with connect(tmp_path / "lake") as lake:
+        (found,) = lake.execute(
+            "SELECT (SELECT count(*) FROM flows),"
+            " (SELECT coalesce(sum(bytes), 0)::BIGINT FROM flows),"
+            " coalesce(sum(waiting_sets), 0)::BIGINT,"
+            " coalesce(sum(sequence_units_expected - sequence_units_received), 0)::BIGINT"
+            " FROM accounting"
+        ).fetchall()
+        return tuple(found)
 
 
 def test_templates_outlive_the_job(tmp_path: Path, log: LocalWriter, config: Config):
