@@ -26,7 +26,6 @@ address changed hands within the record, and all of them are candidates.
 Before: inventory/. After: overlay.py.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -45,7 +44,6 @@ from pipeline.enrich.timeline import (
     UInt64s,
     ranges,
 )
-from pipeline.errors import InventoryError
 from pipeline.inventory.file import OWNER
 
 RESOLVED: Final = 0
@@ -153,7 +151,7 @@ class EndpointIndex:
 
     Raises
     ------
-    InventoryError
+    TooManyHoldError
         If so many rows of an address overlap that the intervals would not fit in memory.
     """
 
@@ -171,7 +169,7 @@ class EndpointIndex:
                 owner=rows["owner"].to_numpy()[row],
             )
         except TooManyHoldError as error:
-            raise InventoryError(_too_many(rows, int(row[error.row]))) from error
+            raise TooManyHoldError(int(row[error.row])) from error
         self._timeline = timeline
         self._row = row
         self._ids = rows["endpoint_id"].to_numpy()
@@ -251,12 +249,3 @@ def _pieces(rows: pl.DataFrame) -> tuple[Int64s, Int64s, Int64s, UInt8s]:
     ]
     row, low, high, ranks = (np.concatenate(column) for column in zip(*parts, strict=True))
     return row, low, high, ranks
-
-
-def _too_many(rows: pl.DataFrame, row: int) -> str:
-    network, high, low = rows.select(KEY).row(row)
-    ip = ipaddress.IPv6Address(high << 64 | low)
-    return (
-        f"endpoints: too many rows hold at once, for instance of {ip.ipv4_mapped or ip} in"
-        f" network {network}; set valid_to where an owner is gone"
-    )

@@ -13,6 +13,7 @@ on when that ends.
 Before: identity.py. After: identities.py.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ import polars as pl
 
 from pipeline.enrich.addresses import AddressTable
 from pipeline.enrich.identity import KEY, EndpointIndex, Resolved, addresses, lives
-from pipeline.enrich.timeline import Bools, Int64s, UInt64s
+from pipeline.enrich.timeline import Bools, Int64s, TooManyHoldError, UInt64s
 from pipeline.errors import InventoryError
 
 OVERLAY_ROWS: Final = 100_000
@@ -73,9 +74,13 @@ class Endpoints:
         Raises
         ------
         InventoryError
-            As `EndpointIndex`.
+            If so many rows of an address overlap that the intervals would not fit in memory.
         """
-        return cls(_built(lives(endpoints, network_codes)))
+        rows = lives(endpoints, network_codes)
+        try:
+            return cls(_built(rows))
+        except TooManyHoldError as error:
+            raise _too_many(rows, error.row, network_codes) from error
 
     def changed(
         self, touched: pl.DataFrame, endpoints: pl.DataFrame, network_codes: Mapping[str, int]
@@ -93,7 +98,7 @@ class Endpoints:
         Raises
         ------
         InventoryError
-            As `EndpointIndex`.
+            As `of`.
         """
         base, overlay, rebuild = self._settled()
         fresh = lives(endpoints, network_codes)
@@ -105,7 +110,11 @@ class Endpoints:
             kept = overlay.rows.join(keys, on=KEY, how="anti")
             keys = pl.concat([overlay.touched, keys]).unique()
             fresh = pl.concat([kept, fresh])
-        overlay = _Overlay(keys, fresh, EndpointIndex(fresh, keys))
+        try:
+            index = EndpointIndex(fresh, keys)
+        except TooManyHoldError as error:
+            raise _too_many(fresh, error.row, network_codes) from error
+        overlay = _Overlay(keys, fresh, index)
         size = len(keys) + len(fresh)
         if not rebuild and size > min(OVERLAY_ROWS, max(len(base.rows) // OVERLAY_SHARE, 1_000)):
             rebuild = _Rebuild(_start(base, overlay), keys.clear())
@@ -144,7 +153,7 @@ class Endpoints:
             return self.base, self.overlay, self.rebuild
         try:
             base = self.rebuild.base.result()
-        except InventoryError:  # together too much for memory, apart they were not
+        except TooManyHoldError:  # together too much for memory, apart they were not
             return self.base, self.overlay, None
         touched = self.rebuild.touched
         rows = self.overlay.rows.join(touched, on=KEY, how="semi")
@@ -153,6 +162,16 @@ class Endpoints:
 
 def _built(rows: pl.DataFrame) -> _Built:
     return _Built(rows, EndpointIndex(rows))
+
+
+def _too_many(rows: pl.DataFrame, row: int, network_codes: Mapping[str, int]) -> InventoryError:
+    code, high, low = rows.select(KEY).row(row)
+    network = next(name for name, number in network_codes.items() if number == code)
+    ip = ipaddress.IPv6Address(high << 64 | low)
+    return InventoryError(
+        f"endpoints: too many rows hold at once, for instance of {ip.ipv4_mapped or ip} in"
+        f" {network!r}; set valid_to where an owner is gone"
+    )
 
 
 def _start(base: _Built, overlay: _Overlay) -> Future[_Built]:

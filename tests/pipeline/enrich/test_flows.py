@@ -347,7 +347,7 @@ def test_rows_that_never_end_are_refused_before_they_fill_the_memory(known, monk
     """An exporter that forgets valid_to, and addresses that are handed on a million times."""
     monkeypatch.setattr(timeline, "COVERS", -4 * known.endpoints.height)
     with pytest.raises(
-        inventory.InventoryError, match=r"rows hold at once, .* of 10\.0\.0\.3 in network 0"
+        inventory.InventoryError, match=r"rows hold at once, .* of 10\.0\.0\.3 in 'net-a'"
     ):
         Identities.of(known)
 
