@@ -28,6 +28,7 @@ from typing import Final, Self
 
 import duckdb
 import polars as pl
+import xxhash
 
 from collectors.log import Place
 from pipeline import schema, views
@@ -35,6 +36,7 @@ from pipeline.errors import LakeError, StaleOffsetError
 
 SCHEMA: Final = "crosspane"
 _OFFSETS: Final = "log_offsets_"
+_SHAPE: Final = "lake_shape"
 
 _WAIT_MS: Final = 60_000
 """A commit waits so long for queries that hold the catalog, instead of the 5 s it would."""
@@ -141,12 +143,9 @@ class Lake:
     def __init__(self, root: Path, *, threads: int = 2) -> None:
         self.connection = connect(root, read_only=False, threads=threads)
         with self._transaction():
-            for table in schema.TABLES:
-                self.connection.execute(schema.create(table))
-            for macro in views.MACROS:
-                self.connection.execute(macro)
-            for view in views.VIEWS:
-                self.connection.execute(schema.create_view(view))
+            self.connection.execute(f"CREATE TABLE IF NOT EXISTS {_SHAPE} (hash UBIGINT)")
+            if self.connection.execute(f"FROM {_SHAPE}").fetchall() != [(_shape(),)]:
+                self._make()
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +161,21 @@ class Lake:
     def close(self) -> None:
         """Let go of the catalog."""
         self.connection.close()
+
+    def _make(self) -> None:
+        """Tables, with the columns an older crosspane did not have, and views as they are now."""
+        for table in schema.TABLES:
+            self.connection.execute(schema.create(table))
+            found = self.connection.execute(f"DESCRIBE {table.name}").fetchall()
+            known = {name for name, *_ in found}
+            for column in table.columns:
+                if column.name not in known:
+                    added = f"{column.name} {schema.sql_type(column)}"
+                    self.connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {added}")
+        for statement in (*views.MACROS, *map(schema.create_view, views.VIEWS)):
+            self.connection.execute(statement)
+        self.connection.execute(f"DELETE FROM {_SHAPE}")
+        self.connection.execute(f"INSERT INTO {_SHAPE} VALUES (?)", [_shape()])
 
     def offsets(self) -> dict[Place, int]:
         """Next offset of every place this lake has read from."""
@@ -261,6 +275,16 @@ class Lake:
             yield
         finally:
             self.connection.unregister("incoming")
+
+
+def _shape() -> int:
+    """Tells definitions of tables and views from those of another version."""
+    statements = (
+        *map(schema.create, schema.TABLES),
+        *views.MACROS,
+        *map(schema.create_view, views.VIEWS),
+    )
+    return xxhash.xxh3_64_intdigest("\0".join(statements).encode())
 
 
 def _offset_table(place: Place) -> str:

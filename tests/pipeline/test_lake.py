@@ -171,3 +171,20 @@ def test_addresses_are_text_as_rfc_5952_writes_them(tmp_path: Path):
         assert lake.read("SELECT ip_text(hi, lo) AS ip FROM cases")["ip"].to_list() == [
             c[2] for c in cases
         ]
+
+
+def test_a_lake_of_an_older_version_gets_the_columns_it_lacks(tmp_path: Path):
+    """Its rows stay, null in what they did not have; views are made anew; the second time nothing is."""
+    with Lake(tmp_path) as lake:
+        lake.commit(Commit({"agent_drops": drops(3)}))
+        lake.connection.execute("ALTER TABLE agent_drops DROP COLUMN agent")
+        lake.connection.execute("DROP VIEW v_rejects")
+        lake.connection.execute("UPDATE lake_shape SET hash = 1")
+    with Lake(tmp_path) as lake:
+        assert lake.read("SELECT agent, count(*)::INT FROM agent_drops GROUP BY agent").rows() == [
+            (None, 3)
+        ]
+        lake.read("FROM v_rejects")
+        made = lake.read("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
+    with Lake(tmp_path) as lake:
+        assert lake.read("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").equals(made)
