@@ -11,6 +11,7 @@ demo: $(READY)  ## set up and run the main job on the bundled recording
 	$(BIN)/crosspane demo
 
 test: $(READY)  ## set up and pass the tests
+	-@tests/kube-apiserver/build
 	$(BIN)/pytest -n 2 $(TESTS)
 
 check: $(READY)  ## what CI asks besides the tests: format, lint, types, generated docs

@@ -154,6 +154,8 @@ class Server:
         except aiohttp.ClientSSLError as error:
             self._access = None
             raise ServerError(0, str(error)) from error
+        except aiohttp.ClientPayloadError as error:
+            raise ServerError(0, "the connection was cut") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ServerError(0, str(error) or type(error).__name__) from error
 

@@ -25,6 +25,7 @@ Before: server.py. After: core.py; change.py and intake.py of the agent.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -79,6 +80,7 @@ class _Event(msgspec.Struct):
 _read_identity: Final = msgspec.json.Decoder(_Identified).decode
 _read_page: Final = msgspec.json.Decoder(_Page).decode
 _read_event: Final = msgspec.json.Decoder(_Event).decode
+_read_status: Final = msgspec.json.Decoder(Status).decode
 _write: Final = msgspec.json.Encoder().encode
 
 
@@ -268,36 +270,40 @@ class Watcher:
             "resourceVersion": self._version,
             "timeoutSeconds": str(watch_s),
         }
-        lines = 0
         if self._anew:
             raise ServerError(_GONE, "all is to be listed anew")
-        async with self._server.get(self._path, query, self._accept("")) as body:
-            self._body = body
-            self._troubles.end(self._name)
-            try:
-                async for line in _lines(body):
-                    await self._intake.room()
-                    self._take(line)
-                    self._rest_s = _FIRST_REST_S
-                    lines += 1
-            finally:
-                self._body = None
+        lines = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, left_s)):
+                async with self._server.get(self._path, query, self._accept("")) as body:
+                    self._body = body
+                    self._troubles.end(self._name)
+                    try:
+                        async for line in _lines(body):
+                            await self._intake.room()
+                            self._take(line)
+                            self._rest_s = _FIRST_REST_S
+                            lines += 1
+                    finally:
+                        self._body = None
         now_s = time.monotonic()
         if now_s - self._listed_s >= self._config.relist_s:
             self._version = ""
-        elif not lines and now_s - began_s < _SHORT_S:
-            raise ServerError(0, "the watch ended at once")
+        elif now_s - began_s < _SHORT_S:
+            if not lines:
+                raise ServerError(0, "the watch ended at once")
+            await asyncio.sleep(_around(_FIRST_REST_S))
 
     def _take(self, line: bytes) -> None:
         """Ship what a line of a watch tells, and go on after it."""
         try:
             event = _read_event(line)
+            if event.type == "ERROR":
+                status = _read_status(event.object)
+                raise ServerError(status.code, status.message)
             version = _read_identity(event.object).metadata.resource_version
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ServerError(0, f"no event: {error}") from error
-        if event.type == "ERROR":
-            status = _status(event.object)
-            raise ServerError(status.code, status.message)
         if event.type in {"ADDED", "MODIFIED"}:
             self._put("put", event.object)
         elif event.type == "DELETED":
@@ -373,13 +379,6 @@ def _identity(text: msgspec.Raw) -> tuple[str | None, str | None]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None, None
     return found.uid, found.resource_version
-
-
-def _status(text: msgspec.Raw) -> Status:
-    try:
-        return msgspec.json.decode(text, type=Status)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Status()
 
 
 def _number(version: str | None) -> int:
