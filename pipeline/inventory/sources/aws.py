@@ -27,7 +27,7 @@ Before: decode.py. After: registry.py.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
@@ -72,6 +72,7 @@ _HOLDERS: Final = (*_INTERFACES, "ec2.nat_gateways", "ec2.instances")
 """Resources that have public addresses, before which an Elastic IP steps back."""
 _SLOTS: Final = 16
 """Addresses of a prefix that an instance is given: EC2's are /28."""
+_NODES: Final = ("kubernetes.io/cluster/", "eks:cluster-name", "aws:eks:cluster-name")
 _NAT: Final = re.compile(r"\bnat-[0-9a-f]+\b")
 _LOCAL: Final = tuple(
     ip_network(text)
@@ -154,7 +155,8 @@ class Aws:
 
     def _of_interface(self, key: Key, one: Interface) -> Iterator[Claim]:
         owner = self._owner(key, one)
-        beside = _Owner("interface", node=owner.workload) if owner.kind == "vm" else owner
+        is_machine = bool(one.attachment.instance_id)
+        beside = _Owner("interface", node=owner.workload) if is_machine else owner
         attached_us = _microseconds(one.attachment.attach_time)
         zone = one.availability_zone or None
         for address in one.addresses():
@@ -192,16 +194,16 @@ class Aws:
             )
         instance_id = one.attachment.instance_id
         if instance_id:
-            return _Owner("vm", self._instance_name(instance_id))
+            return self._machine(instance_id)
         return _Owner("interface", _tag(one.tag_set) or one.description or None)
 
-    def _instance_name(self, instance_id: str) -> str:
+    def _machine(self, instance_id: str) -> _Owner:
         found = self._first("ec2.instances", instance_id)
-        return _tag(found[1].tags) or instance_id if found else instance_id
+        return _machine(instance_id, found[1].tags if found else ())
 
     def _of_instance(self, key: Key, one: Instance) -> Iterator[Claim]:
         """Its addresses, where the interfaces that have them are not known."""
-        owner = _Owner("vm", _tag(one.tags) or key.uid)
+        owner = _machine(key.uid, one.tags)
         zone = one.placement.availability_zone or None
         inside, outside = one.addresses()
         known = self._of("ec2.network_interfaces", interface_of(key.uid))
@@ -223,7 +225,7 @@ class Aws:
         if not one.public_ip or self._is_held(one.public_ip, _HOLDERS):
             return
         if one.instance_id:
-            owner = _Owner("vm", self._instance_name(one.instance_id))
+            owner = self._machine(one.instance_id)
         else:
             owner = _Owner("interface", _tag(one.tags) or key.uid)
         yield _endpoint(key, INTERNET, one.public_ip, owner, zone=None)
@@ -239,6 +241,14 @@ class Aws:
         beside = self._of("ec2.transit_gateway_attachments", joined_by(name)).values()
         for vpc_id in sorted({other.resource_id for other in beside} - {one.resource_id}):
             yield PeeringClaim(_member(one.resource_id), _member(vpc_id), "transit", name)
+
+
+def _machine(instance_id: str, tags: Sequence[Tag]) -> _Owner:
+    """A machine; a node of a cluster, by its tags, yields to what its API server tells."""
+    name = _tag(tags) or instance_id
+    if any(tag.key.startswith(_NODES) for tag in tags):
+        return _Owner("interface", name, node=name)
+    return _Owner("vm", name)
 
 
 def _of_vpc(key: Key, one: Vpc) -> Iterator[Claim]:

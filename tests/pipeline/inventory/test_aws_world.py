@@ -178,6 +178,16 @@ def test_an_instance_speaks_for_itself_where_interfaces_may_not_be_listed():
     assert world.claims(instance) == []
 
 
+def test_a_node_of_a_cluster_yields_to_its_api_server():
+    """Its tags say so: an interface makes nothing ambiguous that the API server tells of."""
+    world = Aws("east", "net")
+    eni = interface(world, Attachment={"InstanceId": "i-1"})
+    tags = [*named("worker-1"), {"Key": "kubernetes.io/cluster/shop", "Value": "owned"}]
+    put(world, "ec2.instances", "i-1", VpcId="vpc-1", Tags=tags)
+    (claim,) = world.claims(eni)
+    assert (claim.kind, claim.workload, claim.node) == ("interface", "worker-1", "worker-1")
+
+
 OWNERS: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "a NAT gateway, by its description": (
         {"InterfaceType": "nat_gateway", "Description": "Interface for NAT Gateway nat-0ab1"},
