@@ -9,7 +9,8 @@ it is ended with all it started. What it says beside goes into the log if it fai
 
 All files and commands of an input are one answer: what is in none of them, and
 was before, is gone. Where one of them fails, nothing is: the listings of that
-answer are without ``end``. Files are read again when one of them has changed.
+answer are without ``end``. Files are read again when one of them has changed,
+and every hour, which says that they still stand.
 
 Before: the files. After: gcp_export.py, azure_export.py, listing.py.
 """
@@ -36,6 +37,7 @@ from collectors.gcp_export import Found
 from collectors.listing import Listing, ListingError, follow_listings
 from collectors.ship import Shipper
 
+_AGAIN_S: Final = 3_600.0
 _LOOK_S: Final = 0.1
 _READ_BYTES: Final = 1 << 16
 _STDERR_BYTES: Final = 2_000
@@ -97,12 +99,14 @@ class _Answers:
         self._config = config
         self._split = split
         self._state: object = None
+        self._told_s = float("-inf")
         self._told: set[tuple[str, str]] = set()
 
     def ask(self, stop: threading.Event) -> Iterable[Listing]:
-        """See `listing.Ask`; nothing where only files are read and none has changed."""
+        """See `listing.Ask`; nothing where only files are read and stand as told."""
         state, paths, failure = self._files()
-        if state is not None and state == self._state:
+        fresh = time.monotonic() < self._told_s + _AGAIN_S
+        if state is not None and state == self._state and fresh:
             return
         found: dict[tuple[str, str], dict[str, bytes]] = {}
         for part in (
@@ -126,6 +130,7 @@ class _Answers:
         for (scope, resource), objects in found.items():
             yield Listing(scope, resource, _objects(objects, failure))
         self._state = state if failure is None else None
+        self._told_s = time.monotonic()
 
     def _files(self) -> tuple[object, list[Path], ListingError | None]:
         """Files there are, what they are like, and whether a pattern is of none."""

@@ -240,6 +240,19 @@ def test_files_are_one_answer_and_read_again_when_one_has_changed(tmp_path: Path
     assert ask() == ({networks: ["n"]}, "")
 
 
+def test_files_that_stand_are_told_again_after_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """That the source is heard, and what it says, is not forgotten."""
+    (tmp_path / "a.json").write_text(json.dumps([NETWORK]))
+    ask = asks(files=(str(tmp_path / "a.json"),))
+    told = ({("p", "compute.networks"): ["n"]}, "")
+    assert ask() == told
+    assert ask() == ({}, "")
+    monkeypatch.setattr(exports, "_AGAIN_S", 0.0)
+    assert ask() == told
+
+
 def test_what_is_not_whole_is_told_without_an_end(tmp_path: Path):
     """A file cut short, one too large, none at all: what came is told, and read again next time."""
     good, bad = tmp_path / "a.json", tmp_path / "b.json"
