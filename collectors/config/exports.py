@@ -16,8 +16,8 @@ class Exports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     files: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
         Meta(
-            description="files to read, as globs; all are read again when one has changed, and every"
-            " hour"
+            description="files to read, as globs; all are read again when one has changed, and"
+            " every hour"
         ),
     ] = ()
     commands: Annotated[

@@ -5,7 +5,7 @@ A machine's zone is in one object, its address in another that names it. So each
 object is kept with the names it can be found by, and with the names it reads;
 a change of one changes what its readers claim, whichever came first.
 
-Before: decode.py. After: gcp.py, azure.py, netbox.py.
+Before: decode.py. After: aws.py, gcp.py, azure.py, netbox.py.
 """
 
 import ipaddress
