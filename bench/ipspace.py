@@ -5,6 +5,7 @@ Beside it, the join it avoids: each range with each of its network.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -58,7 +59,9 @@ def endpoints() -> pl.DataFrame:
         axis.ravel() for axis in np.indices((_CLUSTERS, _PODS, _GENERATIONS))
     )
     start = datetime.now(UTC) - timedelta(days=3 * _GENERATIONS)
-    begin = pl.lit(start) + pl.duration(days=3 * pl.Series(generation), milliseconds=pl.Series(pod))
+    begin = pl.lit(start) + pl.duration(
+        days=3 * pl.lit(pl.Series(generation)), milliseconds=pl.lit(pl.Series(pod))
+    )
     bases = np.array([_base(number) for number in range(_CLUSTERS)])
     networks = pl.Series([_network(number) for number in range(_CLUSTERS)])
     return pl.select(
@@ -73,6 +76,10 @@ def endpoints() -> pl.DataFrame:
             begin + pl.duration(days=3) - pl.duration(milliseconds=1)
         ),
     )
+
+
+def _ask(lake: duckdb.DuckDBPyConnection, query: str) -> None:
+    lake.execute(query).fetchall()
 
 
 def main() -> None:
@@ -96,7 +103,7 @@ def main() -> None:
         f"address space: pairs of {counts['prefixes']:,} ranges that intersect and contend",
         alternate(
             {
-                name: (counts["prefixes"], lambda query=query: lake.execute(query).fetchall())
+                name: (counts["prefixes"], partial(_ask, lake, query))
                 for name, query in {
                     "by their first bits": _HASHED,
                     "each with each": _NAIVE,
@@ -110,6 +117,6 @@ def main() -> None:
         "v_flat_readiness": "FROM v_flat_readiness",
         f"v_ip_forecast, {counts['endpoints']:,} lives": "FROM v_ip_forecast",
     }.items():
-        cost = measure(lambda query=query: lake.execute(query).fetchall())
+        cost = measure(partial(_ask, lake, query))
         print(f"  {name:<42}{cost.wall_s:>10.2f} s{cost.cpu_s:>10.2f} CPU-s")
     print()

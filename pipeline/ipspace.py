@@ -11,7 +11,7 @@ well as was found by then, and said to be, with a bound below which no cover can
 What moves is given the first range of its size that is free in a pool: the
 pool less all that is declared anywhere.
 
-Before: views/flat.py. After: cli/ipspace.py.
+Before: views/flat.py. After: ipspace_map.py, cli/ipspace.py.
 """
 
 import ipaddress

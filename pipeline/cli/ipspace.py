@@ -27,6 +27,7 @@ from pipeline.cli.common import (
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.ipspace import POOL, renumbering
+from pipeline.ipspace_map import draw
 from pipeline.lake import connect
 from pipeline.views import exhaustion, flat
 from pipeline.views import ipspace as audit
@@ -49,7 +50,8 @@ Examples:
   crosspane ipspace
   crosspane ipspace --cluster east --cluster west     # what keeps these two apart
   crosspane ipspace --pool 172.16.0.0/12 --format json
-  crosspane ipspace --network corp --at 2026-11-24T14:05Z"""
+  crosspane ipspace --network corp --at 2026-11-24T14:05Z
+  crosspane ipspace --map ranges.svg                  # a picture: what contends is red"""
 )
 @click.option("--network", "networks", multiple=True, help="Only what concerns this network.")
 @click.option(
@@ -68,6 +70,12 @@ Examples:
 @click.option(
     "--at", metavar="TIME", help="The inventory as it was then (ISO 8601; UTC if not said)."
 )
+@click.option(
+    "--map",
+    "picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the declared ranges into this file, too (SVG).",
+)
 @format_option
 @config_option
 @lake_option
@@ -76,6 +84,7 @@ def ipspace(  # noqa: PLR0917 - click passes them by name
     clusters: tuple[str, ...],
     pool: tuple[str, ...],
     at: str | None,
+    picture: Path | None,
     output: str,
     config: Config,
     lake_directory: Path | None,
@@ -88,12 +97,15 @@ def ipspace(  # noqa: PLR0917 - click passes them by name
     """
     _check_pool(pool)
     found = _ask(connect(lake_of(config, lake_directory)), at)
-    taken = [row["range"] for row in found.pop("declared")]
+    taken = [row["range"] for row in found["declared"]]
     found = {
         name: [row for row in rows if _concerns(row, networks, clusters)]
         for name, rows in found.items()
     }
     plan = renumbering(found.pop("conflicts"), taken, pool or POOL)
+    ranges = found.pop("declared")
+    if picture:
+        picture.write_text(draw(ranges, _contending(found["problems"])), "utf-8")
     if output == "json":
         echo_json(found | {"renumbering": plan})
     else:
@@ -134,8 +146,19 @@ def _ask(connection: duckdb.DuckDBPyConnection, at: str | None) -> dict[str, lis
         )
         for name, (view, rows, order) in sources.items()
     }
-    ranges = f"SELECT DISTINCT {cidr('first', 'length')} AS range FROM ({declared(time)})"  # noqa: S608 - ours
+    ranges = f"""SELECT DISTINCT network, {cidr("first", "length")} AS range, kind, cluster, name
+        FROM ({declared(time)}) ORDER BY ALL"""  # noqa: S608 - ours
     return found | {"declared": pane.rows(connection, ranges)}
+
+
+def _contending(problems: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Network and range of both sides of every overlap that is an error."""
+    return {
+        (row[f"{side}network"], row[f"{side}range"])
+        for row in problems
+        if row["problem"] == "declared_overlap" and row["severity"] == "error"
+        for side in ("", "other_")
+    }
 
 
 def _concerns(row: Mapping[str, Any], networks: Sequence[str], clusters: Sequence[str]) -> bool:

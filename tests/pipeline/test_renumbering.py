@@ -4,6 +4,7 @@ import ipaddress
 import itertools
 import json
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +15,7 @@ from pipeline import ipspace
 from pipeline.cli import main
 from pipeline.inventory.file import load
 from pipeline.ipspace import Pool, cover, renumbering
+from pipeline.ipspace_map import draw
 from pipeline.lake import Commit, Lake
 
 _VERTICES = range(8)
@@ -196,9 +198,12 @@ def test_only_what_concerns_a_cluster(lake: str):
     assert [(row["cluster_a"], row["cluster_b"]) for row in pair["readiness"]] == [("a", "b")]
 
 
-def test_for_people_it_is_tables_and_a_matrix(lake: str):
+def test_for_people_it_is_tables_and_a_matrix(lake: str, tmp_path: Path):
     """The matrix has the number of pairs in the way, here of one network's; the pool is one's own."""
-    shown = crosspane("--lake", lake, "--pool", "172.16.0.0/12", "--network", "net-b").stdout
+    picture = tmp_path / "map.svg"
+    options = ("--pool", "172.16.0.0/12", "--network", "net-b", "--map", str(picture))
+    shown = crosspane("--lake", lake, *options).stdout
+    assert picture.read_text("utf-8").count("<rect ") == 1
     assert "Renumbering: 1 ranges, 0 addresses in use (the least)" in shown
     assert "172.16.0.0/16" in shown
     (line,) = [line for line in shown.splitlines() if line.startswith("a ")]
@@ -213,3 +218,25 @@ def test_the_inventory_as_it_was(lake: str, tmp_path: Path):
     assert (wrong.exit_code, "has host bits set" in wrong.stderr) == (2, True)
     assert crosspane("--lake", lake, "--at", "yesterday").exit_code == 2
     assert crosspane("--lake", str(tmp_path)).exit_code == 1
+
+
+def test_the_map_stands_ranges_of_networks_above_each_other():
+    """One axis: the same range has the same place in both networks; one in another is a row lower."""
+    ranges = [
+        {"network": "a<b", "range": "10.0.0.0/8", "kind": "vpc", "cluster": None, "name": None},
+        {"network": "a<b", "range": "10.1.0.0/16", "kind": "pod", "cluster": "e", "name": "x"},
+        {"network": "c", "range": "10.1.0.0/16", "kind": "pod", "cluster": "w", "name": "y"},
+        {"network": "c", "range": "fd00::/64", "kind": "pod", "cluster": "w", "name": None},
+    ]
+    root = ET.fromstring(draw(ranges, [("c", "10.1.0.0/16")]))  # noqa: S314 - our own
+    svg = "{http://www.w3.org/2000/svg}"
+    assert [one.text for one in root.findall(f"{svg}text")] == [
+        *("a<b (IPv4)", "c (IPv4)", "c (IPv6)"),
+    ]
+    whole, inner, other, v6 = root.findall(f"{svg}rect")
+    assert (whole.get("x"), whole.get("width")) == ("180.0", "1100.0")
+    assert v6.get("width") == "1100.0"
+    assert (inner.get("x"), inner.get("width")) == (other.get("x"), other.get("width"))
+    assert int(inner.get("y", 0)) - int(whole.get("y", 0)) == 16
+    assert (inner.get("fill"), other.get("fill")) == ("#7fbf9b", "#d9534f")
+    assert inner.findtext(f"{svg}title") == "10.1.0.0/16 pod e x"
