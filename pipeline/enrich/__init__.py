@@ -24,7 +24,7 @@ the columns of `schema.side` more, five a side: ``{side}_endpoint_id``,
 Before: normalize.py. After: lake.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
@@ -32,6 +32,7 @@ import polars as pl
 
 from pipeline.enrich.identities import Identities
 from pipeline.enrich.sides import Asked
+from pipeline.schema.model import side as side_columns
 
 _LOOPBACK_V4: Final = (0xFFFF_7F00_0000, 0xFFFF_7FFF_FFFF)
 """127.0.0.0/8, low halves of the v4-mapped form."""
@@ -218,10 +219,14 @@ def _enrich(
     return rows.with_columns(added)
 
 
-def _translated(flows: pl.DataFrame, identities: Identities, side: str) -> list[pl.Series]:
+def _translated(
+    flows: pl.DataFrame, identities: Identities, side: str
+) -> Sequence[pl.Series | pl.Expr]:
     """Columns of a side that few rows have: all null in the others."""
     address = _Address.named(side)
     has = flows.select(address.known()).to_series()
+    if not has.any():
+        return [pl.lit(None, column.dtype).alias(column.name) for column in side_columns(side)]
     few = flows.filter(has).select(
         "network_code", "start_time", "end_time", f"{side}_ip_hi", f"{side}_ip_lo"
     )
