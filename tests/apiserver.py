@@ -33,7 +33,7 @@ _MERGE = "application/merge-patch+json"
 
 class Client:
     """
-    Asks an API server as the administrator, by one connection.
+    Asks an API server, as the administrator if not told otherwise, by one connection.
 
     Attributes
     ----------
@@ -41,20 +41,21 @@ class Client:
         Where it is, and what its certificate is checked with.
     """
 
-    def __init__(self, url: str, ca_file: Path) -> None:
+    def __init__(self, url: str, ca_file: Path, bearer: str = "admin-token") -> None:
         self.url = url
         self.ca_file = ca_file
+        self._bearer = bearer
         self._connection: http.client.HTTPSConnection | None = None
 
     def ask(
         self, method: str, path: str, body: object = None, kind: str = "application/json"
     ) -> tuple[int, Any]:
-        """Status and JSON of an answer, as the administrator."""
+        """Status and JSON of an answer."""
         if self._connection is None:
             context = ssl.create_default_context(cafile=self.ca_file)
             host = self.url.removeprefix("https://")
             self._connection = http.client.HTTPSConnection(host, timeout=30, context=context)
-        headers = {"Authorization": "Bearer admin-token", "Content-Type": kind}
+        headers = {"Authorization": f"Bearer {self._bearer}", "Content-Type": kind}
         try:
             text = json.dumps(body) if body is not None else None
             self._connection.request(method, path, text, headers)

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes_agent import Agent, of, world
@@ -18,6 +21,7 @@ from collectors.config import AgentFile, ConfigError, KubernetesInput, decode_to
 from collectors.kubernetes import watcher
 from collectors.kubernetes.resources import RESOURCES
 
+ROOT = Path(__file__).parents[2]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}
 
@@ -400,3 +404,24 @@ def test_a_kubeconfig_leads_to_the_server(tmp_path):
         with Agent("", kubeconfig=str(file), context="mine") as agent:
             agent.until(lambda: agent.ops() == "begin end")
     assert agent.changes[0].version == 5
+
+
+def test_the_page_names_every_resource():
+    """docs/how-to/kubernetes.md: the table is the resources', and each example is a configuration."""
+    page = (ROOT / "docs/how-to/kubernetes.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("What is counted")[0], re.MULTILINE)
+    assert {name for row in rows for name in re.findall("`(.*?)`", row)} == set(RESOURCES)
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 2
+    log = '[log]\ntype = "local"\ndirectory = "log"\n'
+    for text in examples:
+        (agent,) = decode_toml((log + text).encode(), AgentFile).agents
+        assert isinstance(agent.inputs[0], KubernetesInput)
+
+
+def test_the_manifest_holds_a_configuration():
+    """The ConfigMap of deploy/kubernetes/agent.yaml is what an agent takes."""
+    documents = yaml.safe_load_all((ROOT / "deploy/kubernetes/agent.yaml").read_text("utf-8"))
+    (text,) = (one["data"]["agent.toml"] for one in documents if one["kind"] == "ConfigMap")
+    (agent,) = decode_toml(text.encode(), AgentFile).agents
+    assert agent.inputs == (KubernetesInput(),)

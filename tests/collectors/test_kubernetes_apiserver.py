@@ -4,14 +4,19 @@ import logging
 import threading
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from apiserver import Client
 from kubernetes_agent import Agent, of, world
 
+from collectors.kubernetes.resources import RESOURCES
+
 pytestmark = pytest.mark.kubernetes
 
+MANIFEST = Path(__file__).parents[2] / "deploy/kubernetes/agent.yaml"
 PODS = "/api/v1/namespaces/default/pods"
 POD = {
     "metadata": {
@@ -271,3 +276,31 @@ def test_after_a_storm_the_log_says_what_the_list_says(server):
     assert len(counts) == 4
     assert len(expected) >= 4
     assert agent.ops().count("begin") == 1
+
+
+def test_the_manifest_grants_what_is_watched_and_no_more(server, tmp_path):
+    """As deployed: the service account may list and watch every resource, and read no Secret."""
+    server.make("/api/v1/namespaces", {"metadata": {"name": "istio-system"}})
+    for one in yaml.safe_load_all(MANIFEST.read_text("utf-8")):
+        root = "/api" if "/" not in one["apiVersion"] else "/apis"
+        namespace = one["metadata"].get("namespace")
+        inside = f"/namespaces/{namespace}" if namespace else ""
+        server.make(f"{root}/{one['apiVersion']}{inside}/{one['kind'].lower()}s", one)
+    account = "/api/v1/namespaces/crosspane/serviceaccounts/crosspane-agent"
+    token = server.make(f"{account}/token", {"spec": {}})["status"]["token"]
+    (tmp_path / "token").write_text(token)
+    mesh = {"mesh": "accessLogFile: x\ntrustDomain: td.example\n"}
+    maps = "/api/v1/namespaces/istio-system/configmaps"
+    server.make(maps, {"metadata": {"name": "istio"}, "data": mesh})
+    with watching(server, only=tuple(RESOURCES), token_file=tmp_path / "token") as agent:
+        agent.until(lambda: all("end" in agent.ops(name) for name in RESOURCES))
+        server.patch(f"{maps}/istio", {"data": {"mesh": "trustDomain: other.example"}})
+        agent.until(lambda: agent.ops("configmaps") == "begin put end put")
+    assert agent.dropped == {}
+    told = [of(one)["data"] for one in agent.changes if one.resource == "configmaps" and one.uid]
+    assert told == [{"mesh": "trustDomain: td.example"}, {"mesh": "trustDomain: other.example"}]
+    client = Client(server.url, server.ca_file, token)
+    refused = ["/api/v1/secrets", "/api/v1/configmaps", "/api/v1/events", f"{PODS}/a"]
+    assert [client.ask("GET", path)[0] for path in refused] == [403] * 4
+    assert client.ask("DELETE", f"{PODS}/a")[0] == 403
+    client.close()
