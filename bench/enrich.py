@@ -24,7 +24,7 @@ from pipeline import schema
 from pipeline.enrich import Identities, enrich_flows
 from pipeline.inventory.file import Inventory
 
-_ROWS = 100_000
+_ROWS = 200_000
 _PEER_ROWS = 20_000
 _GENERATIONS = 10
 _PREFIXES = 1_000
