@@ -22,7 +22,7 @@ Before: ranges.py, exhaustion.py. After: pipeline/cli/ipspace.py.
 
 from typing import Final
 
-from pipeline.inventory.file import INTERNET, OWNER
+from pipeline.inventory.file import OWNER
 from pipeline.schema import View
 from pipeline.views.ranges import (
     CLOCK,
@@ -261,7 +261,7 @@ IPSPACE: Final = View(
         "other_network": "network of the other; the same where one network contradicts itself; null if there is no other",
         **{f"other_{name}": f"{meaning}; of the other" for name, meaning in _SIDE.items()},
         "addresses": "addresses in both; of exhaustion what is left, of unowned how many were seen",
-        "flows": f"flow records of the last day that are ambiguous (unowned: unknown) because of it; null or 0 if none; addresses of '{INTERNET}' are not looked at for overlaps",
+        "flows": "flow records of the last day that are ambiguous (unowned: unknown) because of it; null or 0 if none",
         "flow_bytes": "their octets, after sampling",
         "requests": "requests, likewise",
         "request_bytes": "their octets",
