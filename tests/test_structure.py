@@ -9,7 +9,10 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     path for folder in ("collectors", "pipeline") for path in (ROOT / folder).rglob("*.py")
 )
-ALLOWED = ("collectors.envelope", "collectors.log", "collectors.config", "collectors.toml")
+ALLOWED = (
+    *("collectors.envelope", "collectors.change", "collectors.log"),
+    *("collectors.config", "collectors.toml"),
+)
 
 
 def imports(path: Path) -> set[str]:

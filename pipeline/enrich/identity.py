@@ -13,9 +13,10 @@ contend, and the one that begins first stands for them. They are compared by a
 64-bit hash, within one address.
 
 Rank: a cloud's network interface, or a range somebody named, says less than a
-node, and a node less than a pod, a VM, a load balancer, a gateway or a service
-at the same address: within an interval only the highest contend, so that an
-interface behind a pod makes nothing ambiguous. Of one rank, those observed at
+machine of a cloud, that less than a node, and a node less than a pod, a VM that
+a mesh or a file tells of, a load balancer, a gateway or a service at the same
+address: within an interval only the highest contend, so that an interface behind
+a pod makes nothing ambiguous, nor the machine that a node is. Of one rank, those observed at
 the time come before those that say so of themselves (``seen_from``, ``seen_to``).
 
 Time: a record is its owner's at its first packet. Where nobody is known to
@@ -56,8 +57,11 @@ SERVICE: Final = 1
 GATEWAY: Final = 2
 """Codes of `schema.METHOD`."""
 
-_RANKS: Final = {"interface": 0, "external": 0, "node": 2}
-_HIGHEST: Final = 4
+_RANKS: Final = {"interface": 0, "external": 0, "node": 4}
+_MACHINE: Final = 2
+_HIGHEST: Final = 6
+_CLOUDS: Final = ["aws", "gcp", "azure", "netbox"]
+"""Sources to which a node is one machine of many: what they call ``vm`` ranks as `_MACHINE`."""
 _OBSERVED: Final = 1
 """Ranks: the kind's, and one more while it is observed."""
 
@@ -90,7 +94,10 @@ def lives(endpoints: pl.DataFrame, network_codes: Mapping[str, int]) -> pl.DataF
             end.alias("end"),
             pl.col("seen_from").to_physical().fill_null(begin).clip(begin, end).alias("seen_from"),
             pl.col("seen_to").to_physical().fill_null(end).clip(begin, end).alias("seen_to"),
-            kind.replace_strict(_RANKS, default=_HIGHEST, return_dtype=pl.UInt8).alias("rank"),
+            pl.when((kind == "vm") & pl.col("source").is_in(_CLOUDS))
+            .then(pl.lit(_MACHINE, pl.UInt8))
+            .otherwise(kind.replace_strict(_RANKS, default=_HIGHEST, return_dtype=pl.UInt8))
+            .alias("rank"),
             kind.replace_strict(_METHODS, default=EXACT, return_dtype=pl.UInt8).alias("method"),
             endpoints.select(OWNER).hash_rows().alias("owner"),
             pl.col("endpoint_id"),

@@ -13,6 +13,7 @@ name and no file declares becomes a network of that name.
 Before: decode.py, file.py. After: enrich/, lake.py.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -29,6 +30,8 @@ from pipeline.inventory.sources.azure import Azure
 from pipeline.inventory.sources.gcp import Gcp
 from pipeline.inventory.sources.kubernetes import Kubernetes
 from pipeline.inventory.sources.netbox import Netbox
+
+log = logging.getLogger("crosspane.inventory")
 
 SOURCES: Final[dict[str, Callable[[str, str], World]]] = {
     "kubernetes": Kubernetes,
@@ -101,6 +104,7 @@ class Registry:
         self._networks: dict[tuple[str, str], str] = {}
         self._ids: dict[tuple[str, str], dict[Key, int]] = {}
         self._pending: dict[str, list[pl.DataFrame]] = {}
+        self._affected: dict[tuple[tuple[str, str], Key], int] = {}
         self._dirty = False
         if read:
             self._restore(read)
@@ -149,20 +153,8 @@ class Registry:
     def take(self, changes: pl.DataFrame) -> list[Refusal]:
         """Rows of `schema.CHANGES`, in log order; returns those whose object is refused."""
         refused = []
-        names = ["op", "scope", "resource", "uid", "version", "count"]
-        rows = changes.select("payload", "kind", "cluster", "network", *names, *_TIMES, "object")
-        for (
-            payload,
-            kind,
-            cluster,
-            network,
-            op,
-            *key,
-            version,
-            count,
-            time_us,
-            text,
-        ) in rows.iter_rows():
+        told = changes.select(*_CHANGE, *_TIME_US).iter_rows()
+        for payload, kind, cluster, network, op, *key, version, count, time_us, text in told:
             source = (kind, cluster)
             self._meet(source, network)
             change = Change(op, Key(*key), version, count, time_us, text)
@@ -172,6 +164,7 @@ class Registry:
                 except (ObjectError, ValueError) as error:
                     refused.append(Refusal(payload, f"{key[1]} {key[2]}: {error}", text))
             self._dirty = True
+        self._claim_again()
         return refused
 
     def flush(self) -> Flushed | None:
@@ -221,10 +214,21 @@ class Registry:
         else:
             affected = world.put(event.key, event.text)
             ids[event.key] = event.object_id
-        for key in affected:
-            object_id = ids.get(key)
+        self._affected |= {(source, key): event.time_us for key in affected if key != event.key}
+        if event.what == "is":
+            self._book.claim(event.object_id, kind, world.claims(event.key), event.time_us)
+
+    def _claim_again(self) -> None:
+        """Objects that others have changed claim once a batch, however many those were."""
+        for (source, key), time_us in self._affected.items():
+            object_id = self._ids[source].get(key)
             if object_id is not None:
-                self._book.claim(object_id, kind, world.claims(key), event.time_us)
+                claims = self._worlds[source].claims(key)
+                try:
+                    self._book.claim(object_id, source[0], claims, time_us)
+                except ValueError as error:
+                    log.warning("%s of %s, %s %s: %s", *source, key.resource, key.uid, error)
+        self._affected = {}
 
     def _meet(self, source: tuple[str, str], network: str) -> None:
         """A source that is heard for the first time."""
@@ -324,10 +328,15 @@ class Registry:
         return pl.DataFrame(list(rows.values()), schema.CLUSTERS.schema)
 
 
-_TIMES: Final = (
+_CHANGE: Final = (
+    *("payload", "kind", "cluster", "network", "op", "scope", "resource", "uid"),
+    *("version", "count"),
+)
+_TIME_US: Final = (
     (pl.when(pl.col("time_ns") > 0).then("time_ns").otherwise("received_ns") // 1_000).alias(
         "time_us"
     ),
+    pl.col("object"),
 )
 
 

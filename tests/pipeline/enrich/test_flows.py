@@ -1,5 +1,6 @@
 """Who had an address: by network and time, to the microsecond, and never by a guess."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -398,3 +399,20 @@ def test_an_interface_behind_a_pod_makes_nothing_ambiguous(tmp_path):
         *("web", None),
     ]
     assert found["src_resolution"].to_list() == ["resolved"] * 5 + ["ambiguous"]
+
+
+def test_a_node_is_the_node_its_api_server_tells_of_not_the_machine_a_cloud_does():
+    """A cloud knows every machine; one that is a node, or what a mesh calls by name, is that."""
+    empty = inventory.empty()
+    seen = {"network": "net-a", "endpoint_ip_hi": 0, "endpoint_ip_lo": 0xFFFF_0A00_0001}
+    claims = [
+        {"endpoint_id": 1, "kind": "vm", "workload": "i-0a1b", "source": "aws"},
+        {"endpoint_id": 2, "kind": "node", "node": "n1", "source": "kubernetes"},
+        {"endpoint_id": 3, "kind": "vm", "workload": "ledger", "source": "kubernetes"},
+    ]
+    rows = schema.complete(pl.DataFrame([one | seen for one in claims]), schema.ENDPOINTS.schema)
+    for count, owner in ((1, 1), (2, 2), (3, 3)):
+        networks = schema.complete(pl.DataFrame({"network": ["net-a"]}), schema.NETWORKS.schema)
+        known = replace(empty, networks=networks, endpoints=rows.head(count))
+        found = enrich_flows(_frame([_at(0, "10.0.0.1", NOON)]), Identities.of(known))
+        assert found["src_endpoint_id"].to_list() == [owner]
