@@ -12,7 +12,7 @@ gone. Between lists it may tell single changes: ``put`` and ``delete``. A
 One change is one payload of an envelope whose kind is the source's. All changes
 of a source have one exporter, so the log keeps their order.
 
-Before: kubernetes.py, cloud.py (which make them). After: envelope.py, then
+Before: kubernetes/, listing.py (which make them). After: envelope.py, then
 pipeline/inventory.
 """
 

@@ -304,3 +304,14 @@ def test_the_manifest_grants_what_is_watched_and_no_more(server, tmp_path):
     assert [client.ask("GET", path)[0] for path in refused] == [403] * 4
     assert client.ask("DELETE", f"{PODS}/a")[0] == 403
     client.close()
+
+
+def test_a_pod_finds_its_api_server(server, tmp_path, monkeypatch):
+    """Without any setting: the environment and the service account's files, as in a pod."""
+    monkeypatch.setattr("collectors.kubernetes.server._POD_FILES", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", server.url.rpartition(":")[2])
+    (tmp_path / "ca.crt").write_bytes(server.ca_file.read_bytes())
+    (tmp_path / "token").write_bytes(server.admin_token_file.read_bytes())
+    with Agent("") as agent:
+        agent.until_ops("begin end")
