@@ -15,6 +15,7 @@ PARTS = (
     "decode",
     "enrich",
     "kubernetes_world",
+    "restart",
     "ipspace",
     "write",
     "end_to_end",

@@ -88,6 +88,13 @@ class Known:
         return self._registry.inventory
 
     @property
+    def tables(self) -> Mapping[str, pl.DataFrame]:
+        """Table to rows that a lake should have; endpoints and prefixes: those of the file."""
+        declared = self._registry.declared
+        both = {"endpoints": declared.endpoints, "prefixes": declared.prefixes}
+        return {**self._registry.inventory.tables, **both}
+
+    @property
     def network_codes(self) -> Mapping[str, int]:
         """Name of each network to its number."""
         return self._registry.network_codes
@@ -122,14 +129,18 @@ class Known:
 
     def _arrange(self, flushed: Flushed) -> None:
         everything = self._registry.inventory if flushed.ranges else None
-        self.identities = self.identities.changed(
-            endpoints=flushed.endpoints,
-            addresses=flushed.addresses,
-            prefixes=None if everything is None else everything.prefixes,
-            gateways=None if everything is None else everything.gateways,
-            peerings=None if everything is None else everything.peerings,
-            network_codes=dict(self._registry.network_codes),
-        )
+        try:
+            self.identities = self.identities.changed(
+                endpoints=flushed.endpoints,
+                addresses=flushed.addresses,
+                prefixes=None if everything is None else everything.prefixes,
+                gateways=None if everything is None else everything.gateways,
+                peerings=None if everything is None else everything.peerings,
+                network_codes=dict(self._registry.network_codes),
+            )
+        except InventoryError as error:  # more rows of an address at once than memory holds
+            log.error("%s; addresses are looked up as before", error)  # noqa: TRY400 - for the user
+            return
         self.touched = Touched(
             pl.concat([self.touched.addresses, flushed.addresses]).unique(),
             self.touched.ranges or flushed.ranges,

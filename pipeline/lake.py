@@ -295,14 +295,15 @@ def sync_inventory(lake: Lake, tables: Mapping[str, pl.DataFrame]) -> None:
     """
     Bring the dimension tables to what the inventory says now.
 
-    Networks, clusters, gateways and peerings become exactly the inventory's. Endpoints
-    and prefixes that it no longer has are kept, since facts point at them.
+    Networks, clusters, gateways and peerings become exactly the inventory's. Of endpoints
+    and prefixes only what a file says can be other than in the lake; what it no longer
+    says is kept, since facts point at it.
     """
     for table in (schema.NETWORKS, schema.CLUSTERS, schema.GATEWAYS, schema.PEERINGS):
         if not lake.read(f"FROM {table.name}").equals(tables[table.name]):
             lake.commit(Commit({table.name: tables[table.name]}, replaced={table.name: None}))
     for name, key in ((schema.ENDPOINTS.name, "endpoint_id"), (schema.PREFIXES.name, "prefix_id")):
-        known = lake.read(f"FROM {name}").cast(tables[name].schema)
+        known = lake.read(f"FROM {name} WHERE source = 'file'").cast(tables[name].schema)
         changed = tables[name].join(known, on=tables[name].columns, how="anti", nulls_equal=True)
         if changed.height:
             lake.commit(Commit({name: changed}, replaced={name: key}))

@@ -75,7 +75,7 @@ def lake_and_known(config: Config) -> Iterator[tuple[Lake, Known]]:
     declared = inventory.load(path) if path else inventory.empty()
     with Lake(Path(config.lake.directory), threads=config.lake.threads) as lake:
         known = Known(declared, lake, path)
-        sync_inventory(lake, known.inventory.tables)
+        sync_inventory(lake, known.tables)
         yield lake, known
 
 

@@ -96,7 +96,7 @@ class Registry:
     def __init__(
         self, declared: Inventory, read: Callable[[str], pl.DataFrame] | None = None
     ) -> None:
-        self._declared = declared
+        self.declared = declared
         self._codes = dict(declared.network_codes)
         self._book = Book(self._network_of)
         self._lives: dict[tuple[str, str], Lives] = {}
@@ -113,7 +113,7 @@ class Registry:
     def inventory(self) -> Inventory:
         """Everything that is known, as one inventory."""
         return replace(
-            self._declared,
+            self.declared,
             networks=self._all_networks(),
             clusters=self._all_clusters(),
             endpoints=self._both("endpoints"),
@@ -129,7 +129,7 @@ class Registry:
 
     def declare(self, declared: Inventory) -> Flushed:
         """Take a file that has changed; what it no longer says is no longer looked up."""
-        before, self._declared = self._declared, declared
+        before, self.declared = self.declared, declared
         for name in declared.network_codes:
             self._codes.setdefault(name, len(self._codes))
         old, new = before.endpoints, declared.endpoints
@@ -281,17 +281,17 @@ class Registry:
 
     def _network_of(self, name: str) -> str:
         """Name of the network that a source calls so."""
-        return self._declared.members.get(name, name)
+        return self.declared.members.get(name, name)
 
     def _both(self, name: str) -> pl.DataFrame:
-        declared: pl.DataFrame = getattr(self._declared, name)
+        declared: pl.DataFrame = getattr(self.declared, name)
         return pl.concat([declared, self._book.frames[name]])
 
     def _rows_at(self, addresses: pl.DataFrame) -> pl.DataFrame:
         return pl.concat(
             [
                 frame.join(addresses, on=_ADDRESS, how="semi")
-                for frame in (self._declared.endpoints, self._book.frames["endpoints"])
+                for frame in (self.declared.endpoints, self._book.frames["endpoints"])
             ]
         )
 
@@ -305,7 +305,7 @@ class Registry:
 
     def _all_networks(self) -> pl.DataFrame:
         """In the order of their numbers."""
-        declared = {row["network"]: row for row in self._declared.networks.iter_rows(named=True)}
+        declared = {row["network"]: row for row in self.declared.networks.iter_rows(named=True)}
         rows = [
             declared.get(
                 name, {"network": name, "model": "internet" if name == INTERNET else "flat"}
@@ -322,7 +322,7 @@ class Registry:
         told = [one for claims in self._book.clusters.values() for one in claims]
         for one in sorted(told, key=str):
             _add(rows.setdefault(one.cluster, {"cluster": one.cluster}), one)
-        for row in self._declared.clusters.iter_rows(named=True):
+        for row in self.declared.clusters.iter_rows(named=True):
             word = {name: value for name, value in row.items() if value not in (None, [])}
             rows[row["cluster"]] = {**row, **rows.get(row["cluster"], {}), **word}
         return pl.DataFrame(list(rows.values()), schema.CLUSTERS.schema)
