@@ -27,6 +27,7 @@ import pytest
 _SOURCE = Path(__file__).parent / "kube-apiserver"
 _CACHE = Path(os.environ.get("CROSSPANE_CACHE", Path(__file__).parents[1] / ".cache"))
 _START_S = 90.0
+_IDLE_S = 30.0
 _RBAC = "rbac.authorization.k8s.io"
 _MERGE = "application/merge-patch+json"
 
@@ -45,12 +46,16 @@ class Client:
         self.url = url
         self.ca_file = ca_file
         self._bearer = bearer
+        self._asked_s = 0.0
         self._connection: http.client.HTTPSConnection | None = None
 
     def ask(
         self, method: str, path: str, body: object = None, kind: str = "application/json"
     ) -> tuple[int, Any]:
         """Status and JSON of an answer."""
+        if time.monotonic() - self._asked_s > _IDLE_S:
+            self.close()  # before the server does
+        self._asked_s = time.monotonic()
         if self._connection is None:
             context = ssl.create_default_context(cafile=self.ca_file)
             host = self.url.removeprefix("https://")
