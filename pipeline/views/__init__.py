@@ -63,6 +63,7 @@ VIEWS: Final = (
     facts.RESPONSE_FLAGS,
     verdicts.VERDICTS,
     verdicts.POLICY_VERDICTS,
+    topology.GATEWAYS,
     topology.CALLS,
     topology.EDGES,
     topology.TOPOLOGY_EDGES,

@@ -20,6 +20,29 @@ _PROXY_FORMATS: Final = ("envoy_als", "envoy_otlp", "envoy_json", "envoy_text")
 _SAME: Final = """observer_cluster, observer_network, reporter, request_id, authority, method, path, status,
         epoch_ms(start_time)"""
 
+GATEWAYS: Final = View(
+    "v_gateways",
+    "Which addresses lead into another network, as each network that observes sees them?",
+    {
+        "network": "network it is seen from",
+        "ip": "address, text",
+        "port": "port",
+        "name": "name of the gateway",
+        "cluster": "cluster whose gateway it is",
+        "to_network": "network it leads into",
+        "source": "who says so; of several, the network's own word on its addresses, then the latest",
+        "gateway_ip_hi": "address, high half",
+        "gateway_ip_lo": "address, low half",
+    },
+    """SELECT seen.network, ip_text(gateway_ip_hi, gateway_ip_lo) AS ip, port,
+        coalesce(name, cluster || ' gateway') AS name, cluster, to_network, source,
+        gateway_ip_hi, gateway_ip_lo
+    FROM gateways g JOIN (SELECT DISTINCT network FROM vantages) seen
+        ON g.network IN (seen.network, 'internet')
+    QUALIFY row_number() OVER (PARTITION BY seen.network, gateway_ip_hi, gateway_ip_lo, port
+        ORDER BY g.network = seen.network DESC, valid_to IS NULL DESC, valid_from DESC NULLS LAST) = 1""",
+)
+
 _FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id)"
 
 CALLS: Final = View(
@@ -106,7 +129,7 @@ CALLS: Final = View(
         LEFT JOIN v_endpoints client ON client.endpoint_id = c.src_endpoint_id
         LEFT JOIN server_side s ON s.request_id = c.request_id AND s.authority = c.authority
             AND s.method = c.method AND s.path = c.path
-        LEFT JOIN (SELECT * REPLACE (coalesce(name, cluster || ' gateway') AS name) FROM gateways) g ON g.network = c.observer_network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
+        LEFT JOIN v_gateways g ON g.network = c.observer_network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
             AND g.gateway_ip_lo = c.upstream_remote_ip_lo AND g.port = c.upstream_remote_port
         LEFT JOIN endpoints direct ON direct.endpoint_id = c.dst_endpoint_id
             AND direct.kind IN ('pod', 'vm', 'external') AND g.name IS NULL
