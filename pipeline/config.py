@@ -91,6 +91,24 @@ class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             description="how old a row may be, behind the newest, to be corrected; 0: none is",
         ),
     ] = 900
+    window_grace_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3_600,
+            description="how long after its end a minute is over, by the newest row received, and"
+            " what follows from it is worked out",
+        ),
+    ] = 30.0
+    window_late_s: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=604_800,
+            description="how old a minute may be, behind the newest row, to be worked out again for"
+            " rows that come late",
+        ),
+    ] = 3_600
 
 
 class Config(AgentFile, frozen=True, forbid_unknown_fields=True, kw_only=True):

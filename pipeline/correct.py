@@ -30,9 +30,9 @@ _TABLES: Final = {table.name: table for table in schema.TABLES if table.name in 
 
 def correct(
     lake: Lake, identities: Identities, touched: Touched, since: datetime, now: datetime
-) -> int:
+) -> tuple[Commit, dict[str, pl.DataFrame]]:
     """
-    Look up again rows received from ``since`` on; returns how many changed.
+    Look up again rows received from ``since`` on.
 
     Parameters
     ----------
@@ -40,8 +40,12 @@ def correct(
         What of the inventory is other than when rows may have been looked up.
     now
         Time that ``corrections`` says.
+
+    Returns
+    -------
+    What is to be committed, and table to the rows that are other now; nothing of either if none is.
     """
-    commit = Commit({})
+    commit, renamed = Commit({}), {}
     corrections = []
     for name, table in _TABLES.items():
         found = _concerned(lake, table, touched, since)
@@ -51,11 +55,10 @@ def correct(
         changed = pl.concat(parts)
         corrections += [_told(name, side, changed, now) for side in sides(table)]
         commit.updated[name] = changed.select("row", *_looked_up(table))
-    if not commit.updated:
-        return 0
-    commit.frames[schema.CORRECTIONS.name] = pl.concat(corrections)
-    lake.commit(commit)
-    return sum(frame.height for frame in commit.updated.values())
+        renamed[name] = changed
+    if renamed:
+        commit.frames[schema.CORRECTIONS.name] = pl.concat(corrections)
+    return commit, renamed
 
 
 def newest_time(lake: Lake) -> datetime | None:

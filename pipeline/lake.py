@@ -60,12 +60,15 @@ class Commit:
         replaced instead of added to; with no key, all rows are.
     updated
         Table name to new values of some columns, by ``row``, the table's row id.
+    cleared
+        Table name to an SQL condition: such rows are deleted before ``frames`` are written.
     """
 
     frames: dict[str, pl.DataFrame]
     offsets: dict[Place, tuple[int, int]] = field(default_factory=dict)
     replaced: dict[str, str | None] = field(default_factory=dict)
     updated: dict[str, pl.DataFrame] = field(default_factory=dict)
+    cleared: dict[str, str] = field(default_factory=dict)
 
 
 def connect(
@@ -208,6 +211,8 @@ class Lake:
             If the transaction failed; nothing is written.
         """
         with self._transaction():
+            for name, condition in commit.cleared.items():
+                self.connection.execute(f"DELETE FROM {name} WHERE {condition}")
             for name, key in commit.replaced.items():
                 same_key = f"WHERE {key} IN (SELECT {key} FROM incoming)" if key else ""
                 with self._registered(commit.frames[name]):

@@ -43,6 +43,7 @@ from pipeline.known import Known
 from pipeline.lake import Commit, Lake
 from pipeline.normalize import NORMALIZERS
 from pipeline.vantages import Vantages, accounting_rows, refusals, reject_rows
+from pipeline.windows import Windows
 
 log = logging.getLogger("crosspane.job")
 
@@ -119,10 +120,12 @@ def run(
             if row and on_commit:
                 on_commit(row)
         job.correct(now=done)
+        job.close_windows(everything=done)
         if done:
             return
     job.commit(checkpoint=True)
     job.correct(now=True)
+    job.close_windows(everything=False)
 
 
 class Job:
@@ -145,6 +148,8 @@ class Job:
         self._row = _empty_row()
         self._newest_ms = 0
         self._newest_time: datetime | None = newest_time(lake)
+        grace, late = config.job.window_grace_s, config.job.window_late_s
+        self._windows = Windows(lake, timedelta(seconds=grace), timedelta(seconds=late))
         self._followed_at = self._checkpointed_at = self._maintained_at = float("-inf")
         self._reloaded_at = self._corrected_at = self._refreshed_at = float("-inf")
 
@@ -225,6 +230,7 @@ class Job:
         checkpoint |= time.monotonic() - self._checkpointed_at > self._config.job.checkpoint_s
         commit = Commit({name: pl.concat(parts) for name, parts in self._pending.items()})
         commit.frames[schema.VANTAGES.name] = self._vantages.new_rows()
+        self._mark_windows(commit, commit.frames)
         for name, frame in self._known.pending().items():
             commit.frames[name], commit.replaced[name] = frame, REPLACED[name]
         commit.offsets = {
@@ -258,7 +264,19 @@ class Job:
         touched, self._known.touched = self._known.touched, Known.UNTOUCHED
         if window:
             moment, since = datetime.now(UTC), self._newest_time - window
-            correct(self._lake, self._known.identities, touched, since, moment)
+            commit, renamed = correct(self._lake, self._known.identities, touched, since, moment)
+            if renamed:
+                self._mark_windows(commit, renamed)
+                self._lake.commit(commit)
+
+    def _mark_windows(self, commit: Commit, frames: Mapping[str, pl.DataFrame]) -> None:
+        """With rows that are new or other, that their minutes are to be worked out again."""
+        commit.frames[schema.WINDOWS.name] = self._windows.mark(frames, self._newest_time)
+        commit.replaced[schema.WINDOWS.name] = "window_start"
+
+    def close_windows(self, *, everything: bool) -> None:
+        """Work out what follows from the minutes that are over."""
+        self._windows.close(self._newest_time, everything=everything)
 
     def _look_at_inventory(self) -> None:
         """Rows from here on see what was told so far; not more often than it costs."""

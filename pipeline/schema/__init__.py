@@ -32,7 +32,14 @@ from pipeline.schema.entities import (
 )
 from pipeline.schema.facts import DECODED_FLOWS, FLOWS
 from pipeline.schema.inventory import CHANGES, CORRECTIONS, INVENTORY_SOURCES, OBJECTS
-from pipeline.schema.job import ACCOUNTING, AGENT_DROPS, CHECKPOINTS, COMMITS, REJECTS
+from pipeline.schema.job import (
+    ACCOUNTING,
+    AGENT_DROPS,
+    CHECKPOINTS,
+    COMMITS,
+    REJECTS,
+    WINDOWS,
+)
 from pipeline.schema.model import (
     AUTHZ,
     LOG_TYPE,
@@ -93,6 +100,7 @@ __all__ = [
     "TIME",
     "VANTAGES",
     "VERDICTS",
+    "WINDOWS",
     "Column",
     "Table",
     "View",
@@ -123,4 +131,5 @@ TABLES: Final = (
     AGENT_DROPS,
     COMMITS,
     CHECKPOINTS,
+    WINDOWS,
 )

@@ -73,6 +73,16 @@ COMMITS: Final = Table(
     ),
 )
 
+WINDOWS: Final = Table(
+    "windows",
+    "Minutes of rows, and whether what follows from them has been worked out.",
+    (
+        Column("window_start", TIME, "begin of the minute"),
+        Column("stale", pl.Boolean(), "true: rows came since it was worked out last"),
+        Column("closed_time", TIME, "when it was worked out last; null: not yet"),
+    ),
+)
+
 CHECKPOINTS: Final = Table(
     "decoder_checkpoints",
     "What decoders remembered at an offset; the log from there on makes the rest again.",

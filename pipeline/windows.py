@@ -1,0 +1,111 @@
+"""
+Minutes: when one is over, what follows from its rows is worked out, and again if more come.
+
+    rows committed --> their minutes are stale --> over? --> STAGES --> one transaction
+
+A minute is over some time after its end, by the newest row received; at the end
+of a run that ends, all are. A stage reads the rows of the minute (and around it)
+from the lake and gives what is to replace its own rows of that minute, so it may
+run again: when rows come late, the minute is stale once more. Which minutes are
+stale is written with the rows that make them so; a job that starts goes on.
+
+Before: correct.py. After: views/.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import duckdb
+import polars as pl
+
+from pipeline import schema
+from pipeline.errors import LakeError
+from pipeline.lake import Commit, Lake
+
+log = logging.getLogger("crosspane.windows")
+
+LENGTH: Final = timedelta(minutes=1)
+_READ: Final = {"requests": "start_time", "flows": "start_time"}
+"""Table to the time by which its rows are of a minute: what stages read."""
+
+
+class Window(NamedTuple):
+    """One minute: [start, end), UTC."""
+
+    start: datetime
+    end: datetime
+
+
+Stage = Callable[[Lake, Window], Commit | None]
+
+STAGES: Final[tuple[Stage, ...]] = ()
+"""What is done with a minute that is over, in order. One word here adds one."""
+
+
+class Windows:
+    """
+    Minutes of one job.
+
+    Parameters
+    ----------
+    grace, late
+        How long after its end a minute is over; how old one may be to be done again.
+    """
+
+    def __init__(
+        self, lake: Lake, grace: timedelta, late: timedelta, stages: Sequence[Stage] = STAGES
+    ) -> None:
+        self._lake, self._grace, self._late = lake, grace, late
+        self._stages = tuple(stages)
+        stale = lake.read("SELECT window_start FROM windows WHERE stale")
+        self._stale: set[datetime] = set(stale["window_start"])
+
+    def mark(self, frames: Mapping[str, pl.DataFrame], newest: datetime | None) -> pl.DataFrame:
+        """Rows of `schema.WINDOWS`, to commit with the rows that make these minutes stale."""
+        if not self._stages:
+            return schema.WINDOWS.schema.to_frame()
+        minutes = pl.concat(
+            [
+                frame[_READ[name]].dt.truncate(LENGTH).alias("window_start")
+                for name, frame in frames.items()
+                if name in _READ
+            ]
+            or [pl.Series("window_start", [], schema.TIME)]
+        ).unique()
+        if newest is not None:
+            minutes = minutes.filter(minutes >= newest - self._late)
+        self._stale |= set(minutes)
+        marked = minutes.to_frame().with_columns(stale=pl.lit(value=True))
+        return schema.complete(marked, schema.WINDOWS.schema)
+
+    def close(self, newest: datetime | None, *, everything: bool = False) -> int:
+        """Work out the minutes that are over; returns how many there were."""
+        over = sorted(
+            start
+            for start in self._stale
+            if everything or (newest is not None and start + LENGTH + self._grace <= newest)
+        )
+        for start in over:
+            self._work_out(Window(start, start + LENGTH))
+            self._stale.discard(start)
+        return len(over)
+
+    def _work_out(self, window: Window) -> None:
+        whole = Commit({})
+        for stage in self._stages:
+            try:
+                part = stage(self._lake, window)
+            except (duckdb.Error, LakeError, pl.exceptions.PolarsError):
+                log.exception("%s of %s failed", stage.__name__, window.start.isoformat())
+                continue
+            if part is not None:
+                whole.frames |= part.frames
+                whole.replaced |= part.replaced
+                whole.cleared |= part.cleared
+        row = (window.start, False, datetime.now(UTC))
+        done = pl.DataFrame([row], schema.WINDOWS.schema, orient="row")
+        whole.frames[schema.WINDOWS.name] = done
+        whole.replaced[schema.WINDOWS.name] = "window_start"
+        self._lake.commit(whole)

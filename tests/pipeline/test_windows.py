@@ -1,0 +1,107 @@
+"""Minutes that are over are worked out once, and again for what comes late; across restarts."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from pipeline import schema
+from pipeline.lake import Commit, Lake
+from pipeline.windows import Stage, Window, Windows
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+GRACE, LATE = timedelta(seconds=30), timedelta(hours=1)
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def flows(*seconds: float) -> dict[str, pl.DataFrame]:
+    """Flows that begin so many seconds after noon."""
+    times = pl.DataFrame({"start_time": [at(second) for second in seconds]})
+    return {"flows": schema.complete(times, schema.FLOWS.schema)}
+
+
+def counting(lake: Lake, window: Window) -> Commit:
+    """A stage: how many flows the minute has, as rows of a table that is there anyway."""
+    inside = f"start_time >= '{window.start}' AND start_time < '{window.end}'"
+    (count,) = lake.read(f"SELECT count(*) FROM flows WHERE {inside}").row(0)
+    row = {"minute": window.start, "reason": "counted", "payloads": count}
+    rows = schema.complete(pl.DataFrame([row]), schema.AGENT_DROPS.schema)
+    return Commit({"agent_drops": rows}, cleared={"agent_drops": f"minute = '{window.start}'"})
+
+
+def counts(lake: Lake) -> list[tuple[float, int]]:
+    query = "SELECT minute, payloads FROM agent_drops ORDER BY minute"
+    return [((minute - NOON).total_seconds(), count) for minute, count in lake.read(query).rows()]
+
+
+def commit(lake: Lake, windows: Windows, frames: dict[str, pl.DataFrame], newest: float) -> None:
+    """Rows, with the minutes they make stale."""
+    marked = windows.mark(frames, at(newest))
+    rows = {**frames, schema.WINDOWS.name: marked}
+    lake.commit(Commit(rows, replaced={schema.WINDOWS.name: "window_start"}))
+
+
+def windows_of(lake: Lake, *stages: Stage) -> Windows:
+    return Windows(lake, GRACE, LATE, stages or (counting,))
+
+
+def test_a_minute_is_worked_out_when_it_is_over_and_not_before(tmp_path: Path):
+    """Half a minute after its end, by the newest row."""
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake)
+        commit(lake, windows, flows(1, 2, 61), 89.9)
+        assert windows.close(at(89.9)) == 0
+        assert windows.close(at(90)) == 1
+        assert counts(lake) == [(0, 2)]
+        assert windows.close(at(91)) == 0
+        assert windows.close(at(91), everything=True) == 1
+        assert counts(lake) == [(0, 2), (60, 1)]
+
+
+def test_rows_that_come_late_change_what_was_worked_out(tmp_path: Path):
+    """Once more, in place of what was there; not beyond an hour."""
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake)
+        commit(lake, windows, flows(1), 100)
+        windows.close(at(100))
+        commit(lake, windows, flows(2, 3), 200)
+        assert counts(lake) == [(0, 1)]
+        windows.close(at(200))
+        assert counts(lake) == [(0, 3)]
+        commit(lake, windows, flows(4), 3_700)
+        assert windows.close(at(3_700)) == 0
+
+
+def test_a_job_that_starts_knows_what_is_stale(tmp_path: Path):
+    """The one before it committed rows and died before it worked their minute out."""
+    with Lake(tmp_path) as lake:
+        commit(lake, windows_of(lake), flows(1), 100)
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake)
+        assert windows.close(at(100)) == 1
+        assert counts(lake) == [(0, 1)]
+    with Lake(tmp_path) as lake:
+        assert windows_of(lake).close(at(100)) == 0
+
+
+def test_a_stage_that_fails_is_told_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """The minute is done, as far as it can be."""
+
+    def failing(lake: Lake, window: Window) -> Commit:
+        raise duckdb.Error(f"no {lake} {window}")
+
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake, failing, counting)
+        commit(lake, windows, flows(1), 100)
+        assert windows.close(at(100)) == 1
+        assert counts(lake) == [(0, 1)]
+        stale = lake.read("SELECT stale, closed_time IS NOT NULL FROM windows").rows()
+        assert stale == [(False, True)]
+    assert "failing of 2026-11-26T12:00:00+00:00 failed" in caplog.text
