@@ -128,7 +128,7 @@ def test_the_end_of_a_certificate_is_predicted(watch: Watch):
     """The server's, of five days, is expiring; the client's, of ninety, and the authorities are well."""
     rows = watch.pane.rows(
         """SELECT state, round(days_left), service, certificate LIKE '%ca_cert%' FROM v_certificates
-        WHERE exporter = 'tcp' ORDER BY days_left, service"""
+        WHERE exporter = 'tcp' ORDER BY round(days_left), service NULLS LAST"""
     )
     assert rows == [
         ("expiring", 5.0, None, False),
