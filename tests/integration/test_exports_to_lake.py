@@ -1,37 +1,19 @@
 """From clouds' exports to the lake: what they list has lives, in the networks a file says."""
 
 import json
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
-import pytest
-
-from pipeline.errors import LakeError
-from pipeline.lake import connect
+from running import AGENT, HASTY, up, wait_for
 
 CONFIG = f"""
 inventory = "inventory"
-[log]
-type = "local"
-directory = "log"
-[lake]
-directory = "lake"
-[job]
-commit_ms = 100
-discover_s = 0.2
+{HASTY}
 [[agents]]
 name = "clouds"
 cluster = "east"
 network = "net-east"
-[agents.batch]
-max_age_ms = 100
-[agents.spool]
-directory = "agent"
+{AGENT}
 [[agents.inputs]]
 type = "gcp"
 files = ["google/*.json"]
@@ -73,22 +55,6 @@ def interface(name: str, ip: str) -> dict[str, object]:
     }
 
 
-def wait_for(folder: Path, query: str, enough: Callable[[list[tuple]], bool]) -> list[tuple]:
-    """Rows of a query, as soon as they are enough."""
-    limit = time.monotonic() + 60
-    rows: list[tuple] = []
-    while time.monotonic() < limit:
-        try:
-            with connect(folder / "lake") as reader:
-                rows = reader.execute(query).fetchall()
-        except (LakeError, duckdb.Error):
-            rows = []
-        if enough(rows):
-            return rows
-        time.sleep(0.5)
-    pytest.fail(f"{query}: {rows}\n{(folder / 'up.log').read_text()}")
-
-
 def test_exports_become_lives_in_the_networks_of_the_inventory_file(tmp_path: Path):
     """A network that is a member of another is that one; a machine no export has any more ended."""
     (tmp_path / "crosspane.toml").write_text(CONFIG)
@@ -108,18 +74,9 @@ def test_exports_become_lives_in_the_networks_of_the_inventory_file(tmp_path: Pa
     web = ("net-east", "10.0.0.2", "vm", "web", "europe-west1-b", "gcp")
     db = ("net-east", "10.0.0.3", "vm", "db", "europe-west1-b", "gcp")
     nic = (f"azure/{VNET.lower()}", "10.0.0.2", "interface", "nic", None, "azure")
-    command = [sys.executable, "-m", "pipeline.cli", "up", "--config", "crosspane.toml"]
-    with (tmp_path / "up.log").open("a") as said:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
-        try:
-            rows = wait_for(tmp_path, query, lambda rows: len(rows) == 3)
-            assert rows == [(*nic, True), (*db, True), (*web, True)]
-            (google / "assets.json").write_text(lines[0])
-            rows = wait_for(tmp_path, query, lambda rows: not all(row[-1] for row in rows))
-            assert rows == [(*nic, True), (*db, False), (*web, True)]
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0, (tmp_path / "up.log").read_text()
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    with up(tmp_path):
+        rows = wait_for(tmp_path, query, lambda rows: len(rows) == 3)
+        assert rows == [(*nic, True), (*db, True), (*web, True)]
+        (google / "assets.json").write_text(lines[0])
+        rows = wait_for(tmp_path, query, lambda rows: not all(row[-1] for row in rows))
+        assert rows == [(*nic, True), (*db, False), (*web, True)]

@@ -1,77 +1,25 @@
 """From a real API server to the lake: who had an address, also while nobody watched."""
 
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import duckdb
 import pytest
 from apiserver import ApiServer
+from running import AGENT, HASTY, up, wait_for
 
-from pipeline.errors import LakeError
-from pipeline.lake import connect
-
-CONFIG = """
-[log]
-type = "local"
-directory = "log"
-[lake]
-directory = "lake"
-[job]
-commit_ms = 100
-discover_s = 0.2
+CONFIG = f"""{HASTY}
 [[agents]]
 name = "watch"
 cluster = "east"
 network = "net-east"
-[agents.batch]
-max_age_ms = 100
-[agents.spool]
-directory = "agent"
+{AGENT}
 [[agents.inputs]]
 type = "kubernetes"
-server = "{server.url}"
-ca_file = "{server.ca_file}"
-token_file = "{server.admin_token_file}"
+server = "{{server.url}}"
+ca_file = "{{server.ca_file}}"
+token_file = "{{server.admin_token_file}}"
 """
 ENDPOINTS = """SELECT ip, kind, cluster, namespace, workload, pod, service, zone, valid_to IS NULL
     FROM v_endpoints WHERE ip = '10.7.0.5' ORDER BY valid_from"""
-
-
-@contextmanager
-def up(folder: Path) -> Iterator[None]:
-    """`crosspane up`, ended as a service manager would."""
-    command = [sys.executable, "-m", "pipeline.cli", "up", "--config", "crosspane.toml"]
-    with (folder / "up.log").open("a") as said:
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
-        try:
-            yield
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0, (folder / "up.log").read_text()
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
-def wait_for(folder: Path, query: str, enough: Callable[[list[tuple]], bool]) -> list[tuple]:
-    """Rows of a query, as soon as they are enough."""
-    limit = time.monotonic() + 60
-    rows: list[tuple] = []
-    while time.monotonic() < limit:
-        try:
-            with connect(folder / "lake") as reader:
-                rows = reader.execute(query).fetchall()
-        except (LakeError, duckdb.Error):
-            rows = []
-        if enough(rows):
-            return rows
-        time.sleep(0.2)
-    pytest.fail(f"{query}: {rows}\n{(folder / 'up.log').read_text()}")
 
 
 def make_pod(server: ApiServer, name: str, ip: str) -> None:

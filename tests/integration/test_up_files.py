@@ -1,33 +1,19 @@
 """`crosspane up` follows access logs that grow and rotate."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from running import AGENT, HASTY, up, wait_for
 
 from pipeline.lake import connect
 
-CONFIG = """
-[log]
-type = "local"
-directory = "log"
-[lake]
-directory = "lake"
-[job]
-commit_ms = 100
-discover_s = 0.2
+CONFIG = f"""{HASTY}
 [[agents]]
 name = "node-1"
 cluster = "here"
 network = "loopback"
-[agents.batch]
-max_age_ms = 100
-[agents.spool]
-directory = "agent"
+{AGENT}
 [[agents.inputs]]
 type = "access_log"
 paths = ["proxy/*.log*"]
@@ -53,22 +39,13 @@ def test_lines_of_a_growing_and_rotated_file_are_rows_once(tmp_path: Path):
     (tmp_path / "proxy").mkdir()
     access = tmp_path / "proxy" / "access.log"
     access.write_text("".join(line(number) for number in range(1, 101)))
-    command = [sys.executable, "-m", "pipeline.cli", "up", "--config", "crosspane.toml"]
-    with (tmp_path / "up.log").open("w") as said:
-        up = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
-        try:
-            wait_for_rows(tmp_path, 100)
-            with access.open("a") as file:
-                file.write("".join(line(number) for number in range(101, 201)) + "no json\n")
-            access.rename(tmp_path / "proxy" / "access.log.1")
-            access.write_text("".join(line(number) for number in range(201, 301)))
-            wait_for_rows(tmp_path, 300)
-            up.send_signal(signal.SIGTERM)
-            assert up.wait(40) == 0, (tmp_path / "up.log").read_text()
-        finally:
-            if up.poll() is None:
-                up.kill()
-                up.wait()
+    with up(tmp_path):
+        wait_for(tmp_path, "FROM requests", lambda rows: len(rows) >= 100)
+        with access.open("a") as file:
+            file.write("".join(line(number) for number in range(101, 201)) + "no json\n")
+        access.rename(tmp_path / "proxy" / "access.log.1")
+        access.write_text("".join(line(number) for number in range(201, 301)))
+        wait_for(tmp_path, "FROM requests", lambda rows: len(rows) >= 300)
     with connect(tmp_path / "lake") as reader:
         rows = (
             "SELECT count(*), count(DISTINCT bytes_sent), sum(bytes_sent)::BIGINT FROM v_requests"
@@ -78,19 +55,3 @@ def test_lines_of_a_growing_and_rotated_file_are_rows_once(tmp_path: Path):
         assert rejects == [("format_mismatch", b"no json")]
         services = reader.execute("SELECT DISTINCT reporter, service FROM v_requests").fetchall()
         assert services == [("source", "cart.shop.svc.cluster.local")]
-
-
-def wait_for_rows(directory: Path, count: int) -> None:
-    """Until a reader in this process sees so many rows."""
-    limit = time.monotonic() + 60
-    while time.monotonic() < limit:
-        if (directory / "lake" / "catalog.sqlite").exists():
-            try:
-                with connect(directory / "lake") as reader:
-                    found = reader.execute("SELECT count(*) FROM requests").fetchone()
-            except Exception:  # noqa: BLE001 - the lake is just being made
-                found = (0,)
-            if found and found[0] >= count:
-                return
-        time.sleep(0.2)
-    pytest.fail(f"no {count} rows: {(directory / 'up.log').read_text()}")

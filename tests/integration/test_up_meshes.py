@@ -2,27 +2,14 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from running import HASTY, up, wait_for
 
 from pipeline.lake import connect
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
-BASE = """
-[log]
-type = "local"
-directory = "log"
-[lake]
-directory = "lake"
-[job]
-commit_ms = 100
-discover_s = 0.2
-"""
 AGENT = """
 [agents.batch]
 max_age_ms = 100
@@ -82,18 +69,10 @@ def agents(tmp_path: Path) -> str:
 @pytest.mark.timeout(115)
 def test_lines_of_every_mesh_become_rows(tmp_path: Path):
     """What the pages say to configure is all it takes, from the file to the view."""
-    (tmp_path / "crosspane.toml").write_text(BASE + agents(tmp_path))
-    command = [sys.executable, "-m", "pipeline.cli", "up", "--config", "crosspane.toml"]
-    with (tmp_path / "up.log").open("w") as said:
-        up = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
-        try:
-            wait_for_payloads(tmp_path, 4)
-            up.send_signal(signal.SIGTERM)
-            assert up.wait(40) == 0, (tmp_path / "up.log").read_text()
-        finally:
-            if up.poll() is None:
-                up.kill()
-                up.wait()
+    (tmp_path / "crosspane.toml").write_text(HASTY + agents(tmp_path))
+    received = "SELECT coalesce(sum(received_payloads), 0) FROM accounting"
+    with up(tmp_path):
+        wait_for(tmp_path, received, lambda rows: bool(rows) and rows[0][0] >= 4)
     with connect(tmp_path / "lake") as reader:
         requests = reader.execute(
             "SELECT agent, exporter, mesh, reporter, protocol, service, path, bytes_received,"
@@ -128,20 +107,3 @@ def test_lines_of_every_mesh_become_rows(tmp_path: Path):
         ("linkerd", "linkerd", 1, 0, 1),
         ("ztunnel", "ztunnel", 2, 1, 1),
     ]
-
-
-def wait_for_payloads(directory: Path, count: int) -> None:
-    """Until a reader in this process sees that so many were received."""
-    limit = time.monotonic() + 60
-    while time.monotonic() < limit:
-        if (directory / "lake" / "catalog.sqlite").exists():
-            try:
-                with connect(directory / "lake") as reader:
-                    query = "SELECT coalesce(sum(received_payloads), 0) FROM accounting"
-                    found = reader.execute(query).fetchone()
-            except Exception:  # noqa: BLE001 - the lake is just being made
-                found = (0,)
-            if found and found[0] >= count:
-                return
-        time.sleep(0.2)
-    pytest.fail(f"no {count} payloads: {(directory / 'up.log').read_text()}")
