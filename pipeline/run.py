@@ -241,7 +241,8 @@ class Job:
         if checkpoint and self._position:
             commit.frames[schema.CHECKPOINTS.name] = self._checkpoint()
             commit.replaced[schema.CHECKPOINTS.name] = _CHECKPOINT_KEY
-        row = self._row | {"lag_ms": max(time.time() * 1e3 - self._newest_ms, 0.0)}
+        age_ms = time.time() * 1e3 - self._newest_ms if self._newest_ms else 0.0
+        row = self._row | {"lag_ms": max(age_ms, 0.0)}
         commit.frames[schema.COMMITS.name] = _commit_row(row)
         self._lake.commit(commit)
         row["write_ms"] = (time.perf_counter() - started) * 1e3
