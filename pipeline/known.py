@@ -9,7 +9,7 @@ Before: inventory/registry.py, intake.py. After: enrich/, correct.py.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,12 +19,15 @@ import polars as pl
 from pipeline import schema
 from pipeline.enrich import Identities
 from pipeline.errors import InventoryError
-from pipeline.inventory import file
+from pipeline.inventory import file, tables
 from pipeline.inventory.file import Inventory
 from pipeline.inventory.registry import Flushed, Refusal, Registry
 from pipeline.lake import Lake
 
 log = logging.getLogger("crosspane.inventory")
+
+_Stamps = dict[Path, tuple[int, int] | None]
+"""Time and size of each file: what changes when it does, comes or goes."""
 
 _NO_ADDRESSES: Final = pl.DataFrame(
     schema={
@@ -65,7 +68,7 @@ class Known:
     lake
         Where what sources told before is; None: nowhere.
     path
-        The file, to look at again; None: it does not change.
+        The file, to look at again with those it names; None: it does not change.
     """
 
     UNTOUCHED: Final = Touched(_NO_ADDRESSES)
@@ -74,7 +77,7 @@ class Known:
         self, declared: Inventory, lake: Lake | None = None, path: Path | None = None
     ) -> None:
         self._path = path
-        self._stamp = _stamp(path)
+        self._stamps = _stamps(declared.files if path else ())
         self._registry = Registry(
             declared, (lambda name: lake.read(f"FROM {name}")) if lake else None
         )
@@ -111,21 +114,29 @@ class Known:
 
     def reload(self) -> None:
         """Take the file if it has changed; a file with a mistake is told, and the old one stays."""
-        stamp = _stamp(self._path)
-        if self._path is None or stamp == self._stamp:
+        if self._path is None:
             return
-        self._stamp = stamp
+        is_folder = self._path.is_dir()  # to which files may come
+        before = _stamps(tables.files(self._path) if is_folder else self._stamps)
+        if before == self._stamps:
+            return
         try:
             declared = file.load(self._path)
         except InventoryError as error:
+            self._look_at(tables.files(self._path), before)
             log.error("%s; what it said before stays", error)  # noqa: TRY400 - for the user
             return
+        self._look_at(declared.files, before)
         self._arrange(self._registry.declare(declared))
         log.info("inventory %s: read again", self._path)
 
     def pending(self) -> dict[str, pl.DataFrame]:
         """Rows for the lake since last asked, see `registry.REPLACED`."""
         return self._registry.pending()
+
+    def _look_at(self, files: Iterable[Path], before: _Stamps) -> None:
+        """From here on look at these; what changed since they were read is seen next."""
+        self._stamps = {one: before.get(one, stamp) for one, stamp in _stamps(files).items()}
 
     def _arrange(self, flushed: Flushed) -> None:
         everything = self._registry.inventory if flushed.ranges else None
@@ -147,16 +158,13 @@ class Known:
         )
 
 
-def _stamp(path: Path | None) -> tuple[tuple[str, int, int], ...]:
-    """What changes when the file, or a file of the folder, does."""
-    if path is None:
-        return ()
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stamps = []
+def _stamps(files: Iterable[Path]) -> _Stamps:
+    stamps: _Stamps = {}
     for one in files:
         try:
             stat = one.stat()
         except OSError:
-            continue
-        stamps.append((one.name, stat.st_mtime_ns, stat.st_size))
-    return tuple(stamps)
+            stamps[one] = None
+        else:
+            stamps[one] = (stat.st_mtime_ns, stat.st_size)
+    return stamps

@@ -7,13 +7,12 @@ columns of `schema`, with ids that depend on nothing but the row: 64 bits of
 xxh3 over the identifying columns, as text, null as ``\x01``, joined by ``\0``.
 An endpoint's id does not depend on ``valid_to``, so it stays when it ends.
 
-Before: tables.py. After: registry.py, enrich/; lake.py keeps the tables.
+Before: tables.py, published.py. After: registry.py, enrich/; lake.py keeps the tables.
 """
 
 import ipaddress
-import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -23,10 +22,8 @@ import xxhash
 
 from pipeline import schema
 from pipeline.errors import InventoryError
+from pipeline.inventory import numbers
 from pipeline.inventory.tables import ROWS, raw_schema, read
-
-_V4_BITS: Final = 96  # a v4 address is the last 32 bits of ::ffff:0:0/96
-
 
 _NAMED: Final = {"cluster": "clusters", "network": "networks", "to_network": "networks"}
 """Column to the table in which its values must be declared."""
@@ -55,6 +52,8 @@ class Inventory:
     peerings: pl.DataFrame
     members: Mapping[str, str]
     """What sources call a part of a network, to the network."""
+    files: tuple[Path, ...] = ()
+    """What it was read from."""
 
     @property
     def network_codes(self) -> dict[str, int]:
@@ -83,7 +82,8 @@ def load(path: Path) -> Inventory:
         Names the file, the row and key (``endpoints[3].ip``), and what is allowed.
     """
     try:
-        return build(read(path))
+        tables, ranges, files = read(path)
+        return replace(build(tables, ranges), files=tuple(files))
     except InventoryError as error:
         raise InventoryError(f"{path}: {error}") from error
 
@@ -93,12 +93,13 @@ def empty() -> Inventory:
     return build({})
 
 
-def build(rows: Mapping[str, pl.DataFrame]) -> Inventory:
+def build(rows: Mapping[str, pl.DataFrame], ranges: pl.DataFrame | None = None) -> Inventory:
     """
     Tables of the file, as frames with its keys as columns, to an inventory.
 
     Columns and types must be right (`load` sees to it); names, addresses and
-    times are checked here.
+    times are checked here. ``ranges``, as `published.read` gives them, are those
+    of the internet, but for what the rows say something of.
     """
     raw = {
         name: schema.complete(rows[name], raw_schema(name))
@@ -110,7 +111,7 @@ def build(rows: Mapping[str, pl.DataFrame]) -> Inventory:
     return Inventory(
         networks=_as(schema.NETWORKS, raw["networks"].rename({"name": "network"})),
         clusters=_as(schema.CLUSTERS, raw["clusters"].rename({"name": "cluster"})),
-        prefixes=_as(schema.PREFIXES, _prefixes(raw["prefixes"])),
+        prefixes=_as(schema.PREFIXES, _prefixes(raw["prefixes"], ranges)),
         endpoints=_as(schema.ENDPOINTS, _endpoints(raw["endpoints"])),
         gateways=_as(schema.GATEWAYS, _gateways(raw["gateways"])),
         peerings=_as(schema.PEERINGS, _peerings(raw["peerings"])),
@@ -177,51 +178,40 @@ def _members(networks: pl.DataFrame) -> dict[str, str]:
 
 def _with_address(table: str, frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
     """``{prefix}_ip_hi`` and ``_lo`` for the text in ``ip``."""
-    texts = frame["ip"].to_list()
-    try:
-        packed = b"".join([_packed(text) for text in texts])
-    except (OSError, ValueError):
-        row = next(row for row, text in enumerate(texts) if not _is_address(text))
-        _refuse(table, "ip", row, f"{texts[row]!r} is no IPv4 or IPv6 address")
-    halves = np.frombuffer(packed, ">u8").astype(np.uint64).reshape(-1, 2)
+    addresses = bytearray()
+    for row, text in enumerate(frame["ip"].to_list()):
+        try:
+            addresses += numbers.packed(text)
+        except ValueError as error:
+            _refuse(table, "ip", row, str(error))
+    halves = np.frombuffer(addresses, ">u8").astype(np.uint64).reshape(-1, 2)
     return frame.with_columns(
         pl.Series(f"{prefix}_ip_hi", halves[:, 0], pl.UInt64),
         pl.Series(f"{prefix}_ip_lo", halves[:, 1], pl.UInt64),
     )
 
 
-def _packed(text: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6, text if ":" in text else f"::ffff:{text}")
-
-
-def _is_address(text: str) -> bool:
+def _prefixes(frame: pl.DataFrame, ranges: pl.DataFrame | None) -> pl.DataFrame:
+    texts = frame["cidr"].to_list()
     try:
-        _packed(text)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _prefixes(frame: pl.DataFrame) -> pl.DataFrame:
-    high, low, length = [], [], []
-    for row, text in enumerate(frame["cidr"].to_list()):
-        try:
-            cidr = ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            _refuse("prefixes", "cidr", row, f"{text!r} is no range, expected address/length")
-        if cidr.network_address != ipaddress.ip_interface(text).ip:
-            what = f"{text!r} has bits set beyond its length, expected {str(cidr)!r}"
-            _refuse("prefixes", "cidr", row, what)
-        v4 = cidr.version == 4  # noqa: PLR2004 as in IPv4
-        number = int(cidr.network_address) | (0xFFFF << 32 if v4 else 0)
-        high.append(number >> 64)
-        low.append(number & 0xFFFF_FFFF_FFFF_FFFF)
-        length.append(cidr.prefixlen + (_V4_BITS if v4 else 0))
+        found = numbers.ranges(texts)
+    except numbers.NoRangeError as error:
+        _refuse("prefixes", "cidr", error.row, str(error))
+    for row in np.flatnonzero(found.beyond)[:1]:
+        cidr = ipaddress.ip_network(texts[row], strict=False)
+        what = f"{texts[row]!r} has bits set beyond its length, expected {str(cidr)!r}"
+        _refuse("prefixes", "cidr", row, what)
     frame = frame.with_columns(
-        pl.Series("prefix_ip_hi", high, pl.UInt64),
-        pl.Series("prefix_ip_lo", low, pl.UInt64),
-        pl.Series("prefix_length", length, pl.UInt8),
+        pl.Series("prefix_ip_hi", found.high),
+        pl.Series("prefix_ip_lo", found.low),
+        pl.Series("prefix_length", found.length),
     )
+    if ranges is not None:
+        outside = ranges.drop("is_whole").with_columns(
+            network=pl.lit(INTERNET), kind=pl.lit("external")
+        )
+        more = outside.join(frame, on=_RANGE, how="anti", maintain_order="left")
+        frame = pl.concat([frame, more], how="diagonal")
     return frame.with_columns(
         row_ids(frame, [*_RANGE, "kind", "cluster", "name"]).alias("prefix_id")
     ).unique("prefix_id", keep="first", maintain_order=True)

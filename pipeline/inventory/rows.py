@@ -141,6 +141,22 @@ class Peering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name: Annotated[Text | None, Meta(description="what people call it")] = None
 
 
+class RangeFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file of ranges as a provider publishes it: AWS, Google, Azure, or a range a line."""
+
+    path: Annotated[Text, Meta(description="the file; relative to the inventory's folder")]
+    name: Annotated[
+        Text | None,
+        Meta(
+            description="what its ranges' names begin with; none: aws, gcp, google, azure,"
+            " or the file's name"
+        ),
+    ] = None
+    provider: Annotated[
+        Text | None, Meta(description="provider of its ranges; none: whose format it is")
+    ] = None
+
+
 class InventoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
@@ -150,3 +166,6 @@ class InventoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     endpoints: Annotated[tuple[Endpoint, ...], Meta(description="who had which address")] = ()
     gateways: Annotated[tuple[Gateway, ...], Meta(description="ways into other networks")] = ()
     peerings: Annotated[tuple[Peering, ...], Meta(description="networks routed to each other")] = ()
+    range_files: Annotated[
+        tuple[RangeFile, ...], Meta(description="files of ranges that providers publish")
+    ] = ()

@@ -3,6 +3,7 @@ Files of the inventory, checked row by row, as frames with their keys as columns
 
     inventory.toml, .yaml   [[networks]] [[clusters]] [[prefixes]] [[endpoints]] ...
     inventory/              a file a table: networks.parquet, prefixes.csv, ...
+                            *.json: ranges as providers publish them
 
 All are checked against the same structs (rows.py), and what is wrong is said in
 the same words. Parquet is for millions of rows: of each column distinct values
@@ -12,7 +13,7 @@ are checked, the others row by row.
            with an offset; lists are separated by spaces or ";"
     YAML   a list of mappings a table; no anchors and aliases, no key twice
 
-Before: rows.py. After: file.py.
+Before: rows.py. After: published.py, file.py.
 """
 
 import csv
@@ -21,7 +22,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, Final, NamedTuple, NoReturn, get_args
 
 import msgspec
 import polars as pl
@@ -32,6 +33,7 @@ from collectors.config import ConfigError, decode_toml
 from collectors.toml import checked
 from pipeline import schema
 from pipeline.errors import InventoryError
+from pipeline.inventory import published
 from pipeline.inventory.rows import (
     Cluster,
     Endpoint,
@@ -40,6 +42,7 @@ from pipeline.inventory.rows import (
     Network,
     Peering,
     Prefix,
+    RangeFile,
 )
 
 ROWS: Final[dict[str, type[msgspec.Struct]]] = {
@@ -51,6 +54,10 @@ ROWS: Final[dict[str, type[msgspec.Struct]]] = {
     "peerings": Peering,
 }
 """Table to what a row of it is."""
+_RANGE_FILES: Final = "range_files"
+_FILE_ROWS: Final[Mapping[str, type[msgspec.Struct]]] = {**ROWS, _RANGE_FILES: RangeFile}
+"""And the one that names further files."""
+_PUBLISHED: Final = ".json"
 _LISTS: Final = ("zones", "members", "networks")
 _DTYPES: Final[dict[str, pl.DataType]] = {
     **dict.fromkeys(_LISTS, pl.List(pl.String())),
@@ -66,21 +73,73 @@ _MAX_YAML_DEPTH: Final = 8
 
 def raw_schema(name: str) -> pl.Schema:
     """Columns of a table as files have them."""
-    keys = [field.name for field in msgspec.structs.fields(ROWS[name])]
+    keys = [field.name for field in msgspec.structs.fields(_FILE_ROWS[name])]
     return pl.Schema({key: _DTYPES.get(key, pl.String()) for key in keys})
 
 
-def read(path: Path) -> dict[str, pl.DataFrame]:
+class Read(NamedTuple):
     """
-    Tables of a file, or of a folder's files.
+    What was read.
+
+    Attributes
+    ----------
+    tables
+        Name of each table to its rows, with keys of the file as columns.
+    ranges
+        Those of files that providers publish, see `published.SCHEMA`.
+    files
+        Every file it is from, those it names included.
+    """
+
+    tables: dict[str, pl.DataFrame]
+    ranges: pl.DataFrame
+    files: list[Path]
+
+
+def read(path: Path) -> Read:
+    """
+    Read a file, or a folder's files, and the files of ranges that it names.
 
     Raises
     ------
     InventoryError
         Names the row and key, and what is allowed; of a folder also the file.
     """
+    tables = _read_folder(path) if path.is_dir() else _read_file(path)
+    named = _named(path, tables.pop(_RANGE_FILES, None))
+    return Read(tables, published.read(named), _distinct(path, named))
+
+
+def files(path: Path) -> list[Path]:
+    """Every file that is to be read, be they right or wrong, there or not."""
+    try:
+        tables = _read_folder(path, _RANGE_FILES) if path.is_dir() else _read_file(path)
+        return _distinct(path, _named(path, tables.get(_RANGE_FILES)))
+    except (InventoryError, OSError):
+        return _own(path)
+
+
+def _distinct(path: Path, named: list[tuple[Path, RangeFile]]) -> list[Path]:
+    return list(dict.fromkeys([*_own(path), *(file for file, _ in named)]))
+
+
+def _own(path: Path) -> list[Path]:
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _named(path: Path, rows: pl.DataFrame | None) -> list[tuple[Path, RangeFile]]:
+    """Files of ranges: those that rows name, then others of the folder."""
+    folder = path if path.is_dir() else path.parent
+    told = [] if rows is None else [RangeFile(**row) for row in rows.iter_rows(named=True)]
+    named = {folder / one.path: one for one in told}
     if path.is_dir():
-        return _read_folder(path)
+        for file in _own(path):
+            if file.suffix == _PUBLISHED:
+                named.setdefault(file, RangeFile(path=file.name))
+    return list(named.items())
+
+
+def _read_file(path: Path) -> dict[str, pl.DataFrame]:
     if path.suffix in _YAML:
         return _frames(_checked(_yaml(path)))
     try:
@@ -89,12 +148,12 @@ def read(path: Path) -> dict[str, pl.DataFrame]:
         raise InventoryError(str(error)) from error
 
 
-def _read_folder(folder: Path) -> dict[str, pl.DataFrame]:
+def _read_folder(folder: Path, only: str | None = None) -> dict[str, pl.DataFrame]:
     files: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix in _READERS):
-        if path.stem not in ROWS:
+    for path in (path for path in _own(folder) if path.suffix in _READERS):
+        if path.stem not in _FILE_ROWS:
             raise InventoryError(
-                f"{path.name}: no such table, allowed are {', '.join(sorted(ROWS))}"
+                f"{path.name}: no such table, allowed are {', '.join(sorted(_FILE_ROWS))}"
             )
         other = files.setdefault(path.stem, path)
         if other != path:
@@ -103,7 +162,11 @@ def _read_folder(folder: Path) -> dict[str, pl.DataFrame]:
         raise InventoryError(
             "networks.parquet: needed but missing, or networks.csv, or networks.yaml"
         )
-    return {name: _READERS[path.suffix](name, path) for name, path in files.items()}
+    return {
+        name: _READERS[path.suffix](name, path)
+        for name, path in files.items()
+        if only in {None, name}
+    }
 
 
 def _bytes(path: Path, most: int | None) -> bytes:
@@ -125,7 +188,7 @@ def _checked(raw: object, *, strict: bool = True) -> InventoryFile:
 
 
 def _frames(file: InventoryFile) -> dict[str, pl.DataFrame]:
-    return {name: _frame(name, getattr(file, name)) for name in ROWS}
+    return {name: _frame(name, getattr(file, name)) for name in _FILE_ROWS}
 
 
 def _frame(name: str, rows: tuple[msgspec.Struct, ...]) -> pl.DataFrame:
@@ -157,7 +220,7 @@ def _csv_table(name: str, path: Path) -> pl.DataFrame:
 
 
 def _check_header(name: str, header: list[str]) -> None:
-    fields = {field.name: field for field in msgspec.structs.fields(ROWS[name])}
+    fields = {field.name: field for field in msgspec.structs.fields(_FILE_ROWS[name])}
     for key in header:
         if key not in fields:
             allowed = ", ".join(sorted(fields))
@@ -237,7 +300,7 @@ def _parquet_table(name: str, path: Path) -> pl.DataFrame:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InventoryError(f"{path.name}: cannot be read: {error}") from error
-    fields = {field.name: field for field in msgspec.structs.fields(ROWS[name])}
+    fields = {field.name: field for field in msgspec.structs.fields(_FILE_ROWS[name])}
     if unknown := [key for key in frame.columns if key not in fields]:
         raise InventoryError(
             f"{name}.{unknown[0]}: no such column, allowed are {', '.join(sorted(fields))}"

@@ -193,6 +193,7 @@ def _row(table, **keys: str):
 REFUSED = [
     (_row("endpoints", ip='"10.0.0.300"'), r"endpoints[0].ip: '10.0.0.300' is no IPv4 or IPv6"),
     (_row("endpoints", ip='"10.0.0.01"'), r"endpoints[0].ip: '10.0.0.01' is no IPv4 or IPv6"),
+    (_row("endpoints", ip='"beef"'), r"endpoints[0].ip: 'beef' is no IPv4 or IPv6 address"),
     (_row("endpoints", ip='"fe80::1%eth0"'), r"endpoints[0].ip: 'fe80::1%eth0' is no IPv4"),
     (_row("endpoints", ip='""'), "endpoints[0].ip: expected `str` of length >= 1"),
     (_row("endpoints", kind='"pods"'), "endpoints[0].kind: invalid enum value 'pods', allowed"),
