@@ -10,6 +10,7 @@ not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
     model      column, table, view, and their types
     facts      flows (L3 and L4)
     requests   requests and connections, as proxies saw them (L7)
+    rollups    who called whom, by the minute, ten minutes, hour and day
     verdicts   what a datapath that enforces policy said of packets
     proxies    statistics of proxies, and what control planes say of them
     entities   who, where, and when
@@ -63,6 +64,7 @@ from pipeline.schema.proxies import (
     PROXY_SAMPLES,
 )
 from pipeline.schema.requests import DECODED_REQUESTS, REQUESTS
+from pipeline.schema.rollups import EDGES_1D, EDGES_1H, EDGES_1M, EDGES_10M
 from pipeline.schema.verdicts import DECODED_VERDICTS, VERDICTS
 
 __all__ = [
@@ -80,6 +82,10 @@ __all__ = [
     "DECODED_REQUESTS",
     "DECODED_SAMPLES",
     "DECODED_VERDICTS",
+    "EDGES_1D",
+    "EDGES_1H",
+    "EDGES_1M",
+    "EDGES_10M",
     "ENDPOINTS",
     "FLOWS",
     "GATEWAYS",
@@ -113,6 +119,10 @@ __all__ = [
 TABLES: Final = (
     FLOWS,
     REQUESTS,
+    EDGES_1M,
+    EDGES_10M,
+    EDGES_1H,
+    EDGES_1D,
     VERDICTS,
     PROXY_SAMPLES,
     CONTROL_PLANE,

@@ -34,6 +34,7 @@ class Table(NamedTuple):
 TIME: Final = pl.Datetime("us", "UTC")
 U8, U16, U32, U64 = pl.UInt8(), pl.UInt16(), pl.UInt32(), pl.UInt64()
 I32, I64, F64, TEXT = pl.Int32(), pl.Int64(), pl.Float64(), pl.String()
+HISTOGRAM: Final = pl.List(pl.Struct({"bucket": pl.Int16(), "calls": pl.UInt64()}))
 
 _SQL_TYPES: Final[dict[pl.DataType, str]] = {
     U8: "UTINYINT",
@@ -49,6 +50,7 @@ _SQL_TYPES: Final[dict[pl.DataType, str]] = {
     TIME: "TIMESTAMPTZ",
     pl.List(pl.UInt64): "UBIGINT[]",
     pl.List(pl.String): "VARCHAR[]",
+    HISTOGRAM: "STRUCT(bucket SMALLINT, calls UBIGINT)[]",
 }
 
 RESOLUTION: Final = pl.Enum(["resolved", "ambiguous", "unknown"])

@@ -8,6 +8,7 @@ attaches it has them.
     facts      flows, requests and endpoints, with names
     verdicts   what was let through and what was refused, by policy
     topology   calls, edges, and the graph of them
+    rollups    edges by the minute, ten minutes, hour and day
     health     health, completeness, rejects, and the pipeline itself
     ranges     address ranges as numbers: SQL that the next four share
     exhaustion when ranges are full
@@ -32,6 +33,7 @@ from pipeline.views import (
     inventory,
     ipspace,
     proxies,
+    rollups,
     topology,
     verdicts,
 )
@@ -54,6 +56,7 @@ MACROS: Final = (
         END""",
     """CREATE OR REPLACE MACRO cidr_text(hi, lo, length) AS ip_text(hi, lo) || '/' ||
         CASE WHEN hi = 0 AND lo >> 32 = 65535 AND length >= 96 THEN length - 96 ELSE length END""",
+    *rollups.MACROS,
 )
 
 VIEWS: Final = (
@@ -68,6 +71,10 @@ VIEWS: Final = (
     topology.EDGES,
     topology.TOPOLOGY_EDGES,
     topology.TOPOLOGY_NODES,
+    rollups.EDGES_1M,
+    rollups.EDGES_10M,
+    rollups.EDGES_1H,
+    rollups.EDGES_1D,
     health.COMPLETENESS,
     proxies.UPSTREAMS,
     proxies.CERTIFICATES,

@@ -4,7 +4,7 @@ Who talks to whom: calls, edges, and the graph of them.
 A number that two observers counted is never added: a call is one row however
 many proxies logged it, and octets of a leg are those of the one exporter that
 saw most of it. What has no request id (TCP) is the client's proxy's to tell; the
-server's tells of clients that have none.
+server's tells of clients that told of none, of that protocol, around that minute.
 
 Before: facts.py. After: health.py.
 """
@@ -45,42 +45,35 @@ GATEWAYS: Final = View(
 
 _FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id)"
 
-CALLS: Final = View(
-    "v_calls",
-    "Who called whom, once per call, whichever proxies logged it?",
-    {
-        "start_time": "when the client's proxy (else the server's) began",
-        "client_entity": "calling workload, `v_endpoints.entity`; else network/address; null if not seen",
-        "client_cluster": "its cluster",
-        "client_network": "its network",
-        "server_entity": "serving workload; else service:<host name>",
-        "server_cluster": "its cluster; null if not known",
-        "service": "host name of the service called, as the proxy names it, else the authority if that is a known service",
-        "path_model": "local: one cluster; flat: two clusters, pod to pod; gateway: through an east-west gateway; null if not known",
-        "gateway": "gateway it went through, name",
-        "match_method": "how the server was found: request_id, address, service_in_cluster, service; destination_only when only the server's proxy logged it",
-        "confidence": "1 for an exact match, 0.8 where the cluster is known and one workload there has the service, 0.5 where one workload anywhere has it, else 0",
-        "method": "HTTP method",
-        "path": "path",
-        "status": "status the client got; null if none",
-        "response_flags": "flags at the proxy that is nearest to the failure: the server's if it logged any, else the client's",
-        "policy": "authorization policy that denied it",
-        "grpc_status": "gRPC status code; null if not gRPC",
-        "error": "true if the server side failed: status 500 and above, a gRPC code that says so, or no response; a client that broke off is none",
-        "denied": "true if a policy denied it",
-        **blame.COLUMNS,
-        "duration_ms": "as the client's proxy saw it",
-        "server_duration_ms": "as the server's proxy saw it; the difference is network, gateways and proxies",
-        "bytes_received": "request body octets",
-        "bytes_sent": "response body octets",
-        "attempts": "times it was sent",
-        "tls": "TLS version on the way out of the client's proxy",
-        "request_id": "x-request-id",
-    },
-    f"""WITH traffic AS (
+MARGIN: Final = "INTERVAL 1 MINUTE"
+"""
+How far apart what proxies say of one call is looked for: a server's proxy begins
+after its client's, later by the network and by attempts before, or earlier by its clock.
+"""
+
+_MINUTE: Final = f"time_bucket({MARGIN}, start_time)"
+
+
+def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
+    """
+    SQL of the columns of ``v_calls``, of the calls that began at some time.
+
+    A call is of the time at which its client's proxy, else its server's, began: of two
+    spans that meet it is in one, whichever rows of the other are read beside.
+
+    Parameters
+    ----------
+    requests
+        Relation with the columns of `schema.REQUESTS`: what began then, and within
+        `MARGIN` of it.
+    begun
+        Condition that follows ``start_time``, for whole minutes. Only what blames a
+        failure on a gateway looks at other calls: those that it holds for.
+    """
+    return f"""WITH traffic AS (
         SELECT r.* REPLACE (coalesce(r.service, named.service) AS service), v.cluster AS observer_cluster,
             v.network AS observer_network, v.format
-        FROM requests r LEFT JOIN vantages v USING (vantage_id)
+        FROM {requests} r LEFT JOIN vantages v USING (vantage_id)
         LEFT JOIN (SELECT DISTINCT service FROM endpoints) named
             ON r.service IS NULL AND named.service = split_part(r.authority, ':', 1)
         WHERE reporter IN ('source', 'destination') AND is_health_check IS NOT TRUE
@@ -105,7 +98,8 @@ CALLS: Final = View(
         SELECT DISTINCT request_id, authority, method, path FROM once
         WHERE reporter = 'source' AND request_id IS NOT NULL
     ), connecting AS (
-        SELECT DISTINCT src_endpoint_id, protocol FROM once WHERE reporter = 'source' AND request_id IS NULL
+        SELECT DISTINCT src_endpoint_id, protocol, unnest([{_MINUTE} - {MARGIN}, {_MINUTE}, {_MINUTE} + {MARGIN}]) AS minute
+        FROM once WHERE reporter = 'source' AND request_id IS NULL
     ), service_in_cluster AS (
         SELECT service, cluster, min(entity) AS entity FROM v_endpoints
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
@@ -136,7 +130,7 @@ CALLS: Final = View(
         LEFT JOIN v_endpoints found ON found.endpoint_id = {_FOUND}
         LEFT JOIN service_in_cluster there ON there.service = c.service AND there.cluster = g.cluster
         LEFT JOIN service_anywhere anywhere ON anywhere.service = c.service AND g.name IS NULL
-        WHERE c.reporter = 'source'
+        WHERE c.reporter = 'source' AND c.start_time {begun}
     ), server_calls AS (
         SELECT d.*, client.entity AS client_entity,
             client.cluster AS client_cluster, client.network AS client_network,
@@ -148,11 +142,11 @@ CALLS: Final = View(
         LEFT JOIN client_side s ON s.request_id = d.request_id AND s.authority = d.authority
             AND s.method = d.method AND s.path = d.path
         LEFT JOIN connecting c ON d.request_id IS NULL AND c.src_endpoint_id = d.src_endpoint_id
-            AND c.protocol = d.protocol
+            AND c.protocol = d.protocol AND c.minute = time_bucket({MARGIN}, d.start_time)
         LEFT JOIN endpoints passed ON d.request_id IS NULL AND passed.endpoint_id = d.src_endpoint_id
             AND passed.kind = 'gateway'
-        WHERE d.reporter = 'destination' AND s.request_id IS NULL AND c.src_endpoint_id IS NULL
-            AND passed.endpoint_id IS NULL
+        WHERE d.reporter = 'destination' AND d.start_time {begun}
+            AND s.request_id IS NULL AND c.src_endpoint_id IS NULL AND passed.endpoint_id IS NULL
     ), calls AS (
         SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
             service, gateway, match_method, confidence, protocol, method, path, status, grpc_status,
@@ -189,10 +183,45 @@ CALLS: Final = View(
         {blame.REASON} AS blame_reason,
         CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
             WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
-    FROM blamed""",
+    FROM blamed"""
+
+
+CALLS: Final = View(
+    "v_calls",
+    "Who called whom, once per call, whichever proxies logged it?",
+    {
+        "start_time": "when the client's proxy (else the server's) began",
+        "client_entity": "calling workload, `v_endpoints.entity`; else network/address; null if not seen",
+        "client_cluster": "its cluster",
+        "client_network": "its network",
+        "server_entity": "serving workload; else service:<host name>",
+        "server_cluster": "its cluster; null if not known",
+        "service": "host name of the service called, as the proxy names it, else the authority if that is a known service",
+        "path_model": "local: one cluster; flat: two clusters, pod to pod; gateway: through an east-west gateway; null if not known",
+        "gateway": "gateway it went through, name",
+        "match_method": "how the server was found: request_id, address, service_in_cluster, service; destination_only when only the server's proxy logged it",
+        "confidence": "1 for an exact match, 0.8 where the cluster is known and one workload there has the service, 0.5 where one workload anywhere has it, else 0",
+        "method": "HTTP method",
+        "path": "path",
+        "status": "status the client got; null if none",
+        "response_flags": "flags at the proxy that is nearest to the failure: the server's if it logged any, else the client's",
+        "policy": "authorization policy that denied it",
+        "grpc_status": "gRPC status code; null if not gRPC",
+        "error": "true if the server side failed: status 500 and above, a gRPC code that says so, or no response; a client that broke off is none",
+        "denied": "true if a policy denied it",
+        **blame.COLUMNS,
+        "duration_ms": "as the client's proxy saw it",
+        "server_duration_ms": "as the server's proxy saw it; the difference is network, gateways and proxies",
+        "bytes_received": "request body octets",
+        "bytes_sent": "response body octets",
+        "attempts": "times it was sent",
+        "tls": "TLS version on the way out of the client's proxy",
+        "request_id": "x-request-id",
+    },
+    calls_sql(),
 )
 
-_RATES: Final = {
+RATES: Final = {
     "requests": "calls",
     "errors": "calls the server side failed: status 500 and above, or no response",
     "client_errors": "calls with status 400 to 499, denials included",
@@ -231,7 +260,7 @@ EDGES: Final = View(
         **_EDGE_KEY,
         "match_methods": "how servers were found, distinct",
         "confidence": "lowest confidence among them",
-        **_RATES,
+        **RATES,
     },
     f"""SELECT time_bucket(INTERVAL 1 MINUTE, start_time) AS minute, {", ".join(_EDGE_KEY)},
         list_sort(list(DISTINCT match_method)) AS match_methods, min(confidence) AS confidence, {_RATES_SQL}
@@ -249,7 +278,7 @@ TOPOLOGY_EDGES: Final = View(
         "target_cluster": "cluster of the target",
         "path_model": "local, flat or gateway; null for legs",
         "gateway": "gateway it goes through; null for legs",
-        **_RATES,
+        **RATES,
         "flows": "flow records, of the exporter that saw most octets of the leg; null for calls",
         "bytes": "octets after sampling, of that exporter",
         "packets": "packets after sampling, of that exporter",

@@ -1,0 +1,326 @@
+"""
+Edges by the minute, ten minutes, hour and day, as the job works them out of requests.
+
+One lake serves all tests: each has a day of its own.
+"""
+
+import math
+import random
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline import schema
+from pipeline.inventory import file as inventory
+from pipeline.lake import Commit, Lake, sync_inventory
+from pipeline.rollup import rollup
+from pipeline.windows import Window
+
+INVENTORY = """
+[[networks]]
+name = "net-east"
+model = "gateway"
+[[networks]]
+name = "net-west"
+model = "gateway"
+[[clusters]]
+name = "east"
+provider = "aws"
+network = "net-east"
+[[clusters]]
+name = "west"
+provider = "gcp"
+network = "net-west"
+[[endpoints]]
+network = "net-east"
+ip = "10.0.0.11"
+kind = "pod"
+cluster = "east"
+namespace = "shop"
+workload = "frontend"
+[[endpoints]]
+network = "net-west"
+ip = "10.0.0.11"
+kind = "pod"
+cluster = "west"
+namespace = "shop"
+workload = "reviews"
+service = "reviews.shop"
+[[gateways]]
+network = "net-east"
+ip = "203.0.113.20"
+port = 15443
+cluster = "west"
+to_network = "net-west"
+name = "west-gateway"
+"""
+EAST, WEST = 1, 2
+VANTAGES = [
+    (EAST, "east", "net-east", "a", "frontend.log", "envoy_json", 0),
+    (WEST, "west", "net-west", "b", "reviews.log", "envoy_json", 0),
+]
+DAY = timedelta(days=1)
+MAPPED = 0xFFFF << 32
+FRONTEND, GATEWAY = MAPPED | 0x0A00000B, MAPPED | 0xCB007114
+KEY = (
+    *("client_entity", "client_cluster", "server_entity", "server_cluster"),
+    *("service", "path_model", "gateway"),
+)
+COUNTED = (
+    *("match_methods", "confidence", "requests", "errors", "client_errors", "denied"),
+    *("bytes_received", "bytes_sent", "tls_requests", "retries"),
+)
+TABLES = {
+    "edges_1m": "1 MINUTE",
+    "edges_10m": "10 MINUTES",
+    "edges_1h": "1 HOUR",
+    "edges_1d": "1 DAY",
+}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Generator[Lake]:
+    """Two clusters of the same pod addresses, west behind a gateway."""
+    folder = tmp_path_factory.mktemp("rollup")
+    (folder / "inventory.toml").write_text(INVENTORY)
+    with Lake(folder / "lake") as opened:
+        sync_inventory(opened, inventory.load(folder / "inventory.toml").tables)
+        rows = pl.DataFrame(VANTAGES, schema.VANTAGES.schema, orient="row")
+        opened.commit(Commit({"vantages": rows}))
+        yield opened
+
+
+def day(number: int) -> datetime:
+    return datetime(2026, 11, number, tzinfo=UTC)
+
+
+def log(lake: Lake, *rows: dict[str, Any]) -> None:
+    """Put rows into `requests`, as proxies of the two workloads told them."""
+    found = dict(lake.read("SELECT cluster, endpoint_id FROM endpoints").rows())
+    ends = {
+        "source": {
+            "vantage_id": EAST,
+            "src_endpoint_id": found["east"],
+            "upstream_local_ip_hi": 0,
+            "upstream_local_ip_lo": FRONTEND,
+            "upstream_remote_ip_hi": 0,
+            "upstream_remote_ip_lo": GATEWAY,
+            "upstream_remote_port": 15443,
+        },
+        "destination": {"vantage_id": WEST, "dst_endpoint_id": found["west"]},
+    }
+    base = {
+        "received_time": day(30),
+        "protocol": "HTTP/1.1",
+        "method": "GET",
+        "path": "/",
+        "authority": "reviews",
+        "service": "reviews.shop",
+        "response_flags": [],
+        "status": 200,
+    }
+    filled = [base | ends[row["reporter"]] | row for row in rows]
+    columns = schema.REQUESTS.schema
+    told = [{name: row.get(name) for name in columns} for row in filled]
+    lake.commit(Commit({"requests": pl.DataFrame(told, schema=columns)}))
+
+
+def client(start: datetime, request: str | None, **values: Any) -> dict[str, Any]:
+    return {"reporter": "source", "start_time": start, "request_id": request, **values}
+
+
+def server(start: datetime, request: str | None, **values: Any) -> dict[str, Any]:
+    return {"reporter": "destination", "start_time": start, "request_id": request, **values}
+
+
+def roll(lake: Lake, *minutes: datetime) -> None:
+    """What the job does with minutes that are over."""
+    for start in minutes:
+        lake.commit(rollup(lake, Window(start, start + timedelta(minutes=1))))
+
+
+def stored(lake: Lake, table: str, start: datetime) -> list[tuple[Any, ...]]:
+    """Rows of a day, all columns, in an order that rows alone decide."""
+    rows = lake.read(
+        f"FROM {table} WHERE bucket_start >= '{start}' AND bucket_start < '{start + DAY}' ORDER BY ALL"
+    )
+    return rows.rows()
+
+
+def test_every_measure_of_an_edge(lake: Lake):
+    """Three calls by gateway, worked by hand."""
+    at = day(1) + timedelta(hours=5, minutes=17, seconds=3)
+    told = {"bytes_received": 10, "bytes_sent": 100}
+    log(
+        lake,
+        client(at, "a", duration_ms=10.0, attempts=1, upstream_tls="TLSv1.3", **told),
+        server(at, "a", duration_ms=4.0, **told),
+        client(at, "b", duration_ms=30.0, attempts=3, status=503, **told),
+        server(at, "b", duration_ms=20.0, status=503, **told),
+        client(at, "c", duration_ms=0.0, status=403, authz="denied", **told),
+    )
+    roll(lake, at.replace(second=0))
+    edge = ("east/shop/frontend", "east", "west/shop/reviews", "west", "reviews.shop", "gateway")
+    columns = (
+        "requests, errors, client_errors, denied, retries, bytes_received, bytes_sent, tls_requests"
+    )
+    for table in TABLES:
+        own = f"FROM {table} WHERE bucket_start >= '{day(1)}' AND bucket_start < '{day(2)}'"
+        assert lake.read(f"SELECT {', '.join(KEY)} {own}").rows() == [(*edge, "west-gateway")]
+        assert lake.read(f"SELECT {columns} {own}").rows() == [(3, 1, 1, 1, 2, 30, 300, 1)]
+        matched = "confidence, matched_request_id, matched_service_in_cluster, matched_address"
+        assert lake.read(f"SELECT {matched} {own}").rows() == [(0.8, 2, 1, 0)]
+        times = "duration_ns, server_timed, server_duration_ns, both_timed, on_the_way_ns"
+        assert lake.read(f"SELECT {times} {own}").rows() == [
+            (40_000_000, 2, 24_000_000, 2, 16_000_000)
+        ]
+        # 1.06^39 = 9.70 < 10 <= 1.06^40 = 10.29; 1.06^58 = 29.4 < 30 <= 1.06^59 = 31.1
+        assert lake.read(f"SELECT durations {own}").item().to_list() == [
+            {"bucket": -32_768, "calls": 1},
+            {"bucket": 40, "calls": 1},
+            {"bucket": 59, "calls": 1},
+        ]
+        view = f"FROM v_{table} WHERE bucket_start >= '{day(1)}' AND bucket_start < '{day(2)}'"
+        means = lake.read(f"SELECT mean_ms, server_mean_ms, on_the_way_ms {view}").row(0)
+        assert means == pytest.approx((40 / 3, 12.0, 8.0))
+        assert lake.read(f"SELECT p50_ms {view}").item() == pytest.approx(9.9861, abs=1e-4)
+        assert lake.read(f"SELECT match_methods {view}").item().to_list() == [
+            "request_id",
+            "service_in_cluster",
+        ]
+    starts = [stored(lake, table, day(1))[0][0].strftime("%H:%M") for table in TABLES]
+    assert starts == ["05:17", "05:10", "05:00", "00:00"]
+
+
+def test_a_call_across_two_minutes_is_of_the_one_its_client_began_in(lake: Lake):
+    """Its server's line is read beside, from the next minute, and counts nothing there."""
+    at = day(2) + timedelta(minutes=1)
+    moment = timedelta(milliseconds=20)
+    log(
+        lake,
+        client(at - moment, "later", duration_ms=60.0),
+        server(at + moment, "later", duration_ms=10.0),
+        client(at + moment, "ahead", duration_ms=60.0),  # the server's clock is behind
+        server(at - moment, "ahead", duration_ms=20.0),
+        client(at - moment, None, protocol="TCP"),
+        server(at + moment, None, protocol="TCP", src_endpoint_id=1),
+    )
+    roll(lake, at - timedelta(minutes=1), at)
+    columns = "strftime(bucket_start, '%H:%M'), requests, server_duration_ns, path_model"
+    rows = lake.read(
+        f"SELECT {columns} FROM edges_1m WHERE bucket_start >= '{day(2)}' AND bucket_start < '{day(3)}'"
+        " ORDER BY ALL"
+    ).rows()
+    assert rows[0] == ("00:00", 2, 10_000_000, "gateway")
+    assert ("00:01", 1, 20_000_000, "gateway") in rows
+    assert lake.read(
+        f"SELECT sum(requests)::INT FROM edges_1d WHERE bucket_start = '{day(2)}'"
+    ).item() == len(
+        lake.read(f"SELECT 1 FROM v_calls WHERE start_time BETWEEN '{day(2)}' AND '{day(3)}'")
+    )
+
+
+def random_rows(seed: int, start: datetime, minutes: int, calls: int) -> list[dict[str, Any]]:
+    """Calls with and without ids, seen by both proxies, one, or with a skew of up to 2 s."""
+    dice = random.Random(seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(calls):
+        at = start + timedelta(seconds=dice.uniform(2, minutes * 60 - 2))
+        status = dice.choice([200, 200, 200, 404, 403, 500, 503, None])
+        name = None if dice.random() < 0.2 else f"{seed}-{number}"
+        call = {
+            "protocol": "HTTP/1.1" if name else dice.choice(["TCP", "HTTP/1.1"]),
+            "path": dice.choice(["/", "/a"]),
+            "service": dice.choice(["reviews.shop", "ratings.shop", None]),
+            "bytes_received": dice.choice([None, dice.randrange(10**6)]),
+            "bytes_sent": dice.randrange(10**9),
+        }
+        flags = {"response_flags": dice.choice([[], [], ["UF"], ["DC"], ["UO"]])}
+        if dice.random() < 0.9:
+            more = {"attempts": dice.choice([None, 0, 1, 4]), "duration_ms": dice.expovariate(0.1)}
+            tls = {"upstream_tls": dice.choice([None, "TLSv1.3"])}
+            direct = {"upstream_remote_port": dice.choice([15443, 9080])}
+            rows.append(client(at, name, status=status, **call, **more, **tls, **direct, **flags))
+        if dice.random() < 0.8:
+            skew = timedelta(seconds=dice.uniform(-2, 2))
+            denied = {"authz": dice.choice([None, "allowed", "denied"])}
+            took = {"duration_ms": dice.choice([None, dice.expovariate(0.2)])}
+            rows.append(server(at + skew, name, status=status, **call, **denied, **took))
+    return rows
+
+
+def counted(lake: Lake, start: datetime) -> int:
+    """Calls of a day, once every bucket of every length was found to count them rightly."""
+    calls = f"FROM v_calls WHERE start_time >= '{start}' AND start_time < '{start + DAY}'"
+    measures = """list_sort(list(DISTINCT match_method)), min(confidence)::DOUBLE, count(*)::UBIGINT,
+        count(*) FILTER (error)::UBIGINT, count(*) FILTER (status BETWEEN 400 AND 499)::UBIGINT,
+        count(*) FILTER (denied)::UBIGINT, sum(bytes_received)::UBIGINT, sum(bytes_sent)::UBIGINT,
+        count(tls)::UBIGINT, (sum(greatest(attempts, 1) - 1) FILTER (attempts >= 0))::UBIGINT"""
+    key = ", ".join(KEY)
+    lake.connection.execute(f"CREATE OR REPLACE TEMP TABLE told AS {calls}")
+    for table, length in TABLES.items():
+        bucket = f"time_bucket(INTERVAL {length}, start_time)"
+        asked = f"SELECT {bucket} AS b, {key}, {measures} FROM told GROUP BY b, {key} ORDER BY ALL"
+        told = f"""SELECT bucket_start, {key}, {", ".join(COUNTED)} FROM v_{table}
+            WHERE bucket_start >= '{start}' AND bucket_start < '{start + DAY}' ORDER BY ALL"""
+        assert lake.read(told).rows() == lake.read(asked).rows()
+    return lake.read("SELECT count(*) FROM told").item()
+
+
+def test_counts_are_those_of_the_calls_themselves(lake: Lake):
+    """In every bucket of every length, whatever order minutes are worked out in, and how often."""
+    start = day(3) + timedelta(hours=3, minutes=58)
+    log(lake, *random_rows(1, start, 4, 600))
+    minutes = [start + timedelta(minutes=n) for n in (2, 0, 3, 1)]
+    roll(lake, *minutes)
+    assert counted(lake, day(3)) > 500
+    once = {table: stored(lake, table, day(3)) for table in TABLES}
+    roll(lake, minutes[0])
+    assert {table: stored(lake, table, day(3)) for table in TABLES} == once
+    assert {table: len({row[0] for row in once[table]}) for table in TABLES} == {
+        "edges_1m": 4,
+        "edges_10m": 2,
+        "edges_1h": 2,
+        "edges_1d": 1,
+    }
+
+
+def test_rows_that_come_late_are_in_all_four(lake: Lake):
+    """When their minute is done again, and in none before."""
+    start = day(5) + timedelta(hours=23, minutes=58)
+    rows = random_rows(4, start, 1, 80)
+    log(lake, *random_rows(5, start + timedelta(minutes=1), 1, 80), *rows[:60])
+    roll(lake, start, start + timedelta(minutes=1))
+    before = counted(lake, day(5))
+    log(lake, *rows[60:])
+    roll(lake, start)
+    assert counted(lake, day(5)) > before
+
+
+def test_a_minute_without_calls_has_no_edges(lake: Lake):
+    """Where there were some, that are no calls any more, they go, in all four."""
+    at = day(8) + timedelta(hours=1)
+    log(lake, client(at, "gone"), client(at + timedelta(minutes=1), "stays"))
+    roll(lake, at, at + timedelta(minutes=1))
+    lake.connection.execute("DELETE FROM requests WHERE request_id = 'gone'")
+    roll(lake, at)
+    counts = "SELECT list(requests) FROM {} WHERE bucket_start >= '{}' AND bucket_start < '{}'"
+    left = [lake.read(counts.format(table, day(8), day(9))).item().to_list() for table in TABLES]
+    assert left == [[1], [1], [1], [1]]
+
+
+def test_what_is_no_duration_is_counted_and_not_timed(lake: Lake):
+    """The call is one; no sum, mean or quantile is made of it."""
+    for number, duration in enumerate((None, -1.0, 1e12, 1e300, math.inf, math.nan)):
+        told = {"duration_ms": duration, "service": f"service-{number}"}
+        log(lake, client(day(9), f"{number}", **told), server(day(9), f"{number}", **told))
+    roll(lake, day(9))
+    this = f"WHERE bucket_start = '{day(9)}'"
+    measured = "requests, duration_ns, durations, server_timed, both_timed"
+    rows = lake.read(f"SELECT {measured} FROM edges_1h {this}").rows()
+    assert rows == [(1, None, None, 0, 0)] * 6
+    told = "p50_ms, p95_ms, p99_ms, mean_ms, server_mean_ms, on_the_way_ms"
+    assert lake.read(f"SELECT {told} FROM v_edges_1d {this}").rows() == [(None,) * 6] * 6
