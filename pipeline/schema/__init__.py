@@ -13,15 +13,19 @@ not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
     rollups    who called whom, by the minute, ten minutes, hour and day
     verdicts   what a datapath that enforces policy said of packets
     proxies    statistics of proxies, and what control planes say of them
+    probes     what agents reach, tried by them
+    edges      conversations: records of all proxies of a path, joined
     entities   who, where, and when
     inventory  how that is known: objects of sources, and what they corrected
     job        the pipeline itself
+    findings   what a person should look at
 
 Before: config.py. After: run.py. Views: views/.
 """
 
 from typing import Final
 
+from pipeline.schema.edges import EDGES, LEGS
 from pipeline.schema.entities import (
     CLUSTERS,
     ENDPOINTS,
@@ -32,6 +36,7 @@ from pipeline.schema.entities import (
     VANTAGES,
 )
 from pipeline.schema.facts import DECODED_FLOWS, FLOWS
+from pipeline.schema.findings import FINDING_RUNS, FINDINGS
 from pipeline.schema.inventory import CHANGES, CORRECTIONS, INVENTORY_SOURCES, OBJECTS
 from pipeline.schema.job import (
     ACCOUNTING,
@@ -57,6 +62,7 @@ from pipeline.schema.model import (
     create_view,
     sql_type,
 )
+from pipeline.schema.probes import DECODED_PROBES, PROBES
 from pipeline.schema.proxies import (
     CONTROL_PLANE,
     DECODED_CONTROL_PLANE,
@@ -79,23 +85,29 @@ __all__ = [
     "CORRECTIONS",
     "DECODED_CONTROL_PLANE",
     "DECODED_FLOWS",
+    "DECODED_PROBES",
     "DECODED_REQUESTS",
     "DECODED_SAMPLES",
     "DECODED_VERDICTS",
+    "EDGES",
     "EDGES_1D",
     "EDGES_1H",
     "EDGES_1M",
     "EDGES_10M",
     "ENDPOINTS",
+    "FINDINGS",
+    "FINDING_RUNS",
     "FLOWS",
     "GATEWAYS",
     "INVENTORY_SOURCES",
+    "LEGS",
     "LOG_TYPE",
     "METHOD",
     "NETWORKS",
     "OBJECTS",
     "PEERINGS",
     "PREFIXES",
+    "PROBES",
     "PROXY_MODEL",
     "PROXY_SAMPLES",
     "REJECTS",
@@ -119,6 +131,8 @@ __all__ = [
 TABLES: Final = (
     FLOWS,
     REQUESTS,
+    EDGES,
+    LEGS,
     EDGES_1M,
     EDGES_10M,
     EDGES_1H,
@@ -126,6 +140,7 @@ TABLES: Final = (
     VERDICTS,
     PROXY_SAMPLES,
     CONTROL_PLANE,
+    PROBES,
     NETWORKS,
     CLUSTERS,
     ENDPOINTS,
@@ -142,4 +157,6 @@ TABLES: Final = (
     COMMITS,
     CHECKPOINTS,
     WINDOWS,
+    FINDINGS,
+    FINDING_RUNS,
 )
