@@ -1,7 +1,7 @@
 """
 Crosspane beside a running lab, as the tests use it.
 
-Before: agents.py writes its configuration. After: test_channels.py, test_faults.py.
+Before: agents.py writes its configuration, exporters.py what it is given at the end. After: test_channels.py, test_faults.py.
 """
 
 from __future__ import annotations
@@ -10,22 +10,31 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from collectors.agent import open_log
+from collectors.config import load
+from collectors.envelope import Header
+from collectors.replay import replay
+from pipeline.cli.live import lake_and_known, open_reader
+from pipeline.config import Config
 from pipeline.errors import CrosspaneError
 from pipeline.lake import connect
+from pipeline.run import run
 
-from . import agents
+from . import agents, exporters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .agents import Channel
+    from .mesh import Mesh
     from .topology import Topology
 
 _START_SECONDS = 60.0
@@ -56,6 +65,17 @@ def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Itera
             if up.poll() is None:
                 os.killpg(up.pid, signal.SIGKILL)  # its agents have processes of their own
                 up.wait()
+
+
+def take_flows(lab: Mesh, channel: Channel) -> None:
+    """Put what the lab's exporters sent, and tcpdump wrote, into the lake of an `up` that ended."""
+    config = load(lab.directory / f"{channel}.toml", Config)
+    with open_log(config.log, "exports") as log:
+        for cluster in lab.topology.clusters:
+            header = Header("exports", cluster.name, cluster.network.name, "netflow")
+            replay([exporters.capture(lab, cluster)], header, log)
+    with lake_and_known(config) as (lake, known), open_reader(config) as reader:
+        run(reader, lake, known, config, stop=threading.Event(), until_idle=True)
 
 
 def wait_until(done: Callable[[], bool], what: object = "") -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -17,8 +18,8 @@ import pytest
 
 from pipeline.lake import connect
 
-from . import admin, agents, mesh, traffic
-from .observing import ask, crosspane_up, is_made, wait_until
+from . import admin, agents, exporters, mesh, traffic
+from .observing import ask, crosspane_up, is_made, take_flows, wait_until
 from .places import LAB
 from .telemetry import Telemetry
 
@@ -34,6 +35,16 @@ SELECT requests.*, vantages.format, vantages.exporter, vantages.cluster AS obser
 FROM requests JOIN vantages USING (vantage_id)
 """
 EDGES = "SELECT client_entity, server_entity, sum(requests)::BIGINT AS n FROM v_edges GROUP BY ALL"
+SIDES = " UNION ALL ".join(
+    f"""SELECT '{view}.{side}' AS side, network, {side}_ip AS ip,
+        {side}_resolution AS resolution, count(*) AS rows FROM {view} GROUP BY ALL"""
+    for view, sides in {
+        "v_flows": ("src", "dst", "post_nat_src", "post_nat_dst"),
+        "v_requests": ("src", "dst"),
+    }.items()
+    for side in sides
+)
+"""Who each address of each fact is said to be, as far as there is one."""
 KEY = ["reporter", "stream_id", "start_time"]
 """What a request is to one proxy: attempts of one request have its id in common."""
 OWN = {"received_time", "vantage_id", "exporter", "format", "proxy"}
@@ -82,6 +93,7 @@ class Observed(NamedTuple):
 
     rows: pl.DataFrame
     edges: dict[tuple[str, str], int]
+    sides: pl.DataFrame
     rejects: list[Any]
     truth: list[traffic.Truth]
     connections: dict[str, int]
@@ -89,12 +101,13 @@ class Observed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
-    """Run the script under agents of all clusters, until both channels are in the lake."""
+    """Run the script under agents of all clusters, until both channels and flows are in the lake."""
     directory = tmp_path_factory.mktemp("ch")
     streams = agents.sockets(LAB, directory)
     with crosspane_up(LAB, directory, "both") as lake:
         otlp = {agents.OTLP_PROXY: agents.otlp_socket(directory)}
         with mesh.up(directory, LAB, Telemetry(als=streams, otlp=otlp)) as lab:
+            sinks = exporters.start(lab)
             script = traffic.scaled(traffic.LAB_SCRIPT, 10)
             truth = traffic.run(LAB, script, seconds=2.0)
             time.sleep(1.0)  # streams are flushed every 0.5 s
@@ -102,13 +115,18 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
             connections = {proxy: _closed(lab, proxy) for _, proxy in _gateways(lab)}
             time.sleep(1.0)
             lab.stop(*lab.gateways())
+            exporters.stop(lab)
+            for sink in sinks:
+                sink.close()
         expected = traffic.seen_by_proxies(LAB, traffic.LAB_SCRIPT, truth).total()
         expected += sum(connections.values())
         wait_until(lambda: _count(lake) >= 2 * expected, "rows")
+    take_flows(lab, "both")
     with connect(lake) as reader:
         return Observed(
             rows=_with_proxy(reader.execute(REQUESTS).pl()),
             edges={(src, dst): n for src, dst, n in reader.execute(EDGES).fetchall()},
+            sides=reader.execute(SIDES).pl(),
             rejects=reader.execute("SELECT reason, detail FROM v_rejects").fetchall(),
             truth=truth,
             connections=connections,
@@ -246,6 +264,29 @@ def test_identities_are_both_sides_certificates(observed: Observed) -> None:
             "spiffe://cluster.local/ns/jobs/sa/reports"
         }
         assert set(called["upstream_tls"]) == {"TLSv1.3"}
+
+
+def test_only_what_was_planted_is_unknown_or_ambiguous(observed: Observed) -> None:
+    """Of every other address of every request and flow it is known who has it."""
+    known = observed.sides.filter(resolution="resolved")
+    sides = ("v_flows.src", "v_flows.dst", "v_requests.src", "v_requests.dst")
+    networks = ("net-east", "net-west", "net-flat")
+    assert set(known.select("side", "network").rows()) == set(product(sides, networks))
+    others = observed.sides.filter(pl.col("resolution").ne_missing("resolved"))
+    assert sorted(others.filter(pl.col("ip").is_not_null()).rows()) == [
+        # Called twice past the mesh: a flow there and a flow back.
+        ("v_flows.dst", "net-east", "198.51.100.77", "unknown", 2),
+        # Called three times, and both clusters of the flat network saw it.
+        ("v_flows.dst", "net-flat", "10.20.0.50", "ambiguous", 6),
+        ("v_flows.src", "net-east", "198.51.100.77", "unknown", 2),
+        ("v_flows.src", "net-flat", "10.20.0.50", "ambiguous", 6),
+    ]
+    # softflowd tells no translated address; nothing else is without one.
+    nowhere = others.filter(pl.col("ip").is_null())
+    assert set(nowhere.select("side", "resolution").rows()) == {
+        ("v_flows.post_nat_src", None),
+        ("v_flows.post_nat_dst", None),
+    }
 
 
 def test_each_call_is_one_edge_of_the_topology(observed: Observed) -> None:
