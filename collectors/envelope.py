@@ -38,6 +38,7 @@ GROUPS: Final = {
     "gcp": "inventory",
     "azure": "inventory",
     "netbox": "inventory",
+    "probe": "probe",
 }
 """Kind of payload to the topic group that carries it (design section 3)."""
 

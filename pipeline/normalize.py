@@ -59,9 +59,9 @@ def normalize_flows(flows: pl.DataFrame) -> pl.DataFrame:
 
 def normalize_requests(requests: pl.DataFrame) -> pl.DataFrame:
     """
-    Times of requests: ``received_time`` and ``start_time`` for the ``_ns`` columns.
+    Times of requests and of probes: ``received_time`` and ``start_time`` for the ``_ns`` columns.
 
-    A proxy's start time is kept as it is, however old: log files are read late.
+    A proxy's or agent's start time is kept as it is, however old: log files are read late.
     """
     return requests.select(
         _time("received_ns").alias("received_time"),
@@ -102,5 +102,6 @@ NORMALIZERS: Final = {
     "verdicts": normalize_verdicts,
     "proxy_samples": normalize_scraped,
     "control_plane": normalize_scraped,
+    "probes": normalize_requests,
 }
 """Table to what makes its times comparable. One line here adds one."""

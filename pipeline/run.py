@@ -32,6 +32,7 @@ from pipeline.decode.istiod import Istiod
 from pipeline.decode.linkerd import Linkerd
 from pipeline.decode.netflow import Netflow
 from pipeline.decode.otlp import Otlp
+from pipeline.decode.probe import Probe
 from pipeline.decode.prometheus import Prometheus
 from pipeline.decode.ztunnel import Ztunnel
 from pipeline.enrich import ENRICHERS
@@ -58,6 +59,7 @@ DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
     "linkerd": Linkerd,
     "hubble": Hubble,
     "hubble_json": HubbleJson,
+    "probe": Probe,
     **{kind: partial(Changes, kind) for kind in SOURCES},
 }
 """Kind of payload to its decoder. One line here adds one."""

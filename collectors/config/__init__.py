@@ -44,6 +44,7 @@ from collectors.config.inputs import (
 from collectors.config.kubernetes import KubernetesInput
 from collectors.config.log import KafkaLog, LocalLog, Log
 from collectors.config.netbox import NetboxInput
+from collectors.config.probe import ProbeInput, ProbeTarget
 from collectors.config.redact import Redact
 from collectors.toml import ConfigError, decode_toml
 
@@ -69,6 +70,8 @@ __all__ = [
     "Log",
     "NetboxInput",
     "OtlpLogsInput",
+    "ProbeInput",
+    "ProbeTarget",
     "PrometheusInput",
     "ProxyInput",
     "Redact",

@@ -15,6 +15,7 @@ from collectors.config.aws import AwsInput
 from collectors.config.exports import AzureInput, GcpInput
 from collectors.config.kubernetes import KubernetesInput
 from collectors.config.netbox import NetboxInput
+from collectors.config.probe import ProbeInput
 from collectors.config.redact import Redact
 
 
@@ -373,5 +374,6 @@ Input = (
     | GcpInput
     | AzureInput
     | NetboxInput
+    | ProbeInput
 )
 """Every input. One word here adds one."""

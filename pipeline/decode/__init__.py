@@ -21,12 +21,14 @@ A package for each family of formats, its parts listed in its own words:
     hubble       flows of Cilium, as protobuf and as exported JSON
     prometheus   scrapes of proxies and control planes
     istiod       answers of istiod's debug endpoints
+    probe        results of active probes
 
 and what they share:
 
     protobuf     messages to columns, many at a time
     lines, json_lines   payloads to lines of text, lines to fields
     addresses, rfc3339  addresses and times as text
+    x509         certificates
     meshes       how each mesh names services
     envoy_node, response_flags   what a proxy says of itself, and of failures
     requests     columns of any proxy's telemetry to rows of the one model

@@ -163,6 +163,18 @@ def enrich_peer(rows: pl.DataFrame, identities: Identities) -> pl.DataFrame:
     return _enrich(timed, identities, sides, "received_time").drop("start_time")
 
 
+def enrich_probes(probes: pl.DataFrame, identities: Identities) -> pl.DataFrame:
+    """
+    What was probed, at ``start_time``; else as `enrich_peer`.
+
+    Returns
+    -------
+    DataFrame
+        The same rows, same order, with the columns of one side, ``peer``.
+    """
+    return _enrich(probes, identities, {"peer": _Address.named("peer")}, "start_time")
+
+
 @dataclass(frozen=True, slots=True)
 class _Address:
     """Expressions of the two halves of an address."""
@@ -243,5 +255,6 @@ ENRICHERS: Final[Mapping[str, Enricher]] = {
     "verdicts": enrich_verdicts,
     "proxy_samples": enrich_peer,
     "control_plane": enrich_peer,
+    "probes": enrich_probes,
 }
 """Table to its enricher. One line here adds one."""
