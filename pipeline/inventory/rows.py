@@ -4,7 +4,7 @@ The rows of an inventory file: every key documented and bounded.
 A TOML file is decoded into `InventoryFile`; columns of Parquet files are
 checked against the types of the same fields.
 
-Before: the file. After: inventory.py. Generated from here: docs/reference/config.md.
+Before: the file. After: tables.py.
 """
 
 from datetime import datetime

@@ -17,6 +17,7 @@ clusters = [
     { name = "west", provider = "gcp", region = "us-west1", network = "net-b" },
 ]
 peerings = [{ networks = ["net-a", "net-b"] }]
+range_files = [{ path = "ip-ranges.json" }]
 gateways = [{ network = "net-a", ip = "203.0.113.9", port = 443, cluster = "west", to_network = "net-b" }]
 
 [[endpoints]]
@@ -66,6 +67,14 @@ name = "aws S3"
 provider = "aws"
 region = "us-east-1"
 """
+PUBLISHED = """{
+    "syncToken": "1790000000", "createDate": "2026-09-21-14-13-20", "ipv6_prefixes": [],
+    "prefixes": [
+        {"ip_prefix": "192.0.2.0/24", "region": "eu-west-1", "service": "AMAZON"},
+        {"ip_prefix": "192.0.2.0/25", "region": "eu-west-1", "service": "AMAZON"},
+        {"ip_prefix": "192.0.2.0/25", "region": "eu-west-1", "service": "EC2"}
+    ]
+}"""
 WEB = 0xFFFF_0A00_0001
 
 
@@ -74,6 +83,7 @@ def side(tmp_path_factory):
     """Columns of the destination of a flow from web to this address; with what it became, too."""
     path = tmp_path_factory.mktemp("sides") / "inventory.toml"
     path.write_text(INVENTORY)
+    path.with_name("ip-ranges.json").write_text(PUBLISHED)
     inventory = load(path)
     connection = duckdb.connect()
     for table in schema.TABLES:
@@ -174,6 +184,22 @@ def test_a_named_range_outside_is_who_it_is(side):
         "method": "external",
         "prefix": "aws S3",
     }
+
+
+def test_a_range_that_a_provider_publishes_is_who_it_is(side):
+    """The longest one, by its service."""
+    assert side(0xFFFF_C000_0207) == {
+        "ip": "192.0.2.7",
+        "entity": "aws EC2 eu-west-1",
+        "kind": "external",
+        "network": "internet",
+        "provider": "aws",
+        "region": "eu-west-1",
+        "resolution": "resolved",
+        "method": "external",
+        "prefix": "aws EC2 eu-west-1",
+    }
+    assert side(0xFFFF_C000_0287)["entity"] == "aws AMAZON eu-west-1"
 
 
 def test_what_a_flow_became_is_named_too(side):
