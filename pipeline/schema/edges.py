@@ -129,7 +129,7 @@ LEGS: Final = Table(
         Column(
             "match_method",
             MATCH_METHOD,
-            "how it was tied to the conversation; null for its first record",
+            "how it was tied to the conversation; null for the record that names it",
         ),
         Column(
             "unmatched",

@@ -8,6 +8,7 @@ attaches it has them.
     facts      flows, requests and endpoints, with names
     verdicts   what was let through and what was refused, by policy
     topology   calls, edges, and the graph of them
+    stitched   conversations over all hops, and the records they are made of
     rollups    edges by the minute, ten minutes, hour and day
     health     health, completeness, rejects, and the pipeline itself
     ranges     address ranges as numbers: SQL that the next four share
@@ -16,6 +17,8 @@ attaches it has them.
     ipspace    what is wrong with the address space
     flat       which clusters could share one network
     blind_spots what inventory knows and nobody observes
+    findings   what a person should look at
+    probes     what agents reach, and the certificates they are shown
     proxies    upstreams, certificates and policies as proxies count them; control planes; targets
 
 Before: lake.py. After: pane.py, dashboards/, notebooks/.
@@ -28,12 +31,15 @@ from pipeline.views import (
     blind_spots,
     exhaustion,
     facts,
+    findings,
     flat,
     health,
     inventory,
     ipspace,
+    probes,
     proxies,
     rollups,
+    stitched,
     topology,
     verdicts,
 )
@@ -71,6 +77,8 @@ VIEWS: Final = (
     topology.EDGES,
     topology.TOPOLOGY_EDGES,
     topology.TOPOLOGY_NODES,
+    stitched.STITCHED,
+    stitched.LEGS,
     rollups.EDGES_1M,
     rollups.EDGES_10M,
     rollups.EDGES_1H,
@@ -81,6 +89,9 @@ VIEWS: Final = (
     proxies.AUTHZ,
     proxies.CONTROL_PLANE,
     proxies.TARGETS,
+    probes.PROBES,
+    probes.PROBE_HEALTH,
+    probes.PROBE_CERTIFICATES,
     health.HEALTH,
     health.PIPELINE,
     health.REJECTS,
@@ -92,5 +103,6 @@ VIEWS: Final = (
     flat.READINESS,
     blind_spots.BLIND_SPOTS,
     blind_spots.COVERAGE,
+    findings.FINDINGS,
 )
 """Every view, each after those it reads."""

@@ -1,0 +1,78 @@
+"""
+Stitching: records of all proxies of a path become one conversation.
+
+    records   rows of ``requests`` as numbers, once each
+    pairs     the only candidate, or none
+    chain     connections: client to gateway, gateway to server
+    ties      calls: client's record and server's
+    members   the records of each conversation, in order
+    rows      ``edges`` and ``legs``
+    stage     one minute of the lake
+
+An address alone joins nothing: what joins is an id with what was called, a
+socket in its network, a translation that was recorded, or names, and then only
+if there is one candidate each way.
+
+Before: windows.py. After: views/stitched.py. How sure: docs/how-to/stitching.md.
+"""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from pipeline.stitch import rows
+from pipeline.stitch.chain import links
+from pipeline.stitch.members import members
+from pipeline.stitch.pairs import ALL, Span
+from pipeline.stitch.records import prepared, translated
+from pipeline.stitch.ties import METHODS, Paths, ties
+
+
+class Stitched(NamedTuple):
+    """
+    Rows of `schema.EDGES` and of `schema.LEGS`.
+
+    Attributes
+    ----------
+    edges, legs
+        Of all that was given; who asks for a minute keeps those of the minute.
+    """
+
+    edges: pl.DataFrame
+    legs: pl.DataFrame
+
+
+def stitch(
+    requests: pl.DataFrame,
+    gateways: pl.DataFrame,
+    flows: pl.DataFrame,
+    endpoints: pl.DataFrame,
+    span: Span = ALL,
+) -> Stitched:
+    """
+    Join the records of some minutes.
+
+    Parameters
+    ----------
+    requests
+        Columns `records.NEEDED`, and ``network`` and ``cluster`` of the vantage.
+    gateways
+        Rows of `schema.GATEWAYS` that held.
+    flows
+        Columns of `schema.FLOWS`, and ``network``; those with a translated source matter.
+    endpoints
+        ``endpoint_id``, ``kind``, ``cluster``, ``identity`` of those that ``requests`` name.
+    span
+        Of what time ``requests`` are all that there are: calls of a connection that goes on
+        beyond it are not told apart by their order.
+    """
+    records = prepared(requests, gateways, endpoints)
+    found = links(records, translated(flows))
+    paths = Paths(records.height, found)
+    tied = ties(records, paths, span)
+    whole = members(records, paths, tied)
+    code = pl.col("method").replace_strict(
+        {name: code for code, name in enumerate(METHODS)}, return_dtype=pl.Int64
+    )
+    edges = rows.edges(records, whole, tied, found.with_columns(method_code=code))
+    return Stitched(edges.drop("owner"), rows.legs(records, whole, edges, tied))

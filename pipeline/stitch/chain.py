@@ -1,0 +1,157 @@
+"""
+Connections: which gateway's record comes after which client's, and before which server's.
+
+A gateway that passes TLS through knows no request, only a connection: where it
+came from, where it went, and the server name. Many calls share it. Steps are
+asked in order, each of what the ones before it left:
+
+    connection  the same socket, address and port, in the same network; where a
+                declared address stands for the gateway, the socket that came
+    nat         the socket that a flow record says it was translated to
+    nat_port    the same source port, sender a node of the client's cluster, and
+                the same service, at the gateway the client went to
+    sni         the same service at that gateway, and octets that can be; never
+                what came from a workload, or from another cluster
+
+Where a step knows several candidates, or a translation of which the far side was
+not seen, later ones are not asked: they know less.
+
+Before: pairs.py. After: ties.py.
+"""
+
+from typing import Final
+
+import polars as pl
+
+from pipeline.stitch.pairs import candidates, keyed, only_one
+from pipeline.stitch.records import CLIENT, GATEWAY, SERVER
+
+_LINK: Final = pl.Schema({"record": pl.UInt32, "other": pl.UInt32, "method": pl.String})
+_FITS: Final = (
+    (pl.col("bytes_received") <= pl.col("bytes_received_other"))
+    & (pl.col("bytes_sent") <= pl.col("bytes_sent_other"))
+).fill_null(value=True)
+"""A gateway passes TLS on: more octets than the bodies within."""
+_BEHIND: Final = (
+    pl.col("src_kind_other").is_in(["pod", "vm"]).not_() | pl.col("src_kind_other").is_null()
+) & (
+    (pl.col("src_cluster_other") == pl.col("client_cluster"))
+    | pl.col("src_cluster_other").is_null()
+)
+_GATE: Final = (
+    *("record", "start", "end", "key", "src_kind", "src_cluster"),
+    *("bytes_received", "bytes_sent"),
+)
+_ANY: Final = pl.lit(value=True)
+
+
+def links(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
+    """
+    Records and the gateway's record next to them.
+
+    Parameters
+    ----------
+    records
+        As `records.prepared` gives them.
+    translations
+        As `records.translated` gives them.
+
+    Returns
+    -------
+    DataFrame
+        ``record``, ``other`` (UInt32): of a client or gateway the gateway after it, of a server
+        the one before it, one at most; ``method`` (String).
+    """
+    is_gate = (pl.col("role") == GATEWAY) & pl.col("is_tcp")
+    asking = _Asking(
+        _senders(records.filter(is_gate | (pl.col("role") == CLIENT)), translations),
+        records.filter(is_gate),
+    )
+    asking.ask("connection", ["out_key"], ["in_key"])
+    asking.ask("connection", ["out_from", "via"], ["in_from", "here"])
+    asking.ask("nat", ["translated_from", "via"], ["in_from", "here"])
+    asking.keep_connections(~pl.col("is_translated"))
+    port = ["via", "client_cluster", "upstream_local_port", "target"]
+    seen_port = ["here", "src_cluster", "downstream_remote_port", "target"]
+    asking.ask("nat_port", port, seen_port, admissible=pl.col("src_kind_other") == "node")
+    asking.ask("sni", ["via", "target"], ["here", "target"], admissible=_BEHIND & _FITS)
+    return pl.concat([*asking.found, _before_servers(records, asking.gates)])
+
+
+class _Asking:
+    """Senders that have no gateway's record yet, and what was found."""
+
+    def __init__(self, senders: pl.DataFrame, gates: pl.DataFrame) -> None:
+        self.senders, self.gates = senders, gates
+        self.found = [pl.DataFrame(schema=_LINK)]
+        self._members = senders.select("record", first="record")
+
+    def ask(
+        self, method: str, key: list[str], gate_key: list[str], *, admissible: pl.Expr = _ANY
+    ) -> None:
+        """One step: found, or several candidates, and it is not asked for again."""
+        taken = pl.concat(self.found).select(record="other")
+        free = (
+            self.gates.join(taken, on="record", how="anti")
+            if method != "connection"
+            else self.gates
+        )
+        senders = self.senders.with_columns(keyed(key))
+        gates = free.with_columns(keyed(gate_key)).select(_GATE)
+        pairs = only_one(candidates(senders, gates).filter(admissible))
+        found = self._members.join(pairs.found, left_on="first", right_on="record")
+        self.found.append(found.select("record", "other", method=pl.lit(method)))
+        for done in pairs:
+            self.senders = self.senders.join(done, on="record", how="anti")
+
+    def keep_connections(self, condition: pl.Expr) -> None:
+        """Go on with whole connections, of which this holds."""
+        kept = self.senders.filter(condition)
+        clean = pl.col("response_flags").list.len().fill_null(0) == 0
+        first = kept.group_by("connection", maintain_order=True).agg(
+            pl.col("record").first(),
+            pl.col("start").min(),
+            pl.col("end").max(),
+            pl.col("bytes_received", "bytes_sent").filter(clean).sum(),
+            pl.exclude("record", "start", "end", "bytes_received", "bytes_sent").first(),
+        )
+        names = first.select("connection", first="record")
+        self._members = kept.select("record", "connection").join(names, on="connection")
+        self.senders = first
+
+
+def _senders(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
+    """Records with a connection out, and what flow records say became of its socket."""
+    senders = records.filter(pl.col("out_key").is_not_null()).select(
+        *("record", "start", "end", "out_from", "out_key", "via", "target"),
+        *("upstream_local_port", "bytes_received", "bytes_sent", "response_flags"),
+        client_cluster=pl.coalesce("src_cluster", "cluster"),
+        connection=pl.when("is_tcp")
+        .then(pl.struct("out_key", "record").hash())
+        .otherwise("out_key"),
+    )
+    flows = translations.rename({"flow_start": "start", "flow_end": "end", "out_key": "key"})
+    flows = flows.with_row_index("record").with_columns(pl.col("record") + 1_000_000_000)
+    told = candidates(senders.with_columns(key="out_key"), flows)
+    told = told.group_by("record").agg(
+        translated_from=pl.when(pl.col("in_from_other").n_unique() == 1).then(
+            pl.col("in_from_other").first()
+        ),
+        is_translated=pl.lit(value=True),
+    )
+    senders = senders.join(told, on="record", how="left", maintain_order="left")
+    return senders.with_columns(pl.col("is_translated").fill_null(value=False))
+
+
+def _before_servers(records: pl.DataFrame, gates: pl.DataFrame) -> pl.DataFrame:
+    """Servers' records, and the gateway's whose connection out is their connection in."""
+    servers = records.filter(pl.col("role") == SERVER).select(
+        "record",
+        "start",
+        "end",
+        key="in_key",
+        connection=pl.when("is_tcp").then(pl.struct("in_key", "record").hash()).otherwise("in_key"),
+    )
+    keyed = gates.select("record", "start", "end", key="out_key")
+    found = only_one(candidates(servers, keyed)).found
+    return found.select("record", "other", method=pl.lit("connection"))

@@ -1,0 +1,167 @@
+"""
+Who belongs to whom: candidates by a key, and no pair unless it is the only one.
+
+Clocks of two clusters may differ by `SKEW_US`. A shift of the clocks is the same
+for all calls of one connection, so pairs in order are believed only if there is
+one shift that lets each server's record lie within its client's.
+
+Before: records.py. After: chain.py.
+"""
+
+from typing import Final, NamedTuple
+
+import polars as pl
+
+SKEW_US: Final = 2_000_000
+"""What clocks of two clusters may differ by."""
+_ROUNDING_US: Final = 2_000
+"""Starts and durations are whole milliseconds in many logs: one each."""
+_MOST: Final = 100_000
+"""Candidates that one key is looked at for; where it has more, none is the only one."""
+
+
+def keyed(names: list[str]) -> pl.Expr:
+    """``key``: one number of these columns, in this process; null where one of them is."""
+    known = pl.all_horizontal(pl.col(names).is_not_null())
+    return pl.when(known).then(pl.struct(names).hash()).alias("key")
+
+
+class Pairs(NamedTuple):
+    """
+    What was found.
+
+    Attributes
+    ----------
+    found
+        ``record``, ``other``: UInt32.
+    ambiguous
+        ``record``: of those asked about, the ones that several could belong to.
+    """
+
+    found: pl.DataFrame
+    ambiguous: pl.DataFrame
+
+
+def candidates(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """
+    Pairs with the same ``key``, at the same time as far as clocks can tell.
+
+    Parameters
+    ----------
+    rows, others
+        ``record``, ``start``, ``end``, ``key`` (UInt64, nullable), and what the caller needs.
+
+    Returns
+    -------
+    DataFrame
+        Columns of ``rows``; those of ``others`` with ``_other`` behind; ``other``, its record.
+    """
+    rows, others = rows.drop_nulls("key"), others.drop_nulls("key")
+    behind = {name: f"{name}_other" for name in others.columns if name != "key"}
+    renamed = others.rename(behind | {"record": "other"})
+    counts = rows.group_by("key").len("n").join(others.group_by("key").len("m"), on="key")
+    few = counts.filter(pl.col("n").cast(pl.UInt64) * pl.col("m") <= _MOST)
+    return (
+        rows.join(few.select("key"), on="key", how="semi")
+        .join(renamed, on="key")
+        .filter(
+            (pl.col("record") != pl.col("other"))
+            & (pl.col("start") <= pl.col("end_other") + SKEW_US)
+            & (pl.col("end") >= pl.col("start_other") - SKEW_US)
+        )
+    )
+
+
+def only_one(pairs: pl.DataFrame) -> Pairs:
+    """
+    Pairs in which the row has no other candidate, nor the other one of another ``connection``.
+
+    Many calls go over one connection: they may share the other.
+    """
+    alone = pl.col("other").n_unique().over("record") == 1
+    wanted = pl.col("connection").n_unique().over("other") == 1
+    judged = pairs.with_columns(one=alone & wanted)
+    return Pairs(
+        judged.filter("one").select("record", "other"),
+        judged.filter(~pl.col("one")).select("record").unique(),
+    )
+
+
+class Span(NamedTuple):
+    """Of what time the records are all there: UTC microseconds."""
+
+    start: int
+    end: int
+
+
+ALL: Final = Span(-(1 << 62), 1 << 62)
+
+
+def in_order(rows: pl.DataFrame, others: pl.DataFrame, span: Span = ALL) -> Pairs:
+    """
+    Calls of one connection (or of one id), the first with the first, where that is certain.
+
+    As many of each key, all within ``span``, one after the other, and one shift of the clocks
+    for all of them. A single one with a single one need only begin while the other lasts.
+
+    Parameters
+    ----------
+    rows, others
+        ``record``, ``start``, ``end``, ``key``: of clients, and of servers.
+
+    Returns
+    -------
+    Pairs
+        ``ambiguous`` has records of both.
+    """
+    rows, others = (frame.drop_nulls("key").sort("start", "record") for frame in (rows, others))
+    rows = rows.join(others, on="key", how="semi", maintain_order="left")
+    others = others.join(rows, on="key", how="semi", maintain_order="left")
+    nth = pl.int_range(pl.len(), dtype=pl.UInt32).over("key").alias("nth")
+    count = pl.len().over("key").alias("count")
+    before = pl.col("end").shift(1).over("key")
+    serial = (pl.col("start") + _ROUNDING_US >= before).fill_null(value=True)
+    pairs = rows.with_columns(nth, count, serial=serial).join(
+        others.with_columns(nth, count).rename({"record": "other"}),
+        on=["key", "nth", "count"],
+        suffix="_other",
+    )
+    low = (pl.col("start") - pl.col("start_other")).max().over("key")
+    high = (pl.col("end") - pl.col("end_other")).min().over("key")
+    shifted = (
+        pl.col("serial").all().over("key")
+        & (low <= high + _ROUNDING_US)
+        & (low <= SKEW_US + _ROUNDING_US)
+        & (high >= -SKEW_US - _ROUNDING_US)
+    )
+    began = pl.col("start_other").is_between(pl.col("start") - SKEW_US, pl.col("end") + SKEW_US)
+    inside = (
+        pl.min_horizontal("start", "start_other").min().over("key") > span.start + SKEW_US
+    ) & (pl.max_horizontal("end", "end_other").max().over("key") < span.end - SKEW_US)
+    one = pl.when(pl.col("count") == 1).then(began).otherwise(shifted)
+    found = pairs.filter(one & inside).select("record", "other")
+    left = [
+        rows.join(found, on="record", how="anti").select("record"),
+        others.join(found, left_on="record", right_on="other", how="anti").select("record"),
+    ]
+    return Pairs(found, pl.concat(left))
+
+
+def tries(rows: pl.DataFrame, others: pl.DataFrame) -> Pairs:
+    """
+    Servers' records of one call that was sent several times: more of them than calls.
+
+    Parameters
+    ----------
+    rows, others
+        As `in_order`; ``rows`` with ``attempts`` besides, null counts as one.
+    """
+    rows = rows.drop_nulls("key").filter(pl.len().over("key") == 1)
+    pairs = rows.join(others.rename({"record": "other"}), on="key", suffix="_other")
+    sent = pl.col("attempts").fill_null(1)
+    began = pl.col("start_other").is_between(pl.col("start") - SKEW_US, pl.col("end") + SKEW_US)
+    one = (pl.len().over("key") <= sent) & began.all().over("key")
+    return Pairs(
+        pairs.filter(one).select("record", "other"),
+        rows.clear().select("record"),
+    )

@@ -1,0 +1,125 @@
+"""
+One minute of the lake: its edges and legs, to replace those there.
+
+A conversation is of the minute in which its client began. A server may tell of it
+`REACH` later, in the next minute, or by its clock before; so records around
+the minute are read, and what belongs to a client of another minute is left to it.
+If what came late to this minute changes a conversation of the end of the one
+before, that is replaced, too. A gateway tells of a connection when it ends:
+those that began up to `LONGEST` before are read.
+
+Before: windows.py. After: schema/edges.py (the rows).
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline import schema
+from pipeline.lake import Commit, Lake
+from pipeline.stitch import Stitched, stitch
+from pipeline.stitch.pairs import Span
+from pipeline.stitch.records import NEEDED
+
+if TYPE_CHECKING:  # which lists this stage
+    from pipeline.windows import Window
+
+REACH: Final = timedelta(seconds=15)
+"""How long after its client's a server's record may begin (retries, clocks), and it is found."""
+LONGEST: Final = timedelta(hours=1)
+"""How long a gateway's connection may last, and it is found."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_SOURCE_NAT: Final = ", ".join(
+    f"f.{end}_{part}"
+    for end in ("src", "dst", "post_nat_src")
+    for part in ("ip_hi", "ip_lo", "port")
+)
+
+
+def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
+    """
+    Rows of a minute; None if there are none, and were none.
+
+    Parameters
+    ----------
+    window
+        One minute.
+    """
+    first, last = window.start - 2 * REACH, window.end + REACH
+    requests = lake.read(_requests(first, last))
+    before = lake.read(
+        "SELECT edge_id, hops, match_method, window_start FROM edges"
+        f" WHERE start_time >= {_time(window.start - REACH)} AND start_time < {_time(window.end)}"
+    )
+    if not requests.height and not before.height:
+        return None
+    made = stitch(
+        requests.cast({name: schema.REQUESTS.schema[name] for name in ("reporter", "log_type")}),
+        lake.read(f"FROM gateways WHERE {_held(window)}"),
+        lake.read(_flows(first, last)),
+        lake.read(
+            "SELECT endpoint_id, any_value(kind) AS kind, any_value(cluster) AS cluster,"
+            " any_value(identity) AS identity FROM endpoints GROUP BY endpoint_id"
+        ),
+        Span(_number(first), _number(last)),
+    )
+    return _commit(made, before, window)
+
+
+def _commit(made: Stitched, before: pl.DataFrame, window: "Window") -> Commit:
+    """Rows of the minute, and conversations of the one before that are other than they were."""
+    start = pl.lit(window.start).cast(schema.TIME)
+    told = ["edge_id", "hops", "match_method"]
+    begun = made.edges["start_time"]
+    tail = made.edges.filter(begun.is_between(window.start - REACH, window.start, closed="left"))
+    was = before.filter(pl.col("window_start") < start).cast(
+        {"match_method": schema.EDGES.schema["match_method"]}
+    )
+    other = tail.join(was, on=told, how="anti")
+    gone = was.join(tail, on=told, how="anti")
+    ids = pl.concat([other["edge_id"], gone["edge_id"]]).unique()
+    own = made.edges.filter(pl.col("window_start") == start)
+    edges = pl.concat([own, other])
+    unnamed = pl.col("edge_id").is_null() & (pl.col("window_start") == start)
+    legs = made.legs.filter(unnamed | pl.col("edge_id").is_in(edges["edge_id"].implode()))
+    minute = f"window_start = {_time(window.start)}"
+    tail_ids = f" OR edge_id IN ({', '.join(map(str, ids))})" if len(ids) else ""
+    return Commit(
+        {schema.EDGES.name: edges, schema.LEGS.name: legs},
+        cleared=dict.fromkeys((schema.EDGES.name, schema.LEGS.name), minute + tail_ids),
+    )
+
+
+def _requests(first: datetime, last: datetime) -> str:
+    names = ", ".join(f"r.{name}" for name in NEEDED)
+    end = "start_time + to_microseconds((coalesce(duration_ms, 0) * 1000)::BIGINT)"
+    lasting = f"reporter = 'gateway' AND method IS NULL AND {end} >= {_time(first)}"
+    return f"""SELECT {names}, v.network, v.cluster
+        FROM requests r JOIN vantages v USING (vantage_id)
+        WHERE start_time >= {_time(first - LONGEST)} AND start_time < {_time(last)}
+            AND (start_time >= {_time(first)} OR {lasting})"""
+
+
+def _flows(first: datetime, last: datetime) -> str:
+    return f"""SELECT {_SOURCE_NAT}, f.start_time, f.end_time, v.network
+        FROM flows f JOIN vantages v USING (vantage_id)
+        WHERE start_time >= {_time(first - LONGEST)} AND start_time < {_time(last)}
+            AND end_time >= {_time(first)} AND post_nat_src_ip_lo IS NOT NULL"""
+
+
+def _held(window: "Window") -> str:
+    return (
+        f"(valid_from IS NULL OR valid_from < {_time(window.end)})"
+        f" AND (valid_to IS NULL OR valid_to > {_time(window.start)})"
+    )
+
+
+def _time(at: datetime) -> str:
+    return f"TIMESTAMPTZ '{at.isoformat()}'"
+
+
+def _number(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
