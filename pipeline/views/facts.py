@@ -60,14 +60,15 @@ def side_select(side: str, ip: str) -> str:
         {side}_resolution, {side}_method, {side}p.name AS {side}_prefix"""
 
 
-def _side_joins(side: str) -> str:
+def side_joins(side: str) -> str:
+    """Joins that `side_select` reads."""
     return f"""
     LEFT JOIN v_endpoints {side}e ON {side}e.endpoint_id = {side}_endpoint_id
     LEFT JOIN prefixes {side}p ON {side}p.prefix_id = {side}_prefix_id"""
 
 
 SIDE_JOINS: Final = f"""
-    LEFT JOIN vantages v USING (vantage_id) {_side_joins("src")} {_side_joins("dst")}"""
+    LEFT JOIN vantages v USING (vantage_id) {side_joins("src")} {side_joins("dst")}"""
 
 _TRANSLATED: Final = {"post_nat_src": "source", "post_nat_dst": "destination"}
 
@@ -159,7 +160,7 @@ FLOWS: Final = View(
         {side_select("dst", "ip_text(dst_ip_hi, dst_ip_lo)")},
         bytes * sampling_factor AS bytes_estimate, packets * sampling_factor AS packets_estimate,
         {", ".join(_translated(side) for side in _TRANSLATED)}
-    FROM flows f {SIDE_JOINS} {" ".join(_side_joins(side) for side in _TRANSLATED)}""",
+    FROM flows f {SIDE_JOINS} {" ".join(side_joins(side) for side in _TRANSLATED)}""",
 )
 
 _ADDRESSES: Final = ("downstream_remote", "downstream_local", "upstream_local", "upstream_remote")
