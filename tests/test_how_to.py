@@ -7,21 +7,26 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
+from small_lake import emptied
 
 from collectors.aws_resources import RESOURCES
 from collectors.config import AgentFile, decode_toml
+from collectors.probe_attempt import Outcome
 from pipeline.decode.access_log import operators
 from pipeline.decode.access_log.format_string import compile_format
 from pipeline.decode.meshes import MESHES, osm
 from pipeline.errors import FormatError
 from pipeline.inventory.rows import Network
+from pipeline.schema.probes import OUTCOMES
 
 ROOT = Path(__file__).parents[1]
 ADD_A_MESH = (ROOT / "docs/how-to/add-a-mesh.md").read_text("utf-8")
 CLOUDS = (ROOT / "docs/how-to/cloud-inventory.md").read_text("utf-8")
+PROBES = (ROOT / "docs/how-to/probes.md").read_text("utf-8")
 ACCESS_LOGS = (ROOT / "docs/how-to/access-logs.md").read_text("utf-8")
 
 
@@ -129,3 +134,19 @@ def test_the_configurations_for_clouds_are_valid():
     assert members
     for text in members:
         msgspec.convert(tomllib.loads(text)["networks"], list[Network])
+
+
+def test_probes_shown_are_valid_and_their_questions_have_answers():
+    """The agent reads the targets, and the views have the columns."""
+    (text,) = blocks(PROBES, "toml")
+    (agent,) = decode_toml(text.encode(), AgentFile).agents
+    (one,) = agent.inputs
+    assert [target.kind for target in one.targets] == ["tcp", "tls", "http"]  # type: ignore[union-attr]
+    questions = blocks(PROBES, "sql")
+    assert [emptied().read(sql) for sql in questions] == [[], []]
+
+
+def test_outcomes_of_probes_are_the_same_everywhere():
+    """What an agent ships, what a column takes, and what the page explains."""
+    listed = re.findall(r"^\| `(\w+)` \|", PROBES, re.MULTILINE)
+    assert set(listed) == set(OUTCOMES) == set(get_args(Outcome))
