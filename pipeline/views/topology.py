@@ -70,12 +70,14 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         Condition that follows ``start_time``, for whole minutes. Only what blames a
         failure on a gateway looks at other calls: those that it holds for.
     """
-    return f"""WITH traffic AS (
+    return f"""WITH known AS MATERIALIZED (
+        SELECT endpoint_id, network, kind, cluster, service, entity FROM v_endpoints
+    ), traffic AS (
         SELECT r.* REPLACE (coalesce(r.service, named.service) AS service), v.cluster AS observer_cluster,
             v.network AS observer_network, v.format
         FROM {requests} r LEFT JOIN vantages v USING (vantage_id)
-        LEFT JOIN (SELECT DISTINCT service FROM endpoints) named
-            ON r.service IS NULL AND named.service = split_part(r.authority, ':', 1)
+        LEFT JOIN (SELECT DISTINCT service FROM known) named
+            ON named.service = CASE WHEN r.service IS NULL THEN split_part(r.authority, ':', 1) END
         WHERE reporter IN ('source', 'destination') AND is_health_check IS NOT TRUE
             AND coalesce(log_type, 'end') = 'end'
     ), told_twice AS (
@@ -101,10 +103,10 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         SELECT DISTINCT src_endpoint_id, protocol, unnest([{_MINUTE} - {MARGIN}, {_MINUTE}, {_MINUTE} + {MARGIN}]) AS minute
         FROM once WHERE reporter = 'source' AND request_id IS NULL
     ), service_in_cluster AS (
-        SELECT service, cluster, min(entity) AS entity FROM v_endpoints
+        SELECT service, cluster, min(entity) AS entity FROM known
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
     ), service_anywhere AS (
-        SELECT service, min(cluster) AS cluster, min(entity) AS entity FROM v_endpoints
+        SELECT service, min(cluster) AS cluster, min(entity) AS entity FROM known
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
     ), client_calls AS (
         SELECT c.*, s.server_duration_ms, c.observer_network AS client_network,
@@ -120,16 +122,16 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
             CASE WHEN {_FOUND} IS NOT NULL THEN 1.0 WHEN there.entity IS NOT NULL THEN 0.8
                 WHEN anywhere.entity IS NOT NULL THEN 0.5 ELSE 0.0 END AS confidence
         FROM once c
-        LEFT JOIN v_endpoints client ON client.endpoint_id = c.src_endpoint_id
+        LEFT JOIN known client ON client.endpoint_id = c.src_endpoint_id
         LEFT JOIN server_side s ON s.request_id = c.request_id AND s.authority = c.authority
             AND s.method = c.method AND s.path = c.path
         LEFT JOIN v_gateways g ON g.network = c.observer_network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
             AND g.gateway_ip_lo = c.upstream_remote_ip_lo AND g.port = c.upstream_remote_port
-        LEFT JOIN endpoints direct ON direct.endpoint_id = c.dst_endpoint_id
-            AND direct.kind IN ('pod', 'vm', 'external') AND g.name IS NULL
-        LEFT JOIN v_endpoints found ON found.endpoint_id = {_FOUND}
+        LEFT JOIN known direct ON direct.endpoint_id = CASE WHEN g.name IS NULL THEN c.dst_endpoint_id END
+            AND direct.kind IN ('pod', 'vm', 'external')
+        LEFT JOIN known found ON found.endpoint_id = {_FOUND}
         LEFT JOIN service_in_cluster there ON there.service = c.service AND there.cluster = g.cluster
-        LEFT JOIN service_anywhere anywhere ON anywhere.service = c.service AND g.name IS NULL
+        LEFT JOIN service_anywhere anywhere ON anywhere.service = CASE WHEN g.name IS NULL THEN c.service END
         WHERE c.reporter = 'source' AND c.start_time {begun}
     ), server_calls AS (
         SELECT d.*, client.entity AS client_entity,
@@ -137,13 +139,13 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
             coalesce(server.entity, 'service:' || d.service) AS server_entity,
             coalesce(server.cluster, d.observer_cluster) AS server_cluster
         FROM once d
-        LEFT JOIN v_endpoints client ON client.endpoint_id = d.src_endpoint_id AND client.kind IN ('pod', 'vm')
-        LEFT JOIN v_endpoints server ON server.endpoint_id = d.dst_endpoint_id
+        LEFT JOIN known client ON client.endpoint_id = d.src_endpoint_id AND client.kind IN ('pod', 'vm')
+        LEFT JOIN known server ON server.endpoint_id = d.dst_endpoint_id
         LEFT JOIN client_side s ON s.request_id = d.request_id AND s.authority = d.authority
             AND s.method = d.method AND s.path = d.path
-        LEFT JOIN connecting c ON d.request_id IS NULL AND c.src_endpoint_id = d.src_endpoint_id
+        LEFT JOIN connecting c ON c.src_endpoint_id = CASE WHEN d.request_id IS NULL THEN d.src_endpoint_id END
             AND c.protocol = d.protocol AND c.minute = time_bucket({MARGIN}, d.start_time)
-        LEFT JOIN endpoints passed ON d.request_id IS NULL AND passed.endpoint_id = d.src_endpoint_id
+        LEFT JOIN known passed ON passed.endpoint_id = CASE WHEN d.request_id IS NULL THEN d.src_endpoint_id END
             AND passed.kind = 'gateway'
         WHERE d.reporter = 'destination' AND d.start_time {begun}
             AND s.request_id IS NULL AND c.src_endpoint_id IS NULL AND passed.endpoint_id IS NULL
@@ -171,7 +173,7 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
                 AS response_flags,
             coalesce(authz = 'denied', false) AS denied
         FROM calls LEFT JOIN usual ON usual.client_cluster = calls.client_cluster
-            AND usual.service = calls.service AND NOT calls.server_seen
+            AND usual.service = CASE WHEN NOT calls.server_seen THEN calls.service END
     ), failures AS (
         SELECT *, NOT denied AND ({blame.FAILED}) AS failed,
             CASE WHEN path_gateway IS NULL THEN NULL WHEN bool_or(server_seen) OVER tried THEN true
