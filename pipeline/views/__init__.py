@@ -92,6 +92,7 @@ VIEWS: Final = (
     probes.PROBES,
     probes.PROBE_HEALTH,
     probes.PROBE_CERTIFICATES,
+    probes.PROBE_TARGETS,
     health.HEALTH,
     health.PIPELINE,
     health.REJECTS,

@@ -79,19 +79,24 @@ _TOLD: Final = """
         CASE WHEN is_silent THEN [coalesce(format('silent for {:.0f} s', silent_s), 'never answered')]
             ELSE [] END AS reasons,
         last_time AS window_end
-    FROM v_targets"""
-"""What statistics and control planes say by themselves."""
+    FROM v_targets
+    UNION ALL BY NAME
+    SELECT 'probe' AS entity_kind, observer_cluster || '/' || agent || ' -> ' || target AS entity, state,
+        reasons, loss_ratio AS error_share, total_p50_ms AS p50_ms, total_p95_ms AS p95_ms,
+        first_time AS window_start, last_time AS window_end
+    FROM v_probe_targets"""
+"""What statistics, control planes and probes say by themselves."""
 
 HEALTH: Final = View(
     "v_health",
     "Which services, edges, gateways and exporters are not well, and why?",
     {
-        "entity_kind": "service, edge, gateway, exporter; upstream (what one proxy sends to), certificate, control_plane, target (of scrapes), as far as statistics are collected",
-        "entity": "`v_topology_nodes.entity`; for an edge client -> server; for an exporter or target cluster/exporter; for an upstream cluster/proxy -> upstream; for a certificate cluster/proxy: certificate; for a control plane the proxy it serves",
+        "entity_kind": "service, edge, gateway, exporter; upstream (what one proxy sends to), certificate, control_plane, target (of scrapes), probe, as far as statistics are collected",
+        "entity": "`v_topology_nodes.entity`; for an edge client -> server; for an exporter or target cluster/exporter; for an upstream cluster/proxy -> upstream; for a certificate cluster/proxy: certificate; for a control plane the proxy it serves; for a probe cluster/agent -> target",
         "state": "healthy, degraded, failing, unknown (too little seen to say)",
         "reasons": "why it is not healthy, with figures",
         "requests": "calls in the window; null for all but services, edges and gateways",
-        "error_share": "share the server side failed; for exporters the share of units lost on the way to us",
+        "error_share": "share the server side failed; for exporters the share of units lost on the way to us; for probes the share of tries",
         "denied": "calls a policy denied: not an error of the service",
         "p50_ms": "median duration",
         "p95_ms": "95th percentile",

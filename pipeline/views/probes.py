@@ -4,7 +4,7 @@ Probes with names, how each target does minute by minute, and the certificates i
 "Now" is the newest thing the lake holds. Durations are of tries that were ok:
 how long a failed one took is when the agent gave up.
 
-Before: proxies.py. After: pane.py, dashboards/.
+Before: proxies.py. After: health.py, dashboards/.
 """
 
 from typing import Final
@@ -12,10 +12,15 @@ from typing import Final
 from pipeline.schema import View
 from pipeline.schema.probes import OUTCOMES
 from pipeline.views.facts import side_columns, side_joins, side_select
-from pipeline.views.proxies import EXPIRING_DAYS
+from pipeline.views.health import DEGRADED_ERRORS, FAILING_ERRORS, MIN_REQUESTS
+from pipeline.views.proxies import EXPIRING_DAYS, RECENT_HOURS
 
 RENEWED_SHARE: Final = 4
 """A certificate that lives shorter than so many times `EXPIRING_DAYS` is late in its last quarter."""
+SHOWN_HOURS: Final = 24
+"""What an address showed before is not looked at: it may be gone."""
+NOW_MINUTES: Final = 2
+"""How a target does now is by the tries of so long, or its last `MIN_REQUESTS` if those are more."""
 _DAY_MS: Final = 86_400_000
 
 _OBSERVER: Final = {
@@ -119,7 +124,7 @@ PROBE_HEALTH: Final = View(
 
 PROBE_CERTIFICATES: Final = View(
     "v_probe_certificates",
-    "Which certificate does each target show to which agent now, and when does it expire?",
+    "Which certificate does each address of each target show to which agent, as of the last day, and when does it expire?",
     {
         **_OBSERVER,
         **_TARGET,
@@ -132,10 +137,11 @@ PROBE_CERTIFICATES: Final = View(
         **_CERTIFICATE,
         "start_time": "when it was shown last",
     },
-    # What each address of a target showed last: a load balancer's may differ.
+    # What each address of a target showed last, within a day: a load balancer's may differ.
     f"""WITH last AS (
         SELECT *, ip_text(peer_ip_hi, peer_ip_lo) AS peer_ip
         FROM {_PROBES} WHERE certificate_sha256 IS NOT NULL
+            AND start_time > (SELECT max(start_time) FROM probes) - INTERVAL {SHOWN_HOURS} HOUR
         QUALIFY row_number() OVER (PARTITION BY vantage_id, peer_ip_hi, peer_ip_lo, peer_port
             ORDER BY start_time DESC) = 1
     ), judged AS (
@@ -148,4 +154,56 @@ PROBE_CERTIFICATES: Final = View(
             WHEN days_left < least({EXPIRING_DAYS}, lives_days / {RENEWED_SHARE}) THEN 'expiring'
             WHEN days_left IS NOT NULL THEN 'ok' END AS state
     FROM judged""",
+)
+
+PROBE_TARGETS: Final = View(
+    "v_probe_targets",
+    "Is each target reached from each agent now, and if not, why?",
+    {
+        **_OBSERVER,
+        **_TARGET,
+        "state": f"failing: {FAILING_ERRORS:.0%} of the tries or more were lost; degraded: {DEGRADED_ERRORS:.0%} or more, or its certificate ends soon; healthy; unknown: fewer than {MIN_REQUESTS} tries",
+        "reasons": "why it is not healthy, with figures",
+        "attempts": f"tries of the last {NOW_MINUTES} minutes, or the last {MIN_REQUESTS} if those are more",
+        "losses": "of those, not ok",
+        "loss_ratio": "share of them",
+        "last_outcome": "outcome of the last try",
+        "last_error": "why the last one that was not ok was not",
+        "total_p50_ms": "median of all of it, over the tries that were ok",
+        "total_p95_ms": "its 95th percentile",
+        "first_time": "when the first of these tries began",
+        "last_time": "when the last one did",
+    },
+    f"""WITH tries AS (
+        SELECT * FROM {_PROBES}
+        WHERE start_time > (SELECT max(start_time) FROM probes) - INTERVAL {RECENT_HOURS} HOUR
+        QUALIFY start_time > max(start_time) OVER () - INTERVAL {NOW_MINUTES} MINUTE
+            OR row_number() OVER (PARTITION BY vantage_id ORDER BY start_time DESC) <= {MIN_REQUESTS}
+    ), told AS (
+        SELECT vantage_id, observer_cluster, network, agent, target, kind, address,
+            count(*) AS attempts, count(*) FILTER (outcome <> 'ok') AS losses, losses / attempts AS loss_ratio,
+            arg_max(outcome, start_time) AS last_outcome,
+            arg_max(outcome, start_time) FILTER (outcome <> 'ok') AS last_failure,
+            arg_max(error, start_time) FILTER (outcome <> 'ok') AS last_error,
+            quantile_cont(total_ms, 0.5) FILTER (outcome = 'ok') AS total_p50_ms,
+            quantile_cont(total_ms, 0.95) FILTER (outcome = 'ok') AS total_p95_ms,
+            min(start_time) AS first_time, max(start_time) AS last_time
+        FROM tries GROUP BY ALL
+    ), late AS (
+        SELECT observer_cluster, agent, target, min(days_left) AS days_left
+        FROM v_probe_certificates WHERE state <> 'ok' GROUP BY ALL
+    )
+    SELECT *, CASE WHEN attempts < {MIN_REQUESTS} THEN 'unknown'
+            WHEN loss_ratio >= {FAILING_ERRORS} THEN 'failing'
+            WHEN len(reasons) > 0 THEN 'degraded' ELSE 'healthy' END AS state
+    FROM (
+        SELECT t.*, list_filter([
+            CASE WHEN attempts < {MIN_REQUESTS} THEN format('only {{}} tries', attempts) END,
+            CASE WHEN loss_ratio >= {DEGRADED_ERRORS}
+                THEN format('{{}} of {{}} tries lost: ', losses, attempts) || concat_ws(', ', last_failure, last_error) END,
+            CASE WHEN days_left <= 0 THEN format('certificate expired {{:.1f}} days ago', -days_left)
+                WHEN days_left > 0 THEN format('certificate expires in {{:.1f}} days', days_left) END
+        ], lambda reason: reason IS NOT NULL) AS reasons
+        FROM told t LEFT JOIN late USING (observer_cluster, agent, target)
+    )""",
 )

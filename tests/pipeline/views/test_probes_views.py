@@ -77,6 +77,7 @@ def test_certificates_that_end(lake: SmallLake):
         row(0, "certificate_expired", peer_ip="10.0.0.3", peer_port=443, **shown("gone", -90, -0.5)),
         row(0, peer_ip="10.0.0.4", peer_port=443, **shown("day", -0.5, 0.5)),
         row(0, peer_ip="10.0.0.5", peer_port=443, **shown("quarter", -0.8, 0.2)),
+        row(-86_401, peer_ip="10.0.0.6", peer_port=443, **shown("no more", -90, 90)),
         row(0, "refused"),
     )  # fmt: skip
     assert lake.read(
@@ -90,8 +91,57 @@ def test_certificates_that_end(lake: SmallLake):
         ("node-1", "reviews", "10.0.0.5", "quarter", "expiring", 0.2, "ok"),
     ]
     assert lake.read(
-        "SELECT round(certificate_days_left, 3) FROM v_probe_health WHERE target = 'reviews'"
+        "SELECT round(certificate_days_left, 3) FROM v_probe_health WHERE target = 'reviews' ORDER BY minute DESC LIMIT 1"
     ) == [(-0.5,)]
+
+
+LATE = {"peer_ip": "10.0.0.9", "peer_port": 443}
+
+
+@pytest.mark.parametrize(
+    ("tries", "expected"),
+    [
+        ([row(at) for at in range(5)], ("healthy", [], 0.0)),
+        (
+            [row(at) for at in range(99)] + [row(99, "timeout", error="not connected")],
+            ("degraded", ["1 of 100 tries lost: timeout, not connected"], 0.01),
+        ),
+        (
+            [row(at) for at in range(3)] + [row(3, "refused"), row(4)],
+            ("degraded", ["1 of 5 tries lost: refused"], 0.2),
+        ),
+        (
+            [row(at, "reset", error="cut") for at in (0, 1)] + [row(at) for at in (2, 3, 4)],
+            ("failing", ["2 of 5 tries lost: reset, cut"], 0.4),
+        ),
+        ([row(at, "reset") for at in range(4)], ("unknown", ["only 4 tries", "4 of 4 tries lost: reset"], 1.0)),
+        # What was two minutes ago is over; of a target that is seldom tried the last five count.
+        ([row(at, "reset") for at in range(9)] + [row(200 + at) for at in range(5)], ("healthy", [], 0.0)),
+        ([row(at * 600) for at in range(4)] + [row(2_400, "reset")], ("degraded", ["1 of 5 tries lost: reset"], 0.2)),
+        (
+            [row(at, **LATE, **shown("a", -90, 3)) for at in range(5)],
+            ("degraded", ["certificate expires in 3.0 days"], 0.0),
+        ),
+        (
+            [row(at, "certificate_expired", **LATE, **shown("a", -90, -2)) for at in range(5)],
+            ("failing", ["5 of 5 tries lost: certificate_expired", "certificate expired 2.0 days ago"], 1.0),
+        ),
+    ],
+)  # fmt: skip
+def test_how_a_target_does_now(
+    lake: SmallLake, tries: list[dict[str, Any]], expected: tuple[object, ...]
+):
+    """By its tries of the last two minutes, or the last five if those are more."""
+    lake.add("probes", *tries)
+    assert lake.read("SELECT state, reasons, loss_ratio FROM v_probe_targets") == [expected]
+
+
+def test_probes_are_part_of_health(lake: SmallLake):
+    """Beside services and gateways: the same state and reasons."""
+    lake.add("probes", *(row(at, "reset", error="cut") for at in range(5)))
+    assert lake.read("SELECT entity_kind, entity, state, reasons, error_share FROM v_health") == [
+        ("probe", "cluster-east/node-1 -> reviews", "failing", ["5 of 5 tries lost: reset, cut"], 1.0)
+    ]  # fmt: skip
 
 
 def test_a_probe_has_the_name_of_whom_it_reached(lake: SmallLake, tmp_path: Path):
