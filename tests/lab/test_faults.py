@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from . import admin, agents, faults, mesh, traffic
+from . import admin, agents, faults, mesh, probing, traffic
 from .observing import ask, crosspane_up, is_made, wait_until
 from .places import LAB
 from .processes import LabError
@@ -56,6 +56,15 @@ DETAILS = {
     "[spiffe://cluster.local/ns/shop/sa/impostor]",
 }
 
+
+PROBED = {
+    "gateway_down": "refused",
+    "gateway_blackholed": "timeout",
+    "gateway_unaware": "reset",
+    "certificate_expired": "certificate_expired",
+    "certificate_of_another": "name_mismatch",
+}
+"""What a probe of the server finds, through its gateway; of the other faults nothing."""
 
 BLAMED: dict[str, tuple[str | None, str | None]] = {
     "gateway_down": ("network", "west-eastwest"),
@@ -111,7 +120,7 @@ def test_every_fault_is_tested() -> None:
 
 @pytest.mark.parametrize("name", FIRST)
 def test_a_fault_shows_its_flags_and_is_mended(session: Session, name: str) -> None:
-    """Status and flags on both sides while it is on; 200 on both when it is off."""
+    """Status and flags on both sides while it is on, and what a probe finds; 200 when it is off."""
     lab = session.mesh
     fault = faults.FAULTS[name]
     call = traffic.Call(fault.client, fault.service, "GET", PATHS[fault.service], 200, 1)
@@ -125,6 +134,9 @@ def test_a_fault_shows_its_flags_and_is_mended(session: Session, name: str) -> N
         assert (_codes(client), _codes(server)) == FIRST[name]
         reason = client[0]["upstream_transport_failure_reason"] or ""
         assert DETAILS.get(name, "") in reason
+        assert probing.through_gateway(lab, "frontend", fault.service).outcome == PROBED.get(
+            name, "ok"
+        )
         if name in BY_HEALTH_CHECK:
             wait_until(lambda: not _healthy(lab, fault))
             assert traffic.statuses(LAB, call) == [503]
