@@ -283,10 +283,13 @@ def test_the_page_shows_files_that_can_be_read(tmp_path):
     west = (
         '[[networks]]\nname = "net-west"\nmodel = "gateway"\n[[clusters]]\nname = "cluster-west"\n'
     )
+    (tmp_path / "ip-ranges.json").write_text('{"prefixes": [], "ipv6_prefixes": []}')
+    (tmp_path / "cloudflare-v4.txt").write_text("192.0.2.0/24\n")
     path = tmp_path / "inventory.toml"
     path.write_text(f'{shown["toml"]}{west}provider = "gcp"\nnetwork = "net-west"\n')
     known = inventory.load(path)
-    assert [frame.height for frame in known.tables.values()] == [3, 2, 2, 1, 1, 2]
+    assert [frame.height for frame in known.tables.values()] == [3, 2, 3, 1, 1, 2]
+    assert known.prefixes["name"].to_list()[-1] == "cloudflare"
     networks = "name,model\nnet-dc,flat\n"
     there = folder(
         tmp_path, networks_csv=networks, endpoints_csv=shown["csv"], prefixes_yaml=shown["yaml"]
