@@ -143,48 +143,6 @@ def table(console: Console, title: str, found: Sequence[Mapping[str, Any]]) -> N
     console.print()
 
 
-def dot(nodes: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]]) -> str:
-    """
-    Calls as a Graphviz digraph, clusters as boxes, states as colours.
-
-    Source: Graphviz DOT language.
-    """
-    lines = [
-        "digraph crosspane {",
-        '  rankdir=LR; node [shape=box, style=rounded, fontname="sans"];',
-    ]
-    called = {call[end] for call in calls for end in ("client", "server")}
-    by_cluster: dict[str, list[Mapping[str, Any]]] = {}
-    for node in nodes:
-        if node["entity"] in called:
-            by_cluster.setdefault(node["cluster"] or "", []).append(node)
-    for number, (cluster, members) in enumerate(sorted(by_cluster.items())):
-        place = " / ".join(filter(None, (members[0]["provider"], members[0]["region"])))
-        lines.append(
-            f"  subgraph cluster_{number} {{ label={_quoted(f'{cluster} {place}'.strip())};"
-        )
-        lines += [
-            f"    {_quoted(node['entity'])} [label={_quoted(node['workload'] or node['entity'])}];"
-            for node in members
-        ]
-        lines.append("  }")
-    colours = {"healthy": "darkgreen", "degraded": "orange", "failing": "red"}
-    for call in calls:
-        label = f"{call['requests']} req, {call['errors']} err"
-        via = f"\nvia {call['gateway']}" if call["gateway"] else ""
-        style = "solid" if call["tls_share"] == 1 else "dashed"
-        lines.append(
-            f"  {_quoted(call['client'])} -> {_quoted(call['server'])} [label={_quoted(label + via)},"
-            f" color={colours.get(call['state'], 'gray')}, style={style}];"
-        )
-    return "\n".join([*lines, "}"])
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
 def _heading(name: str) -> str:
     return name.replace("_share", "").replace("_", " ")
 

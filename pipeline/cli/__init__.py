@@ -6,7 +6,9 @@ The ``crosspane`` command.
     live      up, job, replay: what runs beside the lake
     demo      the bundled recording, through the same path
     decode    captures and logs to rows on standard output
-    look      sql, topology, health: what people ask
+    look      sql, health: what people ask
+    topology  who talks to whom, at any level and time, and what changed
+    findings  findings: what a person should look at
     ipspace   ipspace: what is wrong with the address space, and what would mend it
     lab       a real mesh to watch, from a checkout
     settings  check, config, completion
@@ -31,8 +33,9 @@ COMMANDS: Final = {
     "decode": "decode",
     "replay": "live",
     "sql": "look",
-    "topology": "look",
+    "topology": "topology",
     "health": "look",
+    "findings": "findings",
     "ipspace": "ipspace",
     "lab": "lab",
     "check": "settings",

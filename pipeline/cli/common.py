@@ -223,9 +223,7 @@ def parse_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(
-            f"--at: {text!r} is no ISO 8601 time, for instance 2026-11-24T14:05Z"
-        ) from error
+        raise UsageError(f"{text!r} is no ISO 8601 time, for instance 2026-11-24T14:05Z") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 

@@ -1,7 +1,7 @@
 """
-What people ask: SQL, the topology, health.
+What people ask: SQL, and health.
 
-Before: live.py. After: pane.py.
+Before: live.py. After: topology.py.
 """
 
 import contextlib
@@ -111,39 +111,6 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, output: str) -> N
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """Values JSON has: bytes as hex."""
     return {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()}
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  crosspane topology
-  crosspane topology --format dot | dot -Tsvg > topology.svg
-  crosspane topology --at 2026-11-24T14:05Z --format json"""
-)
-@click.option(
-    "--format",
-    "-f",
-    "output",
-    type=click.Choice(["table", "json", "dot"]),
-    default="table",
-    show_default=True,
-    help="Table, JSON (nodes and edges), or Graphviz DOT.",
-)
-@_at
-@config_option
-@lake_option
-def topology(output: str, at: str | None, config: Config, lake_directory: Path | None) -> None:
-    """Show who talks to whom, across clusters and clouds."""
-    connection = _connect(config, lake_directory, at)
-    edges = pane.rows(connection, pane.EDGES)
-    if output == "json":
-        nodes = pane.rows(connection, "FROM v_topology_nodes ORDER BY entity")
-        legs = pane.rows(connection, pane.LEGS)
-        echo_json({"nodes": nodes, "calls": edges, "legs": legs})
-    elif output == "dot":
-        click.echo(pane.dot(pane.rows(connection, "FROM v_topology_nodes ORDER BY entity"), edges))
-    else:
-        pane.topology(connection, pane.screen(), legs=20)
 
 
 @click.command(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -168,16 +169,70 @@ def test_sql_cannot_write(lake: str):
 
 
 def test_the_topology_is_a_graph(lake: str):
-    """JSON with nodes and calls; DOT with a box a cluster and a line a call."""
-    graph = json.loads(crosspane("topology", "--lake", lake, "-f", "json").stdout)
-    assert len(graph["calls"]) == 9
-    assert sum(call["requests"] for call in graph["calls"]) == 1_948
+    """JSON with nodes and edges of calls; DOT with a box a cluster and a line a call."""
+    result = crosspane("topology", "--lake", lake, "-f", "json")
+    graph = json.loads(result.stdout)
+    assert len(graph["edges"]) == 9
+    assert sum(edge["requests"] for edge in graph["edges"]) == 1_948
     assert {"cluster-east/shop/frontend", "cluster-west/shop/reviews"} <= {
         node["entity"] for node in graph["nodes"]
     }
+    assert "edges that flows alone tell of are left out: --traffic all" in result.stderr
     dot = crosspane("topology", "--lake", lake, "-f", "dot").stdout
     assert dot.count(" -> ") == 9
     assert dot.count("subgraph cluster_") == 4
+
+
+def test_the_topology_of_a_level_and_a_time(lake: str):
+    """The last 30 s by cluster, of flows; as of then or as of the newest record."""
+    shown = crosspane("topology", "--lake", lake, "--level", "gateway").stdout
+    assert re.search(
+        r"^gateway:west-eastwest +cluster-west +via west-eastwest", shown, re.MULTILINE
+    )
+    window = ("--lake", lake, "--window", "30s", "--level", "cluster", "-f", "json")
+    now = json.loads(crosspane("topology", *window, "--traffic", "flows").stdout)
+    assert (now["since"], now["until"]) == (
+        "2026-11-24T03:03:41.757959Z",
+        "2026-11-24T03:04:11.757959Z",
+    )
+    assert {edge["source"] for edge in now["edges"] if edge["requests"] is None} == {
+        *("cluster-east", "cluster-edge", "cluster-onprem", "cluster-west"),
+        *("unknown in net-east", "unknown in net-flat"),
+    }
+    then = json.loads(crosspane("topology", *window, "--at", "2026-11-24T03:02:30").stdout)
+    assert (then["until"], then["edges"]) == ("2026-11-24T03:02:30Z", [])
+
+
+def test_what_changed_in_the_topology(lake: str):
+    """Before the recording there is nothing, so nobody watched; within it nothing changes."""
+    times = ("--lake", lake, "--level", "cluster", "--window", "30s")
+    quiet = crosspane("topology", *times, "--since", "2026-11-24T03:03:30").stdout
+    assert quiet.strip().endswith("2026-11-24 03:03:30 to 03:04:00 UTC: none")
+    begins = crosspane(
+        *("topology", *times, "-f", "json"),
+        *("--diff", "2026-11-24T03:02:30", "2026-11-24T03:04:00"),
+    )
+    changes = json.loads(begins.stdout)["changes"]
+    assert {row["change"] for row in changes} == {"unobserved"}
+    assert {row["source"] for row in changes if row["requests_after"]} == {
+        *("cluster-east", "cluster-edge", "cluster-onprem", "cluster-west"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--at", "2026-01-01", "--since", "2026-01-01"), "exclude each other"),
+        (("--control-planes",), "--level cluster"),
+        (("--since", "2026-01-01", "-f", "dot"), "a table, or json"),
+        (("--since", "noon"), "ISO 8601"),
+        (("--level", "galaxy"), "'provider', 'region', 'cluster'"),
+    ],
+)
+def test_what_a_topology_cannot_be_is_said(lake: str, arguments: tuple[str, ...], message: str):
+    """Options that exclude each other, times and levels that are none: exit code 2."""
+    result = crosspane("topology", "--lake", lake, *arguments)
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
 
 def test_health_can_fail_a_script(lake: str):

@@ -1,0 +1,23 @@
+"""
+Who talks to whom, at any level, over any stretch of time, and what changed.
+
+    levels          provider, region, cluster ... workload, node: what each calls a thing
+    calls           logical calls of the stretch, by pair and path (SQL over requests)
+    legs            octets on the wire of the stretch, by pair and path (SQL over flows)
+    graph           both as one graph: nodes, edges, and who observed
+    control_planes  who serves whose proxies, and which clusters each reads
+    changes         two graphs in, what appeared, vanished, moved, got worse or better out
+    export          a graph as JSON, CSV, Graphviz DOT, Mermaid, GraphML
+
+Functions of a read-only connection to the lake, and of frames; the views of
+`pipeline.views` say the same of all time.
+
+Before: views/. After: cli/look.py.
+"""
+
+from pipeline.topology.changes import THRESHOLDS, Thresholds, diff
+from pipeline.topology.export import EXPORTS
+from pipeline.topology.graph import Graph, graph, newest
+from pipeline.topology.levels import LEVELS
+
+__all__ = ["EXPORTS", "LEVELS", "THRESHOLDS", "Graph", "Thresholds", "diff", "graph", "newest"]
