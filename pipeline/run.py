@@ -161,11 +161,12 @@ class Job:
         if now - self._followed_at < self._config.job.discover_s:
             return
         self._followed_at = now
-        new = set(self._reader.places(self._config.topic_prefix + ".")) - set(self._position)
+        places = self._reader.places(self._config.topic_prefix + ".")
+        new = sorted(set(places) - set(self._position))  # a run reads in the order of any other
         if not new:
             return
         in_lake = self._lake.offsets()
-        for place in sorted(new):
+        for place in new:
             if place not in in_lake:
                 self._lake.adopt(place)
             self._committed[place] = in_lake.get(place, 0)
