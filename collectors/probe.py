@@ -21,6 +21,7 @@ import random
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -99,6 +100,9 @@ class _Prober:
         self._failing: dict[str, str] = {}
 
     async def run(self, stop: threading.Event) -> None:
+        # A name server that is silent holds a thread for longer than a try lasts.
+        lookups = ThreadPoolExecutor(self._config.max_connections, "lookup")
+        asyncio.get_running_loop().set_default_executor(lookups)
         for target in self._config.targets:
             self._read_tls(target)
         answers = Answers(self._config) if self._config.listen else None

@@ -117,7 +117,7 @@ async def attempt(target: ProbeTarget, tls: ssl.SSLContext | None, number: int) 
         attempt=number,
         start_ns=time.time_ns(),
         outcome="ok",
-        server_name=(target.server_name or target.place()[0]) if target.tls() else None,
+        server_name=_server_name(target),
     )
     try_ = _Try(target, tls, done)
     try:
@@ -160,6 +160,7 @@ class _Try:
         self._until_s = self._began_s + target.timeout_s
         self._ended_s: float | None = None
         self._place: tuple[socket.AddressFamily, Any] | None = None
+        self._of = (target.server_name or target.place()[0]) if tls is not None else None
 
     def total_ms(self) -> float:
         """From the start to the end of what is measured, or to the failure."""
@@ -202,7 +203,7 @@ class _Try:
             async with asyncio.timeout(max(self._until_s - time.monotonic(), _WORD_S)):
                 sock = await self._connected()
                 _, writer = await asyncio.open_connection(
-                    sock=sock, ssl=context, server_hostname=self._done.server_name
+                    sock=sock, ssl=context, server_hostname=self._of
                 )
                 self._keep_certificate(writer.get_extra_info("ssl_object"))
                 writer.transport.abort()
@@ -211,9 +212,7 @@ class _Try:
 
     async def _resolve(self) -> None:
         host, port = self._target.place()
-        try:
-            ip_address(host)
-        except ValueError:
+        if not _is_address(host):
             loop = asyncio.get_running_loop()
             began_s = time.monotonic()
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -250,7 +249,7 @@ class _Try:
             sock=sock,
             limit=_HEAD_BYTES,
             ssl=self._tls,
-            server_hostname=self._done.server_name if self._tls is not None else None,
+            server_hostname=self._of,
         )
         if self._tls is not None:
             self._done.tls_ms = (time.monotonic() - began_s) * 1e3
@@ -310,6 +309,20 @@ class _Try:
         wanted = self._target.status
         if self._done.status not in (wanted or range(200, 400)):
             raise _AnswerError("status_unexpected", f"status {self._done.status}")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _server_name(target: ProbeTarget) -> str | None:
+    """What is sent as SNI: no address, by RFC 6066."""
+    name = target.server_name or target.place()[0]
+    return name if target.tls() and not _is_address(name) else None
 
 
 def _request(target: ProbeTarget) -> bytes:

@@ -26,11 +26,13 @@ class ProbeTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Meta(description="tcp: until connected; tls: until the handshake; http: until the answer"),
     ]
     address: Annotated[
-        str, Meta(pattern=rf"^({_PORT})?\Z", description="'host:port', of tcp and tls")
+        str,
+        Meta(max_length=300, pattern=rf"^({_PORT})?\Z", description="'host:port', of tcp and tls"),
     ] = ""
     url: Annotated[
         str,
         Meta(
+            max_length=2_000,
             pattern=r"^(https?://[^\s/?#@]+(/[!-~]*)?)?\Z",
             description="'http(s)://host:port/path', of http",
         ),
@@ -51,7 +53,8 @@ class ProbeTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = False
     method: Annotated[Literal["GET", "HEAD", "OPTIONS"], Meta(description="of http")] = "GET"
     host: Annotated[
-        str, Meta(pattern=r"^[!-~]*\Z", description="Host to ask for; empty: the URL's")
+        str,
+        Meta(max_length=300, pattern=r"^[!-~]*\Z", description="Host to ask for; empty: the URL's"),
     ] = ""
     status: Annotated[
         tuple[Annotated[int, Meta(ge=100, le=599)], ...],
@@ -67,7 +70,7 @@ class ProbeTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ),
     ] = ""
     alpn: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=255)], ...],
+        tuple[Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[!-~]+\Z")], ...],
         Meta(description="protocols to offer by ALPN; an east-west gateway of Istio wants 'istio'"),
     ] = ()
     verify: Annotated[
@@ -80,6 +83,7 @@ class ProbeTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     identity: Annotated[
         str,
         Meta(
+            max_length=2_048,
             pattern=r"^(spiffe://[!-~]+)?\Z",
             description="SPIFFE ID the certificate must have, in place of the name",
         ),

@@ -37,7 +37,7 @@ _ATTEMPT: Final = (
     Column("target", TEXT, "name of the target"),
     Column("kind", PROBE_KIND, "tcp: a connection; tls: and a handshake; http: and a request"),
     Column("address", TEXT, "host:port as configured, or URL without query"),
-    Column("server_name", TEXT, "TLS server name that was sent; null without TLS"),
+    Column("server_name", TEXT, "TLS server name that was sent; null without TLS, and where it is an address: those are not sent"),
     Column("attempt", U16, "which try of its round, from 1"),
     Column("outcome", OUTCOME, "; ".join(f"{name}: {what}" for name, what in OUTCOMES.items())),
     Column("error", TEXT, "why it is not ok, in words; null if it is"),

@@ -287,6 +287,11 @@ def test_server_name_and_protocols_are_those_an_istio_gateway_selects_by(files: 
     )
     assert (done.outcome, done.server_name) == ("ok", name)
     assert seen == [name, "istio"]
+    seen.clear()
+    bare = tried(
+        peer, tls=tls, kind="tls", address="127.0.0.1:{port}", tls_ca_file=files.ca, identity=ID
+    )
+    assert (bare.outcome, bare.server_name, seen) == ("ok", None, [None, None])
 
 
 @pytest.mark.parametrize(
