@@ -143,7 +143,7 @@ def test_probes_shown_are_valid_and_their_questions_have_answers():
     (one,) = agent.inputs
     assert [target.kind for target in one.targets] == ["tcp", "tls", "http"]  # type: ignore[union-attr]
     questions = blocks(PROBES, "sql")
-    assert [emptied().read(sql) for sql in questions] == [[], []]
+    assert [emptied().read(sql) for sql in questions] == [[], [], []]
 
 
 def test_outcomes_of_probes_are_the_same_everywhere():

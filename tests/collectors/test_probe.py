@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import socket
 import ssl
@@ -364,6 +365,28 @@ def test_an_address_that_swallows_packets_is_a_timeout():
     assert (done.outcome, done.error) == ("timeout", "no end in 0.2 s: not connected")
 
 
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (errno.EHOSTUNREACH, "unreachable"),
+        (errno.ENETUNREACH, "unreachable"),
+        (errno.ETIMEDOUT, "timeout"),
+        (errno.EPERM, "other"),
+    ],
+)
+def test_what_the_kernel_says_of_a_way_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, number: int, outcome: str
+):
+    """No route, nobody at the other end of the link, no answer; a local rule is neither."""
+
+    async def fails(*_: object) -> None:
+        raise OSError(number, "as the kernel says")
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", fails)
+    done = asyncio.run(once(kind="tcp", address="127.0.0.1:9"))
+    assert (done.outcome, done.peer, steps(done)) == (outcome, "127.0.0.1:9", [])
+
+
 @pytest.mark.parametrize("host", ["no.such.name.invalid", f"{'a' * 64}.invalid"])
 def test_a_name_without_address_is_unknown(host: str):
     """Also one that no name can be."""
@@ -468,10 +491,9 @@ def test_a_renewed_certificate_is_shown_from_the_next_round(files: Files, tmp_pa
     assert contexts.of(target) is not first
 
 
-@pytest.mark.parametrize("folder", ["gone"])
-def test_files_that_are_not_there_end_the_input(tmp_path: Path, folder: str):
+def test_files_that_are_not_there_end_the_input(tmp_path: Path):
     """Of a target, or of the listener: said at once, with the keys to set."""
-    missing = str(tmp_path / folder / "ca.pem")
+    missing = str(tmp_path / "gone.pem")
     target = ProbeTarget(name="t", kind="tls", address="127.0.0.1:1", tls_ca_file=missing)
     with pytest.raises(InputError, match="set tls_ca_file"):
         probe(ProbeInput(targets=(target,)), None, None, threading.Event())  # type: ignore[arg-type]

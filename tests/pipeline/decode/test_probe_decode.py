@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scraped import EPOCH_S, decode
 
+from collectors.pcap import open_capture
 from pipeline import schema
 from pipeline.decode.x509 import read_certificate
 
@@ -85,6 +86,13 @@ def test_failures_and_answers_are_rows_too():
     assert (refused["outcome"], refused["error"], refused["total_ms"]) == ("refused", "no", None)
     assert (refused["peer_ip_hi"], refused["peer_ip_lo"]) == (0x2001_0DB8_0000_0000, 1)
     assert (answered["status"], answered["first_byte_ms"]) == (503, 0.0)
+
+
+def test_a_file_of_results_has_one_a_line(tmp_path: Path):
+    """So that `crosspane decode --kind probe` reads them."""
+    file = tmp_path / "results.jsonl"
+    file.write_bytes(given_as(OK) + b"\n" + given_as(OK) + b"\n")
+    assert [one.payload for one in open_capture(file, kind="probe")] == [given_as(OK)] * 2
 
 
 REJECTS = [
