@@ -28,6 +28,7 @@ from collectors.config import (
     KubernetesInput,
     LocalLog,
     NetboxInput,
+    ProbeInput,
     Scrape,
     Tail,
 )
@@ -176,6 +177,8 @@ def _where(one: Input) -> str:
             where = [*one.files, *(command[0] for command in one.commands)]
         case NetboxInput():
             where = [one.url]
+        case ProbeInput():
+            where = [*(target.address or target.url for target in one.targets), one.listen]
         case _:
             where = [one.listen]
     return " ".join(where).strip()
