@@ -335,8 +335,8 @@ def test_each_failure_has_its_outcome(
 )
 def test_silence_is_a_timeout_at_its_step(target: dict[str, Any], step: str):
     """Bounded by timeout_s, wherever it stands."""
-    done = tried(silent, timeout_s=0.2, **target)
-    assert (done.outcome, done.error) == ("timeout", f"no end in 0.2 s: {step}")
+    done = tried(silent, timeout_s=0.5, **target)
+    assert (done.outcome, done.error) == ("timeout", f"no end in 0.5 s: {step}")
     assert done.tls_ms is None
 
 
@@ -443,14 +443,14 @@ def test_rounds_are_payloads_by_target():
     """Each try is one, in its target's name; a target that fails keeps no other waiting, and loses nothing."""
     with listening() as port, socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        quick = {"kind": "tcp", "interval_s": 0.2, "timeout_s": 0.1, "attempts": 2}
+        quick = {"kind": "tcp", "interval_s": 1.0, "timeout_s": 0.5, "attempts": 2}
         config = ProbeInput(
             targets=(
                 ProbeTarget(name="good", address=f"127.0.0.1:{port}", **quick),
                 ProbeTarget(name="bad", address=f"127.0.0.1:{unused.getsockname()[1]}", **quick),
             )
         )
-        ships, lost = probing(config, 12)
+        ships, lost = probing(config, 10)
     told = ships.payloads()
     assert lost == {}
     for name, outcome in (("good", "ok"), ("bad", "refused")):
