@@ -14,10 +14,13 @@ PARTS = (
     "exposition",
     "decode",
     "enrich",
+    "stitch",
     "kubernetes_world",
     "restart",
     "ipspace",
+    "topology",
     "write",
+    "rollup",
     "end_to_end",
 )
 

@@ -147,8 +147,11 @@ class Lake:
         self.connection = connect(root, read_only=False, threads=threads)
         with self._transaction():
             self.connection.execute(f"CREATE TABLE IF NOT EXISTS {_SHAPE} (hash UBIGINT)")
-            if self.connection.execute(f"FROM {_SHAPE}").fetchall() != [(_shape(),)]:
+            made = self.connection.execute(f"FROM {_SHAPE}").fetchall() != [(_shape(),)]
+            if made:
                 self._make()
+        if made:  # DuckLake refuses options of tables that the same transaction makes
+            self._set_options()
 
     def __enter__(self) -> Self:
         return self
@@ -179,6 +182,15 @@ class Lake:
             self.connection.execute(statement)
         self.connection.execute(f"DELETE FROM {_SHAPE}")
         self.connection.execute(f"INSERT INTO {_SHAPE} VALUES (?)", [_shape()])
+
+    def _set_options(self) -> None:
+        """What tables have other than the lake."""
+        for table in schema.TABLES:
+            if table.inlined_rows is not None:
+                self.connection.execute(
+                    f"CALL lake.set_option('data_inlining_row_limit', {table.inlined_rows},"
+                    f" schema => '{SCHEMA}', table_name => '{table.name}')"
+                )
 
     def offsets(self) -> dict[Place, int]:
         """Next offset of every place this lake has read from."""

@@ -19,11 +19,12 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One table of the lake."""
+    """One table of the lake; of its inserts, those up to so many rows stay in the catalog."""
 
     name: str
     meaning: str
     columns: tuple[Column, ...]
+    inlined_rows: int | None = None
 
     @property
     def schema(self) -> pl.Schema:

@@ -126,6 +126,10 @@ MEASURES: Final = (
 """The last gives a list in which a bucket may be more than once; views/rollups.py adds them up."""
 
 
+_INLINED_ROWS: Final = 50
+"""Histograms are dear to keep in the catalog: 0.4 ms a row, where a file costs 10 ms."""
+
+
 def _table(name: str, length: str, made_of: str) -> Table:
     return Table(
         f"edges_{name}",
@@ -135,6 +139,7 @@ def _table(name: str, length: str, made_of: str) -> Table:
             *KEY,
             *(measure.column for measure in MEASURES),
         ),
+        inlined_rows=_INLINED_ROWS,
     )
 
 

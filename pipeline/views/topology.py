@@ -4,7 +4,7 @@ Who talks to whom: calls, edges, and the graph of them.
 A number that two observers counted is never added: a call is one row however
 many proxies logged it, and octets of a leg are those of the one exporter that
 saw most of it. What has no request id (TCP) is the client's proxy's to tell; the
-server's tells of clients that told of none, of that protocol, around that minute.
+server's tells of clients that told of none, of that protocol, around that time.
 
 Before: facts.py. After: health.py.
 """
@@ -45,13 +45,17 @@ GATEWAYS: Final = View(
 
 _FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id)"
 
-MARGIN: Final = "INTERVAL 1 MINUTE"
+MARGIN: Final = "INTERVAL 20 SECOND"
 """
-How far apart what proxies say of one call is looked for: a server's proxy begins
-after its client's, later by the network and by attempts before, or earlier by its clock.
+How far apart what proxies say of one call is looked for, a part of a minute: a server's
+proxy begins after its client's by the network and the attempts before (Envoy tries for
+15 s if nothing else is set), or before it by its clock.
 """
 
-_MINUTE: Final = f"time_bucket({MARGIN}, start_time)"
+_AROUND: Final = ", ".join(
+    f"time_bucket({MARGIN}, start_time) {shift}".strip()
+    for shift in (f"- {MARGIN}", "", f"+ {MARGIN}")
+)
 
 
 def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
@@ -100,7 +104,7 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         SELECT DISTINCT request_id, authority, method, path FROM once
         WHERE reporter = 'source' AND request_id IS NOT NULL
     ), connecting AS (
-        SELECT DISTINCT src_endpoint_id, protocol, unnest([{_MINUTE} - {MARGIN}, {_MINUTE}, {_MINUTE} + {MARGIN}]) AS minute
+        SELECT DISTINCT src_endpoint_id, protocol, unnest([{_AROUND}]) AS around
         FROM once WHERE reporter = 'source' AND request_id IS NULL
     ), service_in_cluster AS (
         SELECT service, cluster, min(entity) AS entity FROM known
@@ -144,7 +148,7 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         LEFT JOIN client_side s ON s.request_id = d.request_id AND s.authority = d.authority
             AND s.method = d.method AND s.path = d.path
         LEFT JOIN connecting c ON c.src_endpoint_id = CASE WHEN d.request_id IS NULL THEN d.src_endpoint_id END
-            AND c.protocol = d.protocol AND c.minute = time_bucket({MARGIN}, d.start_time)
+            AND c.protocol = d.protocol AND c.around = time_bucket({MARGIN}, d.start_time)
         LEFT JOIN known passed ON passed.endpoint_id = CASE WHEN d.request_id IS NULL THEN d.src_endpoint_id END
             AND passed.kind = 'gateway'
         WHERE d.reporter = 'destination' AND d.start_time {begun}

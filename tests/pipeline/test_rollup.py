@@ -324,3 +324,12 @@ def test_what_is_no_duration_is_counted_and_not_timed(lake: Lake):
     assert rows == [(1, None, None, 0, 0)] * 6
     told = "p50_ms, p95_ms, p99_ms, mean_ms, server_mean_ms, on_the_way_ms"
     assert lake.read(f"SELECT {told} FROM v_edges_1d {this}").rows() == [(None,) * 6] * 6
+
+
+def test_more_than_some_edges_go_to_files(lake: Lake):
+    """Histograms in the catalog cost ten times what a file does: 50 rows are few enough."""
+    options = lake.read(
+        "SELECT scope_entry, value FROM lake.options()"
+        " WHERE option_name = 'data_inlining_row_limit' AND scope = 'TABLE' ORDER BY ALL"
+    ).rows()
+    assert options == [(f"crosspane.{table}", "50") for table in sorted(TABLES)]
