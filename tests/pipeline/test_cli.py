@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline import demo as recording
+from pipeline import topology
 from pipeline.cli import COMMANDS, main
+from pipeline.topology import changes
 
 WEST = recording.FOLDER / "captures" / "cluster-west" / "ipfix.pcap"
 
@@ -233,6 +235,24 @@ def test_what_a_topology_cannot_be_is_said(lake: str, arguments: tuple[str, ...]
     """Options that exclude each other, times and levels that are none: exit code 2."""
     result = crosspane("topology", "--lake", lake, *arguments)
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+
+
+def test_the_page_on_topology_is_right(here: Path, lake: str):
+    """Its commands run; its levels, formats and changes are those there are, its thresholds too."""
+    del here
+    page = (Path(__file__).parents[2] / "docs/how-to/topology.md").read_text("utf-8")
+    (block,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    lines = [line.partition("#")[0].partition(">")[0].split() for line in block.splitlines()]
+    assert len(lines) == 8
+    for name, *arguments in lines:
+        assert name == "crosspane"
+        result = crosspane(*arguments, "--lake", lake)
+        assert (result.exit_code, bool(result.stdout)) == (0, True), arguments
+    listed = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    names = [name for cell in listed for name in re.findall(r"`([a-z]+)`", cell)]
+    kinds = changes.CHANGES["change"].split(", ")
+    assert sorted(names) == sorted([*topology.LEVELS, *kinds, "table", *topology.EXPORTS])
+    assert tuple(topology.THRESHOLDS) == (5, 20, 3, 0.05, 1.5, 10.0, 0.1, 2.0, 100_000)
 
 
 def test_health_can_fail_a_script(lake: str):
