@@ -25,6 +25,7 @@ _TOGETHER = {
     "tests/integration/test_kill.py": "kafka",
     "tests/test_demo.py": "demo",
     "tests/test_notebooks.py": "demo",
+    "tests/pipeline/stitch/test_stitch_demo.py": "demo",
     "tests/pipeline/test_cli.py": "demo",
     "tests/collectors/test_kubernetes": "kube-apiserver",
     "tests/integration/test_kubernetes_": "kube-apiserver",

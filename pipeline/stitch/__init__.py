@@ -25,7 +25,7 @@ from pipeline.stitch.chain import links
 from pipeline.stitch.members import members
 from pipeline.stitch.pairs import ALL, Span
 from pipeline.stitch.records import prepared, translated
-from pipeline.stitch.ties import METHODS, Paths, ties
+from pipeline.stitch.ties import METHODS, Paths, Pool
 
 
 class Stitched(NamedTuple):
@@ -67,9 +67,12 @@ def stitch(
         beyond it are not told apart by their order.
     """
     records = prepared(requests, gateways, endpoints)
-    found = links(records, translated(flows))
-    paths = Paths(records.height, found)
-    tied = ties(records, paths, span)
+    pool = Pool(records, span)
+    pool.ask_ids()
+    found = links(records, translated(flows), pool.ties().found)
+    pool.ask_connections(Paths(records.height, found))
+    pool.ask_identities()
+    tied, paths = pool.ties(), Paths(records.height, found)
     whole = members(records, paths, tied)
     code = pl.col("method").replace_strict(
         {name: code for code, name in enumerate(METHODS)}, return_dtype=pl.Int64

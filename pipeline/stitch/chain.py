@@ -10,9 +10,10 @@ asked in order, each of what the ones before it left:
     nat         the socket that a flow record says it was translated to
     nat_port    the same source port, sender a node of the client's cluster, and
                 the same service, at the gateway the client went to
-    sni         the same service at that gateway, and octets that can be; never
-                what came from a workload, or from another cluster
+    sni         the same service at that gateway, begun together, and octets that
+                can be; never what came from a workload, or another cluster
 
+The last two are refused where a server behind saw another's certificate.
 Where a step knows several candidates, or a translation of which the far side was
 not seen, later ones are not asked: they know less.
 
@@ -23,7 +24,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.stitch.pairs import candidates, keyed, only_one
+from pipeline.stitch.pairs import SKEW_US, candidates, keyed, only_one
 from pipeline.stitch.records import CLIENT, GATEWAY, SERVER
 
 _LINK: Final = pl.Schema({"record": pl.UInt32, "other": pl.UInt32, "method": pl.String})
@@ -38,14 +39,20 @@ _BEHIND: Final = (
     (pl.col("src_cluster_other") == pl.col("client_cluster"))
     | pl.col("src_cluster_other").is_null()
 )
+_TOGETHER: Final = ((pl.col("start") - pl.col("start_other")).abs() <= SKEW_US) & (
+    pl.col("end") <= pl.col("end_other") + SKEW_US
+)
+"""A gateway's connection begins with the first call on it, and none outlasts it."""
+_NO_OTHER: Final = (pl.col("peer_other") == pl.col("identity")).fill_null(value=True)
+"""A server that told of calls on it saw a certificate: the client's, as far as both are known."""
 _GATE: Final = (
     *("record", "start", "end", "key", "src_kind", "src_cluster"),
-    *("bytes_received", "bytes_sent"),
+    *("bytes_received", "bytes_sent", "peer"),
 )
 _ANY: Final = pl.lit(value=True)
 
 
-def links(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
+def links(records: pl.DataFrame, translations: pl.DataFrame, tied: pl.DataFrame) -> pl.DataFrame:
     """
     Records and the gateway's record next to them.
 
@@ -55,6 +62,8 @@ def links(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
         As `records.prepared` gives them.
     translations
         As `records.translated` gives them.
+    tied
+        ``record``, ``other``: clients' records and servers' that are known to be of one call.
 
     Returns
     -------
@@ -63,19 +72,27 @@ def links(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
         the one before it, one at most; ``method`` (String).
     """
     is_gate = (pl.col("role") == GATEWAY) & pl.col("is_tcp")
+    behind = _before_servers(records, records.filter(is_gate))
     asking = _Asking(
         _senders(records.filter(is_gate | (pl.col("role") == CLIENT)), translations),
-        records.filter(is_gate),
+        _gates(records.filter(is_gate), records, behind),
     )
     asking.ask("connection", ["out_key"], ["in_key"])
     asking.ask("connection", ["out_from", "via"], ["in_from", "here"])
     asking.ask("nat", ["translated_from", "via"], ["in_from", "here"])
-    asking.keep_connections(~pl.col("is_translated"))
+    asking.keep_connections(~pl.col("is_translated"), tied, behind)
     port = ["via", "client_cluster", "upstream_local_port", "target"]
     seen_port = ["here", "src_cluster", "downstream_remote_port", "target"]
-    asking.ask("nat_port", port, seen_port, admissible=pl.col("src_kind_other") == "node")
-    asking.ask("sni", ["via", "target"], ["here", "target"], admissible=_BEHIND & _FITS)
-    return pl.concat([*asking.found, _before_servers(records, asking.gates)])
+    asking.ask(
+        "nat_port", port, seen_port, admissible=(pl.col("src_kind_other") == "node") & _NO_OTHER
+    )
+    asking.ask(
+        "sni",
+        ["via", "target"],
+        ["here", "target"],
+        admissible=_BEHIND & _FITS & _TOGETHER & _NO_OTHER,
+    )
+    return pl.concat([*asking.found, behind])
 
 
 class _Asking:
@@ -104,9 +121,18 @@ class _Asking:
         for done in pairs:
             self.senders = self.senders.join(done, on="record", how="anti")
 
-    def keep_connections(self, condition: pl.Expr) -> None:
-        """Go on with whole connections, of which this holds."""
-        kept = self.senders.filter(condition)
+    def keep_connections(
+        self, condition: pl.Expr, tied: pl.DataFrame, behind: pl.DataFrame
+    ) -> None:
+        """
+        Go on with whole connections, of which this holds, and that no call of is tied.
+
+        A call that is tied has its gateway from its server: neither is anybody else's.
+        """
+        taken = behind.join(tied.select(record="other"), on="record", how="semi")
+        self.gates = self.gates.join(taken, left_on="record", right_on="other", how="anti")
+        known = self.senders.join(tied, on="record", how="semi")
+        kept = self.senders.filter(condition).join(known, on="connection", how="anti")
         clean = pl.col("response_flags").list.len().fill_null(0) == 0
         first = kept.group_by("connection", maintain_order=True).agg(
             pl.col("record").first(),
@@ -120,12 +146,21 @@ class _Asking:
         self.senders = first
 
 
+def _gates(gates: pl.DataFrame, records: pl.DataFrame, behind: pl.DataFrame) -> pl.DataFrame:
+    """Gateways' records with ``peer``: the one certificate that servers behind saw."""
+    peers = behind.join(records.select("record", "downstream_peer_identity"), on="record")
+    peer = pl.col("downstream_peer_identity")
+    seen = peers.group_by("other").agg(peer=pl.when(peer.n_unique() == 1).then(peer.first()))
+    return gates.join(seen, left_on="record", right_on="other", how="left", maintain_order="left")
+
+
 def _senders(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
     """Records with a connection out, and what flow records say became of its socket."""
     senders = records.filter(pl.col("out_key").is_not_null()).select(
         *("record", "start", "end", "out_from", "out_key", "via", "target"),
         *("upstream_local_port", "bytes_received", "bytes_sent", "response_flags"),
         client_cluster=pl.coalesce("src_cluster", "cluster"),
+        identity=pl.coalesce("upstream_local_identity", "src_identity"),
         connection=pl.when("is_tcp")
         .then(pl.struct("out_key", "record").hash())
         .otherwise("out_key"),

@@ -164,7 +164,8 @@ def prepared(
         in_from, in_key, out_from, out_key: UInt64, source alone, and source and target, of the
         connection in and of the one out. call: UInt64, null for TCP; target: the service asked
         for. here: the cluster and network it is in; via: those a gateway leads to, if it went to
-        one. All null where not known.
+        one. network_no: its network; goes_to: that its connection out leads into. All null where
+        not known.
         src_kind, src_cluster, src_identity, dst_kind, dst_cluster, dst_identity: of its ends.
     """
     rows = _named(_led(_once(requests), gateways), endpoints)
@@ -179,12 +180,22 @@ def prepared(
         nullable("out_from", out, has_out),
         nullable("out_key", mix(out, target), has_out & has_target),
         nullable("here", mix(number(rows["cluster"]), network), network != 0),
+        pl.Series("network_no", network),
         pl.Series("first_no", mix(network, start, remote, local, out, target)),
         call=pl.when(~pl.col("is_tcp")).then(pl.struct("authority", "method", "path").hash()),
         target=pl.when(pl.col("service").is_not_null()).then(
             pl.struct("service", "service_port", "service_subset").hash()
         ),
-    ).with_columns(edge_no=_numbered())
+    ).with_columns(edge_no=_numbered(), goes_to=_GOES_TO)
+
+
+_GOES_TO: Final = (
+    pl.when(pl.col("via").is_not_null())
+    .then("via_network")
+    .when(pl.col("dst_kind").is_in(["pod", "vm"]))
+    .then("network_no")
+)
+"""Network a record's connection out leads into, where that is known: a number."""
 
 
 def _once(requests: pl.DataFrame) -> pl.DataFrame:
@@ -201,15 +212,19 @@ def _once(requests: pl.DataFrame) -> pl.DataFrame:
         + (pl.col("duration_ms").fill_null(0) * 1_000).cast(pl.Int64),
     )
     rows = rows.filter(pl.col("role").is_not_null()).sort("start", "vantage_id", "received_time")
-    return rows.unique(_SAME, keep="first", maintain_order=True).with_row_index("record")
+    rows = rows.with_columns(same=pl.struct(_SAME).hash())
+    return rows.unique("same", keep="first", maintain_order=True).with_row_index("record")
 
 
 def _led(rows: pl.DataFrame, gateways: pl.DataFrame) -> pl.DataFrame:
     """Add ``via``, of records that went to a declared gateway of which one place is told."""
     address = ["gateway_ip_hi", "gateway_ip_lo", "port"]
     led = gateways.filter(pl.col("to_network").is_not_null() & pl.col("cluster").is_not_null())
-    place = mix(number(led["cluster"]), number(led["to_network"]))
-    led = led.select("network", *address, pl.Series("via", place)).unique()
+    to_network = number(led["to_network"])
+    place = mix(number(led["cluster"]), to_network)
+    led = led.select(
+        "network", *address, pl.Series("via", place), pl.Series("via_network", to_network)
+    ).unique()
     seen = rows["network"].unique().to_frame()
     own = led.join(seen, on="network")
     everywhere = led.filter(network=INTERNET).drop("network").join(seen, how="cross")

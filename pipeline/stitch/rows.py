@@ -44,21 +44,30 @@ def edges(
 ) -> pl.DataFrame:
     """Rows of `schema.EDGES`, and ``owner``; one per conversation."""
     confidences = dict(enumerate(CONFIDENCE))
-    known = members.join(records.select("record", "vantage_id", "reporter"), on="record")
-    is_gate = ~pl.col("order").is_in([CLIENT_ORDER, SERVER_ORDER])
-    whole = known.group_by("owner", maintain_order=True).agg(
-        client=pl.col("record").filter(pl.col("order") == CLIENT_ORDER).first(),
-        server=pl.col("record").filter(pl.col("order") == SERVER_ORDER).last(),
-        first_gate=pl.col("record").filter(is_gate).first(),
-        gate=pl.col("record").filter(is_gate).last(),
-        hops=pl.col("order").n_unique().cast(pl.UInt8),
-        gateways=pl.col("vantage_id").filter(is_gate),
+    order = pl.col("order")
+    owners = members.select("owner").unique(maintain_order=True)
+    clients = members.filter(order == CLIENT_ORDER).select("owner", client="record")
+    servers = members.filter(order == SERVER_ORDER).select("owner", server="record")
+    passed = members.filter(~order.is_in([CLIENT_ORDER, SERVER_ORDER]))
+    passed = passed.join(records.select("record", "vantage_id", "reporter"), on="record")
+    gates = passed.group_by("owner", maintain_order=True).agg(
+        first_gate=pl.col("record").first(),
+        gate=pl.col("record").last(),
+        gateways="vantage_id",
+        places=order.n_unique(),
         has_gateway=(pl.col("reporter").cast(pl.String) == "gateway").any(),
-        code=pl.col("code").filter(is_gate).max(),
-        joint=pl.col("code")
-        .filter(is_gate)
-        .replace_strict(confidences, return_dtype=pl.Float64)
-        .product(),
+        code=pl.col("code").max(),
+        joint=pl.col("code").replace_strict(confidences, return_dtype=pl.Float64).product(),
+    )
+    whole = owners
+    for part in (clients, servers.unique("owner", keep="last", maintain_order=True), gates):
+        whole = whole.join(part, on="owner", how="left", maintain_order="left")
+    whole = whole.with_columns(
+        pl.col("gateways").fill_null(pl.lit([], pl.List(pl.UInt64))),
+        pl.col("has_gateway").fill_null(value=False),
+        hops=pl.sum_horizontal(
+            pl.col("client", "server").is_not_null(), pl.col("places").fill_null(0)
+        ).cast(pl.UInt8),
     )
     tied = ties.found.unique("record", keep="last", maintain_order=True)
     tied = tied.select(client="record", tie_code="code", tie_joint="confidence")

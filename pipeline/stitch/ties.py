@@ -89,84 +89,93 @@ class Ties(NamedTuple):
     ambiguous: pl.DataFrame
 
 
-def ties(records: pl.DataFrame, paths: Paths, span: Span) -> Ties:
-    """Ask step by step, each time of what has no other end yet."""
-    pool = _Pool(records, paths, span)
-    for code, name in enumerate(("request_id", "trace_id")):
-        pool.ask_ids(name, code)
-    for client_has, server_has in ((False, False), (True, False), (False, True)):
-        pool.ask_connections(client_has=client_has, server_has=server_has)
-    pool.ask_identities(["via"], ["here"])
-    pool.ask_identities(["network"], ["network"])
-    return Ties(
-        pl.concat([pl.DataFrame(schema=_TIE), *pool.found]),
-        pl.concat([pl.DataFrame(schema=_TOLD), *pool.told]),
-        pl.concat([pl.DataFrame(schema={"record": pl.UInt32}), *pool.ambiguous]).unique(),
-    )
-
-
 _TOLD: Final = pl.Schema({"record": pl.UInt32, "other": pl.UInt32, "code": pl.Int64})
 _TIE: Final = pl.Schema([*_TOLD.items(), ("confidence", pl.Float64)])
+_ANY: Final = pl.lit(value=True)
 _CONNECTION, _IDENTITY = METHODS.index("connection"), METHODS.index("identity")
 _USED: Final = (
     *("record", "role", "start", "end", "is_tcp", "call", "request_id", "trace_id", "status"),
     *("attempts", "in_key", "out_key", "here", "via", "network", "target", "identity"),
+    *("network_no", "goes_to"),
 )
 
 
-class _Pool:
-    """Ends that have no other end yet, and what was found."""
+class Pool:
+    """
+    Ends that have no other end yet, and what was found.
 
-    def __init__(self, records: pl.DataFrame, paths: Paths, span: Span) -> None:
+    Each question is asked of what the ones before it left.
+    """
+
+    def __init__(self, records: pl.DataFrame, span: Span) -> None:
         own = pl.coalesce("upstream_local_identity", "src_identity")
         peer = pl.col("downstream_peer_identity")
         rows = records.with_columns(
             identity=pl.when(pl.col("role") == CLIENT).then(own).otherwise(peer)
         ).select(_USED)
-        self._paths, self._span = paths, span
-        self.clients = rows.filter(pl.col("role") == CLIENT)
-        self.servers = rows.filter(pl.col("role") == SERVER)
+        self._span = span
+        self._clients = rows.filter(pl.col("role") == CLIENT)
+        self._servers = rows.filter(pl.col("role") == SERVER)
         self._gates = rows.filter((pl.col("role") == GATEWAY) & ~pl.col("is_tcp"))
-        self.found: list[pl.DataFrame] = []
-        self.told: list[pl.DataFrame] = []
-        self.ambiguous: list[pl.DataFrame] = []
+        self._found = [pl.DataFrame(schema=_TIE)]
+        self._told = [pl.DataFrame(schema=_TOLD)]
+        self._ambiguous = [pl.DataFrame(schema={"record": pl.UInt32})]
 
-    def ask_ids(self, name: str, code: int) -> None:
-        """By an id and what was called."""
-        clients, servers, gates = (
-            frame.filter(pl.col(name).is_not_null()).with_columns(keyed([name, "call"]))
-            for frame in (self.clients, self.servers, self._gates)
-        )
+    def ties(self) -> Ties:
+        """All that was found so far."""
+        found, told, ambiguous = map(pl.concat, (self._found, self._told, self._ambiguous))
+        return Ties(found, told, ambiguous.unique())
+
+    def ask_ids(self) -> None:
+        """By an id and what was called, in the network the call went into, if that is known."""
+        for code, name in enumerate(("request_id", "trace_id")):
+            self._ask_gates(name, code)
+            self._ask_id(code, [name, "call", "goes_to"], [name, "call", "network_no"])
+            self._ask_id(code, [name, "call"], [name, "call"], pl.col("goes_to").is_null())
+
+    def _ask_id(
+        self, code: int, key: list[str], server_key: list[str], asked: pl.Expr = _ANY
+    ) -> None:
+        clients = self._clients.filter(asked).with_columns(keyed(key))
+        servers = self._servers.with_columns(keyed(server_key))
         pairs = tries(clients, servers)
         left = servers.join(pairs.found, left_on="record", right_on="other", how="anti")
         several = in_order(clients.join(pairs.found, on="record", how="anti"), left)
-        found = pl.concat([pairs.found, several.found])
+        found = pl.concat([pairs.found, several.found]).with_columns(
+            code=pl.lit(code, pl.Int64), confidence=pl.lit(CONFIDENCE[code])
+        )
+        self._take(found, several.ambiguous)
+
+    def _ask_gates(self, name: str, code: int) -> None:
+        """Gateways and waypoints that know requests: one record in a place, of one call."""
+        clients, gates = (
+            frame.with_columns(keyed([name, "call"])).drop_nulls("key")
+            for frame in (self._clients, self._gates)
+        )
         one = gates.filter(pl.len().over("key", "here") == 1).select("key", other="record")
         asked = clients.filter(pl.len().over("key") == 1)
         told = asked.join(one, on="key").select("record", "other", code=pl.lit(code, pl.Int64))
-        self.told.append(told)
+        self._told.append(told)
         self._gates = self._gates.join(told, left_on="record", right_on="other", how="anti")
-        confidence = pl.lit(CONFIDENCE[code])
-        self._take(
-            found.with_columns(code=pl.lit(code, pl.Int64), confidence=confidence),
-            several.ambiguous,
-        )
 
-    def ask_connections(self, *, client_has: bool, server_has: bool) -> None:
+    def ask_connections(self, paths: Paths) -> None:
         """By the chain of connections and what was called; ids, where both have one, differ."""
+        for client_has, server_has in ((False, False), (True, False), (False, True)):
+            self._ask_connections(paths, client_has=client_has, server_has=server_has)
+
+    def _ask_connections(self, paths: Paths, *, client_has: bool, server_has: bool) -> None:
         has_id = pl.col("request_id").is_not_null()
         clients, servers = (
-            self._grouped(frame.filter(has_id == has), alone)
+            _grouped(frame.filter(has_id == has), alone, paths)
             for frame, has, alone in (
-                (self.clients, client_has, "out_key"),
-                (self.servers, server_has, "in_key"),
+                (self._clients, client_has, "out_key"),
+                (self._servers, server_has, "in_key"),
             )
         )
         pairs = in_order(clients, servers, self._span)
         record, other = (
             pairs.found[name].cast(pl.Int64).to_numpy() for name in ("record", "other")
         )
-        paths = self._paths
         code = np.maximum(np.maximum(paths.weakest[record], paths.weakest[other]), _CONNECTION)
         joints = paths.confidence[record] * paths.confidence[other]
         direct = paths.last[record] < 0
@@ -178,21 +187,16 @@ class _Pool:
             pairs.ambiguous,
         )
 
-    def _grouped(self, rows: pl.DataFrame, alone: str) -> pl.DataFrame:
-        """``key``: the gateway's record at the end of the chain, else the connection itself."""
-        last = self._paths.last[rows["record"].cast(pl.Int64).to_numpy()]
-        rows = rows.with_columns(gate=pl.Series(last, dtype=pl.Int64))
-        by_gate = pl.struct("gate", "is_tcp", "call").hash()
-        by_socket = pl.struct(pl.col(alone).alias("socket"), "is_tcp", "call").hash()
-        direct = pl.when(pl.col(alone).is_not_null()).then(by_socket)
-        return rows.with_columns(key=pl.when(pl.col("gate") >= 0).then(by_gate).otherwise(direct))
-
-    def ask_identities(self, place: list[str], server_place: list[str]) -> None:
+    def ask_identities(self) -> None:
         """By who called what where; ends that both have an id are none of each other's."""
+        self._ask_identities(["via"], ["here"])
+        self._ask_identities(["network"], ["network"])
+
+    def _ask_identities(self, place: list[str], server_place: list[str]) -> None:
         same = ["identity", "target", "call", "status"]
-        clients = self.clients.filter(pl.col("via").is_null() if place == ["network"] else True)
+        clients = self._clients.filter(pl.col("via").is_null() if place == ["network"] else True)
         rows = clients.with_columns(keyed([*place, *same]), connection="record")
-        others = self.servers.with_columns(keyed([*server_place, *same]))
+        others = self._servers.with_columns(keyed([*server_place, *same]))
         pairs = candidates(rows, others.select("record", "start", "end", "key", "request_id"))
         both = pl.col("request_id").is_not_null() & pl.col("request_id_other").is_not_null()
         one = only_one(pairs.filter(~both))
@@ -204,8 +208,18 @@ class _Pool:
         )
 
     def _take(self, found: pl.DataFrame, ambiguous: pl.DataFrame) -> None:
-        self.found.append(found)
-        self.ambiguous.append(ambiguous)
+        self._found.append(found)
+        self._ambiguous.append(ambiguous)
         for done in (found.select("record"), found.select(record="other"), ambiguous):
-            self.clients = self.clients.join(done, on="record", how="anti")
-            self.servers = self.servers.join(done, on="record", how="anti")
+            self._clients = self._clients.join(done, on="record", how="anti")
+            self._servers = self._servers.join(done, on="record", how="anti")
+
+
+def _grouped(rows: pl.DataFrame, alone: str, paths: Paths) -> pl.DataFrame:
+    """``key``: the gateway's record at the end of the chain, else the connection itself."""
+    last = paths.last[rows["record"].cast(pl.Int64).to_numpy()]
+    rows = rows.with_columns(gate=pl.Series(last, dtype=pl.Int64))
+    by_gate = pl.struct("gate", "is_tcp", "call").hash()
+    by_socket = pl.struct(pl.col(alone).alias("socket"), "is_tcp", "call").hash()
+    direct = pl.when(pl.col(alone).is_not_null()).then(by_socket)
+    return rows.with_columns(key=pl.when(pl.col("gate") >= 0).then(by_gate).otherwise(direct))

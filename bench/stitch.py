@@ -1,0 +1,71 @@
+"""
+Conversations joined, held against the truth of a made-up mesh; and what that costs.
+
+Precision: of the records joined to a client's call, the share that are its own.
+Recall: of the calls of which both ends were logged, the share that were joined.
+"""
+
+import polars as pl
+
+from bench.measure import alternate, report
+from bench.stitch_world import World, judged, make
+from pipeline.stitch import stitch
+
+_SEEDS = (1, 2, 3)
+
+
+def main() -> None:
+    """Print precision and recall by method, then the cost."""
+    worlds = [make(seed, 20_000, 1_000) for seed in _SEEDS]
+    parts = []
+    for world in worlds:
+        legs = stitch(world.requests, world.gateways, world.flows, world.endpoints).legs
+        parts.append((judged(world, legs), world))
+    every = pl.concat([part for part, _ in parts])
+    print("stitch: precision by role and method")
+    table = every.group_by("role", "match_method").agg(
+        joined=pl.len(), wrong=(~pl.col("right")).sum(), precision=pl.col("right").mean()
+    )
+    for row in table.sort("role", "match_method").iter_rows():
+        print(f"  {row[0]:<9}{row[1]:<12}{row[2]:>10,}{row[3]:>6} wrong{row[4]:>10.5f}")
+    print("stitch: recall of servers' records, by how the sender was hidden")
+    for key, (asked, found) in recalls(parts).items():
+        print(f"  {key:<24}{asked:>10,}{found / asked:>10.4f}")
+    world = worlds[0]
+    run = {
+        "stitch, rows of all proxies": (
+            world.requests.height,
+            lambda: stitch(world.requests, world.gateways, world.flows, world.endpoints),
+        )
+    }
+    report("stitch: cost", alternate(run))
+
+
+def recalls(parts: list[tuple[pl.DataFrame, World]]) -> dict[str, tuple[int, int]]:
+    """Of each kind of call: how many were logged at both ends, how many of these joined."""
+    counts: dict[str, tuple[int, int]] = {}
+    for joined, world in parts:
+        ends = world.truth.filter(pl.col("role") != "gateway", pl.col("call") >= 0)
+        both = ends.group_by("call").agg(
+            pl.col("role").n_unique() == 2,
+            kind=pl.col("kind").first(),
+            has_id=pl.col("has_id").first(),
+        )
+        right = joined.filter((pl.col("role") == "server") & pl.col("right"))[
+            "client_call"
+        ].unique()
+        asked = both.filter("role").with_columns(found=pl.col("call").is_in(right.implode()))
+        for has_id, kind, total, found in (
+            asked.group_by("has_id", "kind")
+            .agg(pl.len(), pl.col("found").sum())
+            .sort("has_id", "kind")
+            .iter_rows()
+        ):
+            key = f"{kind}, {'id' if has_id else 'no id'}"
+            before = counts.get(key, (0, 0))
+            counts[key] = before[0] + total, before[1] + found
+    return counts
+
+
+if __name__ == "__main__":
+    main()
