@@ -5,6 +5,7 @@ What the job is told: one TOML file, each key documented and bounded.
     inventory                         the file that says who an address is
     [lake]                            where the tables are
     [job]                             how the loop works
+    [findings]                        who is told what is found
 
 Every key has a default but ``agents`` and ``inventory``: without agents there
 is nothing to receive, without inventory every address is unknown.
@@ -111,6 +112,36 @@ class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ] = 3_600
 
 
+class FindingsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who is told of findings."""
+
+    alertmanager_url: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^https?://[^/?#]+(/[^?#]*)?$", max_length=2_000)], ...],
+        Meta(
+            description="Alertmanagers that are told, as http://host:9093, with a path if it has"
+            " one; all of them, for they do not tell each other",
+            max_length=16,
+        ),
+    ] = ()
+    resend_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=3_600,
+            description="seconds after which what is open is told again; an Alertmanager that hears"
+            " nothing for four times as long takes it for over",
+        ),
+    ] = 60.0
+    generator_url: Annotated[
+        str,
+        Meta(
+            description="where an alert links to; {id} in it is the finding's id; empty: nowhere",
+            pattern=r"^(https?://\S+)?$",
+            max_length=2_000,
+        ),
+    ] = ""
+
+
 class Config(AgentFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
@@ -129,3 +160,6 @@ class Config(AgentFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = ()
     lake: Annotated[LakeConfig, Meta(description="where rows go")] = LakeConfig()
     job: Annotated[JobConfig, Meta(description="how the loop works")] = JobConfig()
+    findings: Annotated[FindingsConfig, Meta(description="who is told what is found")] = (
+        FindingsConfig()
+    )

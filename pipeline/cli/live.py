@@ -50,6 +50,7 @@ from pipeline.cli.common import (
 from pipeline.config import Config
 from pipeline.decode.access_log.format_string import check_formats
 from pipeline.errors import UsageError
+from pipeline.findings.alertmanager import telling
 from pipeline.inventory import file as inventory
 from pipeline.known import Known
 from pipeline.lake import Lake, sync_inventory
@@ -77,7 +78,8 @@ def lake_and_known(config: Config) -> Iterator[tuple[Lake, Known]]:
     with Lake(Path(config.lake.directory), threads=config.lake.threads) as lake:
         known = Known(declared, lake, path)
         sync_inventory(lake, known.tables)
-        yield lake, known
+        with telling(config.findings, Path(config.lake.directory)):
+            yield lake, known
 
 
 @click.command(

@@ -1,0 +1,169 @@
+"""
+What a minute changes of the findings there are: opened, updated, closed, opened again.
+
+A finding is open while it is seen; after `CLOSE_AFTER` looks without it, it is
+closed: one that comes and goes does not flap. The same trouble has the same id,
+so it is opened again and not found anew. A kind whose query fails changes
+nothing of its findings, and is a finding itself.
+
+Each kind is looked for at most once for a minute, in order of time: a minute
+that is worked out again for rows that came late changes nothing here, for the
+minutes after it look back on it.
+
+Before: kinds.py. After: windows.py (which commits), alertmanager.py.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import polars as pl
+import xxhash
+
+from pipeline.findings.kinds import FINDINGS, Kind, evidence, literal
+from pipeline.findings.moment import Moment, moment
+from pipeline.lake import Commit, Lake
+from pipeline.schema.findings import FINDING_RUNS
+from pipeline.schema.findings import FINDINGS as TABLE
+
+if TYPE_CHECKING:
+    from pipeline.windows import Window
+
+log = logging.getLogger("crosspane.findings")
+
+CLOSE_AFTER: Final = 2
+MOST: Final = 500
+"""Findings of one kind that are kept, the worst first; that there are more is one, too."""
+FAILED: Final = "finding_failed"
+_FAILED_ACTION: Final = "Findings of this kind are neither opened nor closed meanwhile: run the query, see the job's log."
+
+Row = dict[str, Any]
+
+
+def findings(lake: Lake, window: "Window") -> Commit | None:
+    """Look for all that is due at the end of a minute; None if nothing is."""
+    until = window.end
+    runs = dict(lake.read(f"SELECT kind, evaluated_time FROM {FINDING_RUNS.name}").rows())
+    due = [
+        kind for kind in FINDINGS if kind.name not in runs or until - runs[kind.name] >= kind.every
+    ]
+    if not due:
+        return None
+    with moment(lake, until) as then:
+        looks = [_Look(then, kind, until) for kind in due]
+    seen = {row["finding_id"]: row for look in looks for row in look.rows}
+    known = _known(lake, seen)
+    closable = {look.kind.name for look in looks if look.complete}
+    asked = {kind.name for kind in due}
+    names = {kind.name for kind in FINDINGS}
+    changed = [_seen(row, known.get(key), until) for key, row in seen.items()]
+    for key, row in known.items():
+        if key in seen or row["closed_time"] is not None:
+            continue
+        of = row["entity"] if row["kind"] == FAILED else row["kind"]
+        if of not in names:
+            changed.append(row | {"closed_time": until})
+        elif of in (asked if row["kind"] == FAILED else closable):
+            changed.append(_missed(row, until))
+    commit = Commit(
+        {
+            FINDING_RUNS.name: pl.DataFrame(
+                [look.run for look in looks], FINDING_RUNS.schema, orient="row"
+            )
+        },
+        replaced={FINDING_RUNS.name: "kind"},
+    )
+    if changed:
+        commit.frames[TABLE.name] = pl.DataFrame(changed, TABLE.schema)
+        commit.replaced[TABLE.name] = "finding_id"
+    return commit
+
+
+class _Look:
+    """
+    What one kind gives at a time.
+
+    Attributes
+    ----------
+    rows
+        Findings, without what depends on earlier ones.
+    complete
+        Whether those that are not among them are not there.
+    run
+        Row of ``finding_runs``.
+    """
+
+    def __init__(self, then: Moment, kind: Kind, until: datetime) -> None:
+        self.kind = kind
+        query = f"""SELECT * FROM ({kind.rows}) ORDER BY
+            list_position(['error', 'warning', 'info'], severity), entity LIMIT {MOST + 1}"""
+        started, error, found = time.perf_counter(), None, []
+        try:
+            found = then.ask(query, kind.lookback)
+        except duckdb.Error as raised:
+            error = str(raised)
+            log.warning("%s until %s: %s", kind.name, until.isoformat(), error)
+        took_ms = int((time.perf_counter() - started) * 1e3)
+        self.complete = error is None and len(found) <= MOST
+        self.rows = [_finding(kind, row, until) for row in found[:MOST]]
+        if not self.complete:
+            told = error.splitlines()[0] if error else f"more than {MOST}: only those are kept"
+            self.rows.append(_failure(kind, told))
+        self.run = (kind.name, until, took_ms, None if error else len(self.rows), error)
+
+
+def _finding(kind: Kind, row: Row, until: datetime) -> Row:
+    told = {name: row[name] for name in ("entity", "severity", "clusters", "summary")}
+    return {
+        "finding_id": finding_id(kind.name, row["entity"]),
+        "kind": kind.name,
+        **told,
+        "action": kind.action,
+        "evidence_sql": evidence(kind, row, until),
+    }
+
+
+def _failure(kind: Kind, summary: str) -> Row:
+    return {
+        "finding_id": finding_id(FAILED, kind.name),
+        "kind": FAILED,
+        "entity": kind.name,
+        "severity": "warning",
+        "clusters": [],
+        "summary": summary,
+        "action": _FAILED_ACTION,
+        "evidence_sql": f"FROM {FINDING_RUNS.name} WHERE kind = {literal(kind.name)}",
+    }
+
+
+def finding_id(kind: str, entity: str) -> int:
+    """The same for the same trouble, wherever and whenever it is found."""
+    return xxhash.xxh3_64_intdigest(f"{kind}\0{entity}".encode())
+
+
+def _known(lake: Lake, seen: Iterable[int]) -> dict[int, Row]:
+    """Findings that are open, and those that are seen again."""
+    ids = ", ".join(map(str, seen)) or "NULL"
+    rows = lake.read(f"FROM {TABLE.name} WHERE closed_time IS NULL OR finding_id IN ({ids})")
+    return {row["finding_id"]: row for row in rows.iter_rows(named=True)}
+
+
+def _seen(row: Row, before: Mapping[str, Any] | None, until: datetime) -> Row:
+    was_open = before is not None and before["closed_time"] is None
+    return row | {
+        "first_seen": before["first_seen"] if before else until,
+        "last_seen": until,
+        "opened_time": before["opened_time"] if before and was_open else until,
+        "closed_time": None,
+        "evaluations_missed": 0,
+        "times_reopened": before["times_reopened"] + (not was_open) if before else 0,
+    }
+
+
+def _missed(row: Row, until: datetime) -> Row:
+    missed = row["evaluations_missed"] + 1
+    closed = until if missed >= CLOSE_AFTER else None
+    return row | {"evaluations_missed": missed, "closed_time": closed}

@@ -1,0 +1,111 @@
+"""Every kind of finding: the rows that make it, and rows that come near it and do not."""
+
+from typing import Any
+
+import pytest
+from small_lake import SmallLake, emptied
+from troubled import EAST, NOON, PAY, TROUBLES, WEB, Trouble, at, calls, endpoint, fleet
+
+from pipeline.findings.kinds import FINDINGS, evidence
+
+KINDS = {kind.name: kind for kind in FINDINGS}
+UNTIL = at(60)
+
+
+@pytest.fixture
+def lake() -> SmallLake:
+    """The fleet, at peace."""
+    lake = emptied()
+    lake.connection.execute(f"SET VARIABLE until = TIMESTAMPTZ '{UNTIL.isoformat()}'")
+    fleet(lake)
+    return lake
+
+
+def ask(lake: SmallLake, kind: str) -> list[dict[str, Any]]:
+    result = lake.connection.execute(f"SELECT * FROM ({KINDS[kind].rows}) ORDER BY entity")
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def told(row: dict[str, Any]) -> tuple[object, ...]:
+    return tuple(row[name] for name in ("severity", "entity", "clusters", "summary"))
+
+
+def test_a_quiet_fleet_gives_no_findings(lake: SmallLake):
+    """Good calls, one unit of a thousand lost: nothing to look at, of any kind."""
+    assert [(kind, told(row)) for kind in KINDS for row in ask(lake, kind)] == []
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.kind)
+def test_a_trouble_is_told_with_figures_and_evidence(lake: SmallLake, trouble: Trouble):
+    """One finding, in these words; its evidence runs as it stands and gives the rows behind it."""
+    lake.add(trouble.table, *trouble.rows())
+    found = ask(lake, trouble.kind)
+    assert trouble.finding in [told(row) for row in found]
+    assert len(found) == 1 or trouble.kind == "range_exhaustion"
+    (row,) = (row for row in found if told(row) == trouble.finding)
+    query = evidence(KINDS[trouble.kind], row, UNTIL)
+    assert "$" not in query
+    assert len(lake.read(query)) == trouble.evidence
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.kind)
+def test_what_comes_near_a_trouble_is_none(lake: SmallLake, trouble: Trouble):
+    """Below the threshold, or another kind's."""
+    lake.add(trouble.table, *trouble.less())
+    assert ask(lake, trouble.kind) == []
+
+
+def test_a_gateway_that_nothing_gets_through(lake: SmallLake):
+    """Ten calls went to it, and no server's proxy logged any: the gateway is told, with its cluster."""
+    gateway = {"name": "way-west", "network": "net-east", "cluster": "west"}
+    lake.add(
+        "gateways",
+        gateway | {"gateway_ip": "203.0.113.20", "port": 15443, "to_network": "net-west"},
+    )
+    through = {"upstream_remote_ip": "203.0.113.20", "upstream_remote_port": 15443}
+    lost = {"dst_endpoint_id": None, "status": 503, "service": "pay.shop"}
+    lake.add("requests", *calls(10, WEB, PAY, **through, **lost))
+    (row,) = ask(lake, "unhealthy_gateway")
+    assert told(row)[:3] == ("error", "way-west", ["west"])
+    assert row["summary"].startswith("failing: 100.0% errors")
+    assert len(lake.read(evidence(KINDS["unhealthy_gateway"], row, UNTIL))) == 10
+
+
+def test_nobody_sees_what_is_there(lake: SmallLake):
+    """After an hour of watching: nodes of a cluster together, gateways and clusters by themselves."""
+    lake.add("clusters", {"cluster": "south", "network": "net-south"})
+    nodes = [
+        endpoint(40 + n, "east", "n", f"10.1.9.{n}", kind="node", node=f"n{n}", pod=None)
+        for n in range(7)
+    ]
+    lake.add("endpoints", *nodes, endpoint(50, "south", "n", "10.3.9.1", kind="node", node="s1"))
+    assert ask(lake, "blind_spot") == []  # watched for a minute only
+    lake.add("accounting", {"vantage_id": EAST, "minute": at(-3_600), "received_payloads": 1})
+    assert [told(row) for row in ask(lake, "blind_spot")] == [
+        ("warning", "cluster south", ["south"], "1 not seen for an hour: south"),
+        (
+            "warning",
+            "nodes of east",
+            ["east"],
+            "7 not seen for an hour: east/n0, east/n1, east/n2, east/n3, east/n4...",
+        ),
+    ]
+    row = ask(lake, "blind_spot")[1]
+    assert len(lake.read(evidence(KINDS["blind_spot"], row, UNTIL))) == 7
+
+
+def test_names_in_evidence_are_quoted():
+    """What a peer calls itself cannot become SQL, nor another column's value."""
+    row = {"cluster": "x' OR 'a' = 'a", "exporter": "$cluster", "format": None}
+    query = evidence(KINDS["telemetry_loss"], row, NOON)
+    assert (
+        "WHERE cluster = 'x'' OR ''a'' = ''a' AND exporter = '$cluster' AND format = NULL" in query
+    )
+    assert "minute >= TIMESTAMPTZ '2026-11-26T11:45:00+00:00'" in query
+
+
+def test_every_kind_has_a_test():
+    """By the troubles above, or by a test of its own."""
+    own = {"unhealthy_gateway", "blind_spot"}
+    assert {trouble.kind for trouble in TROUBLES} | own == set(KINDS)
