@@ -31,6 +31,7 @@ LONGEST: Final = timedelta(hours=1)
 """How long a gateway's connection may last, and it is found."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMED: Final = "named_endpoints"
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SOURCE_NAT: Final = ", ".join(
     f"f.{end}_{part}"
@@ -60,10 +61,7 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         requests.cast({name: schema.REQUESTS.schema[name] for name in ("reporter", "log_type")}),
         lake.read(f"FROM gateways WHERE {_held(window)}"),
         lake.read(_flows(first, last)),
-        lake.read(
-            "SELECT endpoint_id, any_value(kind) AS kind, any_value(cluster) AS cluster,"
-            " any_value(identity) AS identity FROM endpoints GROUP BY endpoint_id"
-        ),
+        _endpoints(lake, requests),
         Span(_number(first), _number(last)),
     )
     return _commit(made, before, window)
@@ -101,6 +99,21 @@ def _requests(first: datetime, last: datetime) -> str:
         FROM requests r JOIN vantages v USING (vantage_id)
         WHERE start_time >= {_time(first - LONGEST)} AND start_time < {_time(last)}
             AND (start_time >= {_time(first)} OR {lasting})"""
+
+
+def _endpoints(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
+    """Those that the records name."""
+    ids = pl.concat([requests["src_endpoint_id"], requests["dst_endpoint_id"]]).unique()
+    named = ids.drop_nulls().alias("endpoint_id").to_frame()
+    lake.connection.register(_NAMED, named.to_arrow())
+    try:
+        return lake.read(
+            "SELECT endpoint_id, any_value(kind) AS kind, any_value(cluster) AS cluster,"
+            " any_value(identity) AS identity FROM endpoints"
+            f" WHERE endpoint_id IN (FROM {_NAMED}) GROUP BY endpoint_id"
+        )
+    finally:
+        lake.connection.unregister(_NAMED)
 
 
 def _flows(first: datetime, last: datetime) -> str:
