@@ -21,6 +21,7 @@ COLUMNS: Final = {
 }
 
 _NOT_THERE: Final = ("server", "network")
+_OWN: Final = ("injected", "policy", "configuration", "limit", "proxy")
 
 
 def _has(flags: str, *blames: str) -> str:
@@ -31,10 +32,7 @@ def _has(flags: str, *blames: str) -> str:
 
 def _own(flags: str) -> str:
     """Sides that a proxy can blame by itself, whatever the others saw."""
-    return "\n".join(
-        f"WHEN {_has(flags, side)} THEN '{side}'"
-        for side in ("injected", "policy", "configuration", "limit", "proxy")
-    )
+    return "\n".join(f"WHEN {_has(flags, side)} THEN '{side}'" for side in _OWN)
 
 
 FAILED: Final = f"""CASE
@@ -77,9 +75,15 @@ reached through) and ``gateway_works`` (whether any call came through that in th
 same minute; null if only this service was tried).
 """
 
-BROKE_OFF: Final = f"""coalesce(blame = 'client', false)
-        AND ({_has("client_flags", "client")} OR {_has("server_flags", "client")})"""
-"""The client did not want it any more: no failure of anybody's."""
+BROKE_OFF: Final = f"""NOT {_has("client_flags", *_OWN)} AND CASE WHEN server_seen
+        THEN NOT {_has("server_flags", *_OWN, *_NOT_THERE)}
+            AND NOT ({_has("server_flags", "client")} AND {_has("client_flags", *_NOT_THERE, "limit")})
+            AND ({_has("server_flags", "client")} OR {_has("client_flags", "client")})
+        ELSE {_has("client_flags", "client")} END"""
+"""
+The client did not want it any more: no failure of anybody's. What `BLAME` calls the
+client's, by a flag: said without it, so that counting errors asks nothing of other calls.
+"""
 
 BLAMED: Final = """CASE blame
         WHEN 'policy' THEN policy

@@ -60,7 +60,7 @@ _AROUND: Final = ", ".join(
 
 def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
     """
-    SQL of the columns of ``v_calls``, of the calls that began at some time.
+    SQL of the columns of ``v_calls`` but those that blame, of calls that began at some time.
 
     A call is of the time at which its client's proxy, else its server's, began: of two
     spans that meet it is in one, whichever rows of the other are read beside.
@@ -71,8 +71,7 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         Relation with the columns of `schema.REQUESTS`: what began then, and within
         `MARGIN` of it.
     begun
-        Condition that follows ``start_time``, for whole minutes. Only what blames a
-        failure on a gateway looks at other calls: those that it holds for.
+        Condition that follows ``start_time``; spans begin and end at whole `MARGIN`s.
     """
     return f"""WITH known AS MATERIALIZED (
         SELECT endpoint_id, network, kind, cluster, service, entity FROM v_endpoints
@@ -168,28 +167,32 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
             duration_ms AS server_duration_ms, bytes_received, bytes_sent, attempts,
             downstream_tls AS tls, request_id
         FROM server_calls
-    ), usual AS (
-        SELECT client_cluster, service, arg_max(gateway, start_time) AS gateway
-        FROM calls WHERE gateway IS NOT NULL GROUP BY ALL
     ), judged AS (
-        SELECT calls.*, coalesce(calls.gateway, usual.gateway) AS path_gateway,
-            CASE WHEN len(server_flags) > 0 OR client_flags IS NULL THEN server_flags ELSE client_flags END
+        SELECT *, CASE WHEN len(server_flags) > 0 OR client_flags IS NULL THEN server_flags ELSE client_flags END
                 AS response_flags,
-            coalesce(authz = 'denied', false) AS denied
-        FROM calls LEFT JOIN usual ON usual.client_cluster = calls.client_cluster
-            AND usual.service = CASE WHEN NOT calls.server_seen THEN calls.service END
-    ), failures AS (
-        SELECT *, NOT denied AND ({blame.FAILED}) AS failed,
-            CASE WHEN path_gateway IS NULL THEN NULL WHEN bool_or(server_seen) OVER tried THEN true
+            coalesce(authz = 'denied', false) AS denied,
+            CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
+                WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
+        FROM calls
+    ), outcomes AS (SELECT *, NOT denied AND ({blame.FAILED}) AS failed FROM judged)
+    SELECT *, failed AND NOT ({blame.BROKE_OFF}) AS error FROM outcomes"""
+
+
+_BLAMED: Final = f"""WITH told AS ({calls_sql()}), usual AS (
+        SELECT client_cluster, service, arg_max(gateway, start_time) AS usual_gateway
+        FROM told WHERE gateway IS NOT NULL GROUP BY ALL
+    ), paths AS (
+        SELECT told.*, coalesce(told.gateway, usual_gateway) AS path_gateway
+        FROM told LEFT JOIN usual ON usual.client_cluster = told.client_cluster
+            AND usual.service = CASE WHEN NOT told.server_seen THEN told.service END
+    ), tries AS (
+        SELECT *, CASE WHEN path_gateway IS NULL THEN NULL WHEN bool_or(server_seen) OVER tried THEN true
                 WHEN min(service) OVER tried < max(service) OVER tried THEN false END AS gateway_works
-        FROM judged
+        FROM paths
         WINDOW tried AS (PARTITION BY path_gateway, time_bucket(INTERVAL 1 MINUTE, start_time))
-    ), blamed AS (SELECT *, {blame.BLAME} AS blame FROM failures)
-    SELECT *, failed AND NOT ({blame.BROKE_OFF}) AS error, {blame.BLAMED} AS blamed_entity,
-        {blame.REASON} AS blame_reason,
-        CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
-            WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
-    FROM blamed"""
+    ), blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
+    SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed"""
+"""Whose fault a failure is takes other calls of the lake: what else came through a gateway."""
 
 
 CALLS: Final = View(
@@ -224,7 +227,7 @@ CALLS: Final = View(
         "tls": "TLS version on the way out of the client's proxy",
         "request_id": "x-request-id",
     },
-    calls_sql(),
+    _BLAMED,
 )
 
 RATES: Final = {

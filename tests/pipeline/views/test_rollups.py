@@ -1,5 +1,6 @@
 """Sums and histograms of edges: merged in any way they are the same, and quantiles are near."""
 
+import itertools
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import views
+from pipeline.decode.response_flags import FLAGS
+from pipeline.views.blame import BLAME, BROKE_OFF
 from pipeline.views.rollups import edges_of_calls, edges_of_edges
 
 NOW = "TIMESTAMPTZ '2026-11-24 03:00:00Z'"
@@ -127,3 +130,25 @@ def test_a_histogram_of_nothing_has_no_quantile(engine: duckdb.DuckDBPyConnectio
         f"SELECT histogram_quantile(histogram_merge(d), 0.5) FROM (SELECT {empty} AS d WHERE false)"
     )
     assert engine.execute(none).fetchall() == [(None,)]
+
+
+def test_a_client_that_broke_off_is_the_one_that_is_blamed(engine: duckdb.DuckDBPyConnection):
+    """Errors are counted without `BLAME`; that agrees, whatever two flags each proxy tells."""
+    one_a_side = sorted({flag.blame: flag.short for flag in FLAGS}.values())
+    pairs = [list(pair) for pair in itertools.combinations(one_a_side, 2)]
+    told = [[], *([flag] for flag in one_a_side), *pairs]
+    engine.execute("CREATE OR REPLACE TEMP TABLE proxies (flags VARCHAR[])")
+    engine.executemany("INSERT INTO proxies VALUES (?)", [(flags,) for flags in told])
+    calls = """SELECT c.flags AS client_flags, CASE WHEN server_seen THEN s.flags ELSE [] END AS server_flags,
+        server_seen, gateway, gateway AS path_gateway, true AS gateway_works, true AS failed,
+        false AS denied, NULL::VARCHAR AS upstream_failure
+        FROM (FROM proxies UNION ALL SELECT NULL) c, proxies s,
+            (VALUES (true), (false)) a(server_seen), (VALUES ('g'), (NULL)) b(gateway)"""
+    has = "list_has_any(coalesce(client_flags, []) || server_flags, ?)"
+    rows = engine.execute(
+        f"""SELECT {BROKE_OFF}, coalesce(blame = 'client' AND {has}, false), count(*)
+            FROM (SELECT *, {BLAME} AS blame FROM ({calls})) GROUP BY ALL ORDER BY ALL""",
+        [[flag.short for flag in FLAGS if flag.blame == "client"]],
+    ).fetchall()
+    assert [row[:2] for row in rows] == [(False, False), (True, True)]
+    assert min(row[2] for row in rows) > 100
