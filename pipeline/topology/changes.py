@@ -138,7 +138,7 @@ def _pairs(graph: Graph) -> pl.DataFrame:
                 (pl.col("tls_share") * pl.col("requests")).sum()
                 / pl.col("requests").filter(by_tls).sum()
             ),
-            flows=pl.when(seen.any()).then(pl.col("flows").sum()),
+            flows=pl.when(pl.col("flows").is_not_null().any()).then(pl.col("flows").sum()),
             bytes=pl.when(seen.any()).then(pl.col("bytes").sum()),
             clusters=pl.col("clusters").list.explode().unique(),
         )

@@ -106,7 +106,7 @@ class Graph(NamedTuple):
         edges = self.edges.filter(
             of_calls
             if traffic == "calls"
-            else pl.any_horizontal(pl.col("bytes", "bytes_back").is_not_null())
+            else pl.any_horizontal(pl.col("flows", "bytes_back").is_not_null())
         )
         ends = pl.concat([edges["source"], edges["target"]]).unique()
         return self._replace(

@@ -28,6 +28,8 @@ _PROTOCOL: Final = """CASE protocol WHEN 1 THEN 'ICMP' WHEN 6 THEN 'TCP' WHEN 17
         WHEN 58 THEN 'ICMPv6' WHEN 132 THEN 'SCTP'
         ELSE coalesce('IP protocol ' || protocol, 'unknown') END"""
 
+_SIZE: Final = "coalesce(bytes, 0)"  # some exporters tell packets alone
+
 _SUMS: Final = """sum(flows)::BIGINT AS flows, sum(bytes) AS bytes, sum(packets) AS packets,
             min(first_time) AS first_time, max(last_time) AS last_time,
             list_distinct(flatten(list(clusters))) AS clusters"""
@@ -59,8 +61,8 @@ def legs(connection: duckdb.DuckDBPyConnection, name: str, span: Span, lake: str
                 min(start_time) AS first_time, max(end_time) AS last_time
             FROM {lake}.flows WHERE {span.holds()} GROUP BY ALL
         ), once AS (
-            SELECT network, {_PAIR}, protocol, arg_max(flows, bytes) AS flows, max(bytes) AS bytes,
-                arg_max(packets, bytes) AS packets, min(first_time) AS first_time,
+            SELECT network, {_PAIR}, protocol, arg_max(flows, {_SIZE}) AS flows, max(bytes) AS bytes,
+                arg_max(packets, {_SIZE}) AS packets, min(first_time) AS first_time,
                 max(last_time) AS last_time
             FROM seen LEFT JOIN vantages USING (vantage_id) GROUP BY ALL
         ), named AS (

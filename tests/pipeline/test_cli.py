@@ -14,6 +14,7 @@ from pipeline import demo as recording
 from pipeline import topology
 from pipeline.cli import COMMANDS, main
 from pipeline.topology import changes
+from pipeline.topology.graph import EDGES, NODES
 
 WEST = recording.FOLDER / "captures" / "cluster-west" / "ipfix.pcap"
 
@@ -248,10 +249,14 @@ def test_the_page_on_topology_is_right(here: Path, lake: str):
         assert name == "crosspane"
         result = crosspane(*arguments, "--lake", lake)
         assert (result.exit_code, bool(result.stdout)) == (0, True), arguments
-    listed = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    words, columns = page.split("## Columns\n")
+    listed = re.findall(r"^\| (`.*?) \|", words, re.MULTILINE)
     names = [name for cell in listed for name in re.findall(r"`([a-z]+)`", cell)]
     kinds = changes.CHANGES["change"].split(", ")
     assert sorted(names) == sorted([*topology.LEVELS, *kinds, "table", *topology.EXPORTS])
+    for name, meanings in {"nodes": NODES, "edges": EDGES, "changes": changes.CHANGES}.items():
+        shown = columns.partition(f"### {name}\n")[2].partition("\n###")[0]
+        assert re.findall(r"^\| `(\w+)` \| (.*) \|$", shown, re.MULTILINE) == [*meanings.items()]
     assert tuple(topology.THRESHOLDS) == (5, 20, 3, 0.05, 1.5, 10.0, 0.1, 2.0, 100_000)
 
 

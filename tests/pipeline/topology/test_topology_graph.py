@@ -174,6 +174,15 @@ def test_what_two_exporters_saw_is_counted_once(world: ThreeClusters):
     ]
 
 
+def test_flows_without_octets_are_flows(world: ThreeClusters):
+    """An exporter that tells packets alone: octets stay null, the rest counts."""
+    world.flow("frontend", "cart", None)
+    world.flow("frontend", "cart", None)
+    assert edges(world, "workload", "flows", "bytes", "packets") == [
+        ("east/shop/frontend", "east/data/cart", 2, None, 4.0)
+    ]
+
+
 def test_what_is_outside_or_unknown_is_a_node(world: ThreeClusters):
     """A named range by its name, strangers by the network they were seen in; at every level."""
     ((payments,),) = world.lake.read("SELECT prefix_id FROM prefixes")

@@ -108,7 +108,7 @@ class ThreeClusters:
         self,
         src: str,
         dst: str,
-        octets: int,
+        octets: int | None,
         *,
         at_s: float = 0,
         vantage: int = ROUTER,
