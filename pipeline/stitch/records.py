@@ -202,18 +202,25 @@ def _once(requests: pl.DataFrame) -> pl.DataFrame:
     """Records that are over, no health checks, each once; numbered."""
     ended = pl.col("log_type").is_null() | (pl.col("log_type").cast(pl.String) == "end")
     role = pl.col("reporter").cast(pl.String)
-    rows = requests.filter(ended & pl.col("is_health_check").ne_missing(other=True)).with_columns(
-        role=role.replace_strict(_ROLES, default=None, return_dtype=pl.UInt8),
-        start=pl.col("start_time").to_physical(),
-        start_ms=pl.col("start_time").to_physical() // 1_000,
-        whole_ms=pl.col("duration_ms").floor(),
-        is_tcp=pl.col("method").is_null(),
-        end=pl.col("start_time").to_physical()
-        + (pl.col("duration_ms").fill_null(0) * 1_000).cast(pl.Int64),
+    start = pl.col("start_time").to_physical()
+    told = requests.filter(ended & pl.col("is_health_check").ne_missing(other=True)).with_columns(
+        role=role.replace_strict(_ROLES, default=None, return_dtype=pl.UInt8)
     )
-    rows = rows.filter(pl.col("role").is_not_null()).sort("start", "vantage_id", "received_time")
-    rows = rows.with_columns(same=pl.struct(_SAME).hash())
-    return rows.unique("same", keep="first", maintain_order=True).with_row_index("record")
+    told = told.filter(pl.col("role").is_not_null())
+    key = told.with_columns(start_ms=start // 1_000, whole_ms=pl.col("duration_ms").floor()).select(
+        "start_time", "vantage_id", "received_time", same=pl.struct(_SAME).hash()
+    )
+    order = key.with_row_index("row").sort("start_time", "vantage_id", "received_time")
+    first = order.unique("same", keep="first", maintain_order=True)["row"]
+    return (
+        told[first]
+        .with_columns(
+            start=start,
+            end=start + (pl.col("duration_ms").fill_null(0) * 1_000).cast(pl.Int64),
+            is_tcp=pl.col("method").is_null(),
+        )
+        .with_row_index("record")
+    )
 
 
 def _led(rows: pl.DataFrame, gateways: pl.DataFrame) -> pl.DataFrame:

@@ -72,15 +72,22 @@ def edges(
     tied = ties.found.unique("record", keep="last", maintain_order=True)
     tied = tied.select(client="record", tie_code="code", tie_joint="confidence")
     senders = _senders(records, links)
-    names = records.select("record", "start", "edge_no", "role")
-    row = whole.join(names, left_on="owner", right_on="record", maintain_order="left")
+    names = records.select("start", "edge_no", "role")
+    row = pl.concat([whole, _of(names, whole["owner"])], how="horizontal")
     row = row.join(tied, on="client", how="left", maintain_order="left")
     row = row.join(senders, on="first_gate", how="left", maintain_order="left")
-    for end, columns in (("client", _CLIENT), ("server", _SERVER), ("gate", _GATE)):
-        of_end = records.select(pl.col(columns).name.prefix(f"{end}_"), record="record")
-        row = row.join(of_end, left_on=end, right_on="record", how="left", maintain_order="left")
+    sides = [
+        _of(records.select(columns), row[end]).select(pl.all().name.prefix(f"{end}_"))
+        for end, columns in (("client", _CLIENT), ("server", _SERVER), ("gate", _GATE))
+    ]
+    row = pl.concat([row, *sides], how="horizontal")
     row = row.with_columns(_ends()).with_columns(_what())
     return row.select("owner", *schema.EDGES.schema.names())
+
+
+def _of(records: pl.DataFrame, record: pl.Series) -> pl.DataFrame:
+    """Rows of records, by number; null where there is none."""
+    return records.select(pl.all().gather(record))
 
 
 def _senders(records: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
@@ -230,8 +237,11 @@ def legs(
         (pl.len() == 1).alias("alone"),
     )
     named = edges.select("owner", "edge_id", "window_start")
-    hop = pl.col("order").rank("dense").over("owner").cast(pl.UInt8) - 1
-    rows = members.join(named, on="owner").join(ends, on="owner").with_columns(hop=hop)
+    placed = members.with_columns(place=pl.struct("owner", "order").rle_id())
+    hop = (pl.col("place") - pl.col("place").first().over("owner")).cast(pl.UInt8)
+    rows = placed.with_columns(hop=hop)
+    for part in (named, ends):
+        rows = rows.join(part, on="owner", maintain_order="left")
     hidden = ties.ambiguous.join(members, on="record", how="anti").select("record")
     rows = pl.concat([rows, hidden], how="diagonal")
     doubtful = pl.col("record").is_in(ties.ambiguous["record"].implode())
@@ -247,7 +257,9 @@ def legs(
         .then(pl.lit("no_ends"))
     )
     own_minute = pl.col("start_time").dt.truncate(_MINUTE)
-    full = rows.join(records, on="record", maintain_order="left").with_columns(
+    told = [name for name in schema.LEGS.schema if name in records.columns]
+    of_records = _of(records.select(told), rows["record"])
+    full = pl.concat([rows, of_records], how="horizontal").with_columns(
         carried=pl.len().over("record").cast(pl.UInt32),
         window_start=pl.coalesce("window_start", own_minute),
         role=role.replace_strict(_ROLES, return_dtype=pl.String),
