@@ -27,6 +27,7 @@ _TOGETHER = {
     "tests/test_notebooks.py": "demo",
     "tests/pipeline/stitch/test_stitch_demo.py": "demo",
     "tests/pipeline/test_cli.py": "demo",
+    "tests/pipeline/findings/test_findings_command.py": "demo",
     "tests/collectors/test_kubernetes": "kube-apiserver",
     "tests/integration/test_kubernetes_": "kube-apiserver",
     "tests/integration/test_kubernetes_to_lake.py": "kube-apiserver",

@@ -127,15 +127,12 @@ def _print(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _show_evidence(connection: duckdb.DuckDBPyConnection, text: str, output: str) -> None:
-    try:
-        number = int(text, 16)
-    except ValueError:
-        raise UsageError(f"--evidence: {text!r} is no id, as `crosspane findings` prints") from None
     found = connection.execute(
-        "SELECT evidence_sql FROM v_findings WHERE finding_id = ?::HUGEINT", [number]
+        "SELECT evidence_sql FROM v_findings WHERE format('{:016x}', finding_id) = ?",
+        [text.lower()],
     ).fetchone()
     if found is None:
-        raise UsageError(f"--evidence: there is no finding {text}")
+        raise UsageError(f"--evidence: there is no finding {text}; `crosspane findings` prints ids")
     try:
         if output == "json":
             rows = pane.rows(connection, found[0])

@@ -8,7 +8,8 @@ nothing of its findings, and is a finding itself.
 
 Each kind is looked for at most once for a minute, in order of time: a minute
 that is worked out again for rows that came late changes nothing here, for the
-minutes after it look back on it.
+minutes after it look back on it. A job that is behind leaves minutes out, so that
+it is not behind for this: what is wrong now is what a person should look at.
 
 Before: kinds.py. After: windows.py (which commits), alertmanager.py.
 """
@@ -16,7 +17,7 @@ Before: kinds.py. After: windows.py (which commits), alertmanager.py.
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -28,6 +29,7 @@ from pipeline.findings.moment import Moment, moment
 from pipeline.lake import Commit, Lake
 from pipeline.schema.findings import FINDING_RUNS
 from pipeline.schema.findings import FINDINGS as TABLE
+from pipeline.schema.job import ACCOUNTING, WINDOWS
 
 if TYPE_CHECKING:
     from pipeline.windows import Window
@@ -37,6 +39,8 @@ log = logging.getLogger("crosspane.findings")
 CLOSE_AFTER: Final = 2
 MOST: Final = 500
 """Findings of one kind that are kept, the worst first; that there are more is one, too."""
+BEHIND: Final = timedelta(minutes=3)
+"""With minutes waiting that are so much later, and were received, a minute is left out."""
 FAILED: Final = "finding_failed"
 _FAILED_ACTION: Final = "Findings of this kind are neither opened nor closed meanwhile: run the query, see the job's log."
 
@@ -50,7 +54,7 @@ def findings(lake: Lake, window: "Window") -> Commit | None:
     due = [
         kind for kind in FINDINGS if kind.name not in runs or until - runs[kind.name] >= kind.every
     ]
-    if not due:
+    if not due or _is_behind(lake, window.start):
         return None
     with moment(lake, until) as then:
         looks = [_Look(then, kind, until) for kind in due]
@@ -80,6 +84,16 @@ def findings(lake: Lake, window: "Window") -> Commit | None:
         commit.frames[TABLE.name] = pl.DataFrame(changed, TABLE.schema)
         commit.replaced[TABLE.name] = "finding_id"
     return commit
+
+
+def _is_behind(lake: Lake, start: datetime) -> bool:
+    """Whether later minutes wait; not those of clocks that are ahead of what is received."""
+    waiting = lake.read(
+        f"""SELECT 1 FROM {WINDOWS.name} WHERE stale
+            AND window_start >= TIMESTAMPTZ '{(start + BEHIND).isoformat()}'
+            AND window_start < (SELECT max(minute) FROM {ACCOUNTING.name}) LIMIT 1"""
+    )
+    return waiting.height > 0
 
 
 class _Look:

@@ -18,7 +18,7 @@ from pipeline.findings import stage
 from pipeline.findings.kinds import FINDINGS
 from pipeline.findings.stage import FAILED, findings
 from pipeline.lake import Commit, Lake
-from pipeline.windows import Window
+from pipeline.windows import Window, Windows
 
 TABLES = {table.name: table.schema for table in schema.TABLES}
 ONE = next(kind for kind in FINDINGS if kind.name == "unhealthy_service")
@@ -230,6 +230,20 @@ def test_what_is_asked_seldom_is_asked_seldom(
     assert asked == [0, 10, 20]
 
 
+def test_a_job_that_is_behind_leaves_minutes_out(lake: Lake, told: Told):
+    """Where minutes three later wait, what was wrong then is not looked for; a clock that is ahead counts not."""
+    told.rows = [CART_FAILS]
+    waiting = [(at(60 * number), True, None) for number in (5, 6, 7, 8, 60 * 24 * 365)]
+    frame = pl.DataFrame(waiting, schema.WINDOWS.schema, orient="row")
+    lake.commit(Commit({"windows": frame}, replaced={"windows": None}))
+    Adding(lake).add("accounting", {"vantage_id": 1, "minute": at(600), "received_payloads": 1})
+    done = [number for number in (5, 6, 7, 8) if minute(lake, number) is not None]
+    lake.connection.execute("DELETE FROM windows")
+    lake.connection.execute(f"DELETE FROM accounting WHERE minute > '{NOON.isoformat()}'")
+    assert done == [6, 7, 8]
+    assert state(lake) == [(*CART_FAILS, 7, 9, None, 0, 0)]
+
+
 def test_in_a_real_lake_the_end_of_the_minute_is_now(lake: Lake, monkeypatch: pytest.MonkeyPatch):
     """Every query is valid; what was wrong then is found, nothing that came after, and what is over is not."""
     adding = Adding(lake)
@@ -269,3 +283,18 @@ def test_a_view_that_cannot_be_put_together_fails_what_asks_it_alone(
     minute(lake, 30)
     found = lake.read("SELECT kind, entity FROM v_findings WHERE state = 'open' ORDER BY kind")
     assert found.rows() == [("agent_loss", "east/a"), (FAILED, "plaintext_edge")]
+
+
+def test_it_is_a_stage_of_the_job(lake: Lake, told: Told):
+    """Minutes that are over are looked at, and what is found is committed with them."""
+    told.rows = [CART_FAILS]
+    windows = Windows(lake, timedelta(seconds=30), timedelta(hours=1), stages=(findings,))
+    flows = pl.DataFrame({"start_time": [at(5), at(65)]}, schema={"start_time": schema.TIME})
+    frames = {"flows": schema.complete(flows, schema.FLOWS.schema)}
+    marked = windows.mark(frames, at(65))
+    lake.commit(Commit({"windows": marked}, replaced={"windows": "window_start"}))
+    assert windows.close(at(90)) == 1
+    assert state(lake) == [(*CART_FAILS, 1, 1, None, 0, 0)]
+    assert windows.close(at(90), everything=True) == 1
+    assert state(lake) == [(*CART_FAILS, 1, 2, None, 0, 0)]
+    lake.connection.execute("DELETE FROM windows")
