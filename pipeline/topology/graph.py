@@ -24,7 +24,7 @@ from pipeline.views import health
 EDGES: Final = {
     "source": "node it comes from",
     "target": "node it goes to",
-    "path_model": "local: one cluster; flat: two, pod to pod; gateway; external: an end is a named range outside; null if not known",
+    "path_model": "local: one cluster; flat: two, pod to pod; gateway; external: an end is a named range outside; serves, discovers: what a control plane does; null if not known",
     "gateway": "gateway it goes through; null if none, or not known",
     "state": "healthy, degraded, failing, as `v_health` judges an edge; unknown: too few calls; null: no calls, flows alone",
     "requests": "calls; null if flows alone tell of it",
@@ -51,7 +51,7 @@ EDGES: Final = {
 
 NODES: Final = {
     "entity": "`source` or ``target`` of edges",
-    "kind": "the level, or the kind of endpoint; external: a range outside; unknown: nobody is known to have had the address",
+    "kind": "the level, or the kind of endpoint; external: a range outside; unknown: nobody is known to have had the address; control_plane",
     "provider": "cloud; null if none or several",
     "region": "likewise",
     "cluster": "likewise",
