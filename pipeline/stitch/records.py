@@ -53,6 +53,8 @@ _PRIVATE_V4: Final = (  # first address, bits
     *((0x64400000, 10), (0xA9FE0000, 16), (0x7F000000, 8)),
 )
 _MAPPED: Final = 0xFFFF
+_LONGEST_MS: Final = 1e10
+"""Some months: a duration above it, or below 0, is no time that anything is compared with."""
 
 
 def mix(*parts: UInt64s) -> UInt64s:
@@ -173,7 +175,7 @@ def prepared(
     (remote, has_remote), (local, has_local), (out, has_out), (target, has_target) = (
         socket(rows, network, end) for end in _ENDS
     )
-    start = rows["start"].cast(pl.UInt64).to_numpy()
+    start = rows["start"].to_numpy().astype(np.uint64)
     return rows.with_columns(
         nullable("in_from", remote, has_remote),
         nullable("in_key", mix(remote, local), has_remote & has_local),
@@ -203,6 +205,7 @@ def _once(requests: pl.DataFrame) -> pl.DataFrame:
     ended = pl.col("log_type").is_null() | (pl.col("log_type").cast(pl.String) == "end")
     role = pl.col("reporter").cast(pl.String)
     start = pl.col("start_time").to_physical()
+    lasted = pl.col("duration_ms").fill_nan(0).fill_null(0).clip(0, _LONGEST_MS)
     told = requests.filter(ended & pl.col("is_health_check").ne_missing(other=True)).with_columns(
         role=role.replace_strict(_ROLES, default=None, return_dtype=pl.UInt8)
     )
@@ -216,7 +219,7 @@ def _once(requests: pl.DataFrame) -> pl.DataFrame:
         told[first]
         .with_columns(
             start=start,
-            end=start + (pl.col("duration_ms").fill_null(0) * 1_000).cast(pl.Int64),
+            end=start + (lasted * 1_000).cast(pl.Int64),
             is_tcp=pl.col("method").is_null(),
         )
         .with_row_index("record")

@@ -184,7 +184,8 @@ def _what() -> list[pl.Expr]:
     status = pl.coalesce("client_status", "server_status", "gate_status")
     client_bytes, server_bytes = (
         pl.sum_horizontal(
-            pl.col(f"{end}_bytes_received", f"{end}_bytes_sent").cast(pl.Int64), ignore_nulls=False
+            pl.col(f"{end}_bytes_received", f"{end}_bytes_sent").cast(pl.Int64, strict=False),
+            ignore_nulls=False,
         )
         for end in ("client", "server")
     )

@@ -32,6 +32,7 @@ LONGEST: Final = timedelta(hours=1)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED: Final = "named_endpoints"
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SOURCE_NAT: Final = ", ".join(
     f"f.{end}_{part}"
@@ -93,7 +94,8 @@ def _commit(made: Stitched, before: pl.DataFrame, window: "Window") -> Commit:
 
 def _requests(first: datetime, last: datetime) -> str:
     names = ", ".join(f"r.{name}" for name in NEEDED)
-    end = "start_time + to_microseconds((coalesce(duration_ms, 0) * 1000)::BIGINT)"
+    lasted = f"least(greatest(coalesce(duration_ms, 0), 0), {2 * LONGEST / _MILLISECOND})"
+    end = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
     lasting = f"reporter = 'gateway' AND method IS NULL AND {end} >= {_time(first)}"
     return f"""SELECT {names}, v.network, v.cluster
         FROM requests r JOIN vantages v USING (vantage_id)

@@ -4,6 +4,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stitch_rows import (
     FRONTEND,
     NODE,
@@ -260,3 +262,37 @@ def test_an_edge_keeps_its_id_when_more_becomes_known():
     alone, whole = joined(client(1, **ID)), joined(client(1, **ID), server(3, **ID))
     ids = alone.edges["edge_id"].to_list(), whole.edges["edge_id"].to_list()
     assert ids == ([598695057213812209], [598695057213812209])
+
+
+_ROW = st.builds(
+    lambda make, at, port, other: make(1, at=at, port=port, **other),
+    st.sampled_from([client, server]),
+    st.sampled_from([-3e9, 0, 0.001, 59.9]),
+    st.sampled_from([40_000, 50_000]),
+    st.fixed_dictionaries(
+        {
+            "request_id": st.sampled_from([None, "", "a"]),
+            "duration_ms": st.sampled_from([None, -1.0, 0.5, 1e300, float("nan"), float("inf")]),
+            "bytes_sent": st.sampled_from([None, 0, 2**64 - 1]),
+            "attempts": st.sampled_from([None, 0, 2, 2**32 - 1]),
+            "method": st.sampled_from([None, "GET"]),
+            "network": st.sampled_from([None, "n-east", "n-west"]),
+            "reporter": st.sampled_from([None, "source", "gateway", "waypoint", "destination"]),
+            "upstream_local_ip_lo": st.sampled_from([None, 0, 2**64 - 1]),
+            "service": st.sampled_from([None, "reviews"]),
+        }
+    ),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(_ROW, min_size=1, max_size=12))
+def test_any_records_are_legs_each_once_at_its_end(rows: list[dict[str, Any]]):
+    """Whatever proxies say: no exception, nothing lost, nothing at an end of two conversations."""
+    numbered = [{**row, "vantage_id": number} for number, row in enumerate(rows)]
+    made = joined(*numbered)
+    ends = made.legs.filter(pl.col("role") != "gateway")["vantage_id"]
+    assert ends.is_duplicated().sum() == 0
+    assert made.edges["edge_id"].is_duplicated().sum() == 0
+    legs = made.legs.drop_nulls("edge_id")
+    assert set(legs["edge_id"]) == set(made.edges["edge_id"])
