@@ -27,6 +27,8 @@ from pipeline.lake import Commit, Lake
 log = logging.getLogger("crosspane.windows")
 
 LENGTH: Final = timedelta(minutes=1)
+REACH: Final = timedelta(seconds=20)
+"""How far around its minute a stage reads: a row makes the minutes this near to it stale."""
 _READ: Final = {"requests": "start_time", "flows": "start_time"}
 """Table to the time by which its rows are of a minute: what stages read."""
 
@@ -68,9 +70,10 @@ class Windows:
             return schema.WINDOWS.schema.to_frame()
         minutes = pl.concat(
             [
-                frame[_READ[name]].dt.truncate(LENGTH).alias("window_start")
+                (frame[_READ[name]] + reach).dt.truncate(LENGTH).alias("window_start")
                 for name, frame in frames.items()
                 if name in _READ
+                for reach in (-REACH, timedelta(0), REACH)
             ]
             or [pl.Series("window_start", [], schema.TIME)]
         ).unique()

@@ -54,7 +54,7 @@ def test_a_minute_is_worked_out_when_it_is_over_and_not_before(tmp_path: Path):
     """Half a minute after its end, by the newest row."""
     with Lake(tmp_path) as lake:
         windows = windows_of(lake)
-        commit(lake, windows, flows(1, 2, 61), 89.9)
+        commit(lake, windows, flows(21, 22, 81), 89.9)
         assert windows.close(at(89.9)) == 0
         assert windows.close(at(90)) == 1
         assert counts(lake) == [(0, 2)]
@@ -67,20 +67,20 @@ def test_rows_that_come_late_change_what_was_worked_out(tmp_path: Path):
     """Once more, in place of what was there; not beyond an hour."""
     with Lake(tmp_path) as lake:
         windows = windows_of(lake)
-        commit(lake, windows, flows(1), 100)
+        commit(lake, windows, flows(21), 100)
         windows.close(at(100))
-        commit(lake, windows, flows(2, 3), 200)
+        commit(lake, windows, flows(22, 23), 200)
         assert counts(lake) == [(0, 1)]
         windows.close(at(200))
         assert counts(lake) == [(0, 3)]
-        commit(lake, windows, flows(4), 3_700)
+        commit(lake, windows, flows(24), 3_700)
         assert windows.close(at(3_700)) == 0
 
 
 def test_a_job_that_starts_knows_what_is_stale(tmp_path: Path):
     """The one before it committed rows and died before it worked their minute out."""
     with Lake(tmp_path) as lake:
-        commit(lake, windows_of(lake), flows(1), 100)
+        commit(lake, windows_of(lake), flows(21), 100)
     with Lake(tmp_path) as lake:
         windows = windows_of(lake)
         assert windows.close(at(100)) == 1
@@ -99,9 +99,18 @@ def test_a_stage_that_fails_is_told_and_the_others_go_on(
 
     with Lake(tmp_path) as lake:
         windows = windows_of(lake, failing, counting)
-        commit(lake, windows, flows(1), 100)
+        commit(lake, windows, flows(21), 100)
         assert windows.close(at(100)) == 1
         assert counts(lake) == [(0, 1)]
         stale = lake.read("SELECT stale, closed_time IS NOT NULL FROM windows").rows()
         assert stale == [(False, True)]
     assert "failing of 2026-11-26T12:00:00+00:00 failed" in caplog.text
+
+
+def test_a_row_beside_a_minute_makes_it_stale_too(tmp_path: Path):
+    """What a stage reads of its neighbours may be other then."""
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake)
+        commit(lake, windows, flows(70, 100.5), 300)
+        stale = lake.read("SELECT window_start FROM windows ORDER BY ALL")["window_start"]
+        assert [(start - NOON).total_seconds() for start in stale] == [0, 60, 120]
