@@ -5,13 +5,18 @@ Precision: of the records joined to a client's call, the share that are its own.
 Recall: of the calls of which both ends were logged, the share that were joined.
 """
 
+import json
+
 import polars as pl
 
+from bench.access_log import fields, payloads
 from bench.measure import alternate, report
 from bench.stitch_world import World, judged, make
+from pipeline.decode.access_log import AccessLog
 from pipeline.stitch import stitch
 
 _SEEDS = (1, 2, 3)
+_LINES = 50_000
 
 
 def main() -> None:
@@ -32,13 +37,19 @@ def main() -> None:
     for key, (asked, found) in recalls(parts).items():
         print(f"  {key:<24}{asked:>10,}{found / asked:>10.4f}")
     world = worlds[0]
-    run = {
-        "stitch, rows of all proxies": (
-            world.requests.height,
-            lambda: stitch(world.requests, world.gateways, world.flows, world.endpoints),
-        )
-    }
-    report("stitch: cost", alternate(run))
+    lines = payloads([json.dumps(fields(number)) for number in range(_LINES)])
+    report(
+        "stitch: cost beside ingest's largest part",
+        alternate(
+            {
+                "stitch, records of all proxies": (
+                    world.requests.height,
+                    lambda: stitch(world.requests, world.gateways, world.flows, world.endpoints),
+                ),
+                "decode of such records, JSON": (_LINES, lambda: AccessLog().decode(lines)),
+            }
+        ),
+    )
 
 
 def recalls(parts: list[tuple[pl.DataFrame, World]]) -> dict[str, tuple[int, int]]:
