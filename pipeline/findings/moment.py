@@ -171,18 +171,19 @@ def _fill(connection: duckdb.DuckDBPyConnection, until: datetime) -> None:
         connection.execute(f"INSERT INTO {into} BY NAME {_cut(name)}")
         if name in _REREAD:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {_cut(name, into)}")
+    rows: dict[str, bool] = {}
     for name, (lookback, sources) in _ONCE.items():
         _set_times(connection, until, lookback)
         connection.execute(f"DROP TABLE IF EXISTS {name}")
         try:
             with _limited(connection):
-                any_rows = any(
-                    connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone()
-                    for source in sources
-                )
+                for source in sources:
+                    if source not in rows:
+                        any_row = connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone()
+                        rows[source] = any_row is not None
                 connection.execute(
                     _then(_VIEWS[name], "TABLE ")
-                    if any_rows
+                    if any(rows[source] for source in sources)
                     else f"CREATE TABLE {name} AS FROM {_EMPTY}{name}"
                 )
         except duckdb.Error as error:

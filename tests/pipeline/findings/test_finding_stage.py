@@ -289,9 +289,9 @@ def test_it_is_a_stage_of_the_job(lake: Lake, told: Told):
     """Minutes that are over are looked at, and what is found is committed with them."""
     told.rows = [CART_FAILS]
     windows = Windows(lake, timedelta(seconds=30), timedelta(hours=1), stages=(findings,))
-    flows = pl.DataFrame({"start_time": [at(5), at(65)]}, schema={"start_time": schema.TIME})
+    flows = pl.DataFrame({"start_time": [at(30), at(90)]}, schema={"start_time": schema.TIME})
     frames = {"flows": schema.complete(flows, schema.FLOWS.schema)}
-    marked = windows.mark(frames, at(65))
+    marked = windows.mark(frames, at(90))
     lake.commit(Commit({"windows": marked}, replaced={"windows": "window_start"}))
     assert windows.close(at(90)) == 1
     assert state(lake) == [(*CART_FAILS, 1, 1, None, 0, 0)]
