@@ -13,7 +13,7 @@ from bench.access_log import fields, payloads
 from bench.measure import alternate, report
 from bench.stitch_world import World, judged, make
 from pipeline.decode.access_log import AccessLog
-from pipeline.stitch import stitch
+from pipeline.stitch import Stitched, stitch
 
 _SEEDS = (1, 2, 3)
 _LINES = 50_000
@@ -22,10 +22,11 @@ _LINES = 50_000
 def main() -> None:
     """Print precision and recall by method, then the cost."""
     worlds = [make(seed, 20_000, 1_000) for seed in _SEEDS]
-    parts = []
+    parts, without = [], []
     for world in worlds:
-        legs = stitch(world.requests, world.gateways, world.flows, world.endpoints).legs
-        parts.append((judged(world, legs), world))
+        made = stitch(world.requests, world.gateways, world.flows, world.endpoints)
+        parts.append((judged(world, made.legs), world))
+        without.append(connections(world, made))
     every = pl.concat([part for part, _ in parts])
     print("stitch: precision by role and method")
     table = every.group_by("role", "match_method").agg(
@@ -36,6 +37,10 @@ def main() -> None:
     print("stitch: recall of servers' records, by how the sender was hidden")
     for key, (asked, found) in recalls(parts).items():
         print(f"  {key:<24}{asked:>10,}{found / asked:>10.4f}")
+    print("stitch: connections without ids whose server is known, by the same")
+    for kind, known in pl.concat(without).group_by("kind", maintain_order=True):
+        wrong = known.filter("known", ~pl.col("right")).height
+        print(f"  {kind[0]:<24}{known.height:>10,}{known['known'].mean():>10.4f}{wrong:>4} wrong")
     world = worlds[0]
     lines = payloads([json.dumps(fields(number)) for number in range(_LINES)])
     report(
@@ -49,6 +54,35 @@ def main() -> None:
                 "decode of such records, JSON": (_LINES, lambda: AccessLog().decode(lines)),
             }
         ),
+    )
+
+
+def connections(world: World, made: Stitched) -> pl.DataFrame:
+    """
+    Connections without ids that both ends logged: whose server is known of all calls, and right.
+
+    Returns
+    -------
+    DataFrame
+        ``kind``, ``connection``, ``known``, ``right``.
+    """
+    rows = world.truth.join(world.requests.select("vantage_id", "dst_endpoint_id"), on="vantage_id")
+    servers = rows.filter(role="server").unique("connection")
+    servers = servers.select("connection", true="dst_endpoint_id")
+    edges = made.edges.select("edge_id", "server_endpoint_id")
+    clients = (
+        made.legs.filter(role="client").select("edge_id", "vantage_id").join(edges, on="edge_id")
+    )
+    calls = clients.join(rows.filter(~pl.col("has_id")), on="vantage_id")
+    known, right = (
+        pl.col("server_endpoint_id").is_not_null(),
+        pl.col("server_endpoint_id") == pl.col("true"),
+    )
+    return (
+        calls.join(servers, on="connection")
+        .group_by("kind", "connection")
+        .agg(known=known.all(), right=right.all())
+        .sort("kind", "connection")
     )
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from bench.stitch import recalls
+from bench.stitch import connections, recalls
 from bench.stitch_world import World, judged, make
 from pipeline.stitch import Stitched, stitch
 
@@ -43,6 +43,17 @@ def test_most_of_what_was_logged_at_both_ends_is_joined(whole: Judged):
     for kind, share in shares.items():
         least = 0.99 if kind.endswith(", id") else 0.65 if kind.startswith("untold") else 0.85
         assert share > least, kind
+
+
+def test_without_ids_a_connection_tells_its_server(whole: Judged):
+    """95 of 100 connections, behind every kind of NAT, and none another's server."""
+    world, made, _ = whole
+    told = connections(world, made)
+    assert told.height > 4_000
+    assert told.filter("known", ~pl.col("right")).height == 0
+    shares = told.group_by("kind").agg(pl.col("known").mean())
+    assert shares.height == 5
+    assert shares.filter(pl.col("known") < 0.95).rows() == []
 
 
 def test_every_record_is_there_once_at_each_end(whole: Judged):
