@@ -13,7 +13,7 @@ is nothing to receive, without inventory every address is unknown.
 Before: the file. After: run.py. Generated from here: docs/reference/config.md.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -92,6 +92,10 @@ class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             description="how old a row may be, behind the newest, to be corrected; 0: none is",
         ),
     ] = 900
+    work_out: Annotated[
+        tuple[Literal["stitch", "rollup", "findings"], ...],
+        Meta(description="what is worked out of minutes that are over, in this order; []: nothing"),
+    ] = ("stitch", "rollup", "findings")
     window_grace_s: Annotated[
         float,
         Meta(

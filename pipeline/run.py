@@ -44,7 +44,7 @@ from pipeline.known import Known
 from pipeline.lake import Commit, Lake
 from pipeline.normalize import NORMALIZERS
 from pipeline.vantages import Vantages, accounting_rows, refusals, reject_rows
-from pipeline.windows import Windows
+from pipeline.windows import STAGES, Windows
 
 log = logging.getLogger("crosspane.job")
 
@@ -151,7 +151,12 @@ class Job:
         self._newest_ms = 0
         self._newest_time: datetime | None = newest_time(lake)
         grace, late = config.job.window_grace_s, config.job.window_late_s
-        self._windows = Windows(lake, timedelta(seconds=grace), timedelta(seconds=late))
+        self._windows = Windows(
+            lake,
+            timedelta(seconds=grace),
+            timedelta(seconds=late),
+            [STAGES[name] for name in config.job.work_out],
+        )
         self._followed_at = self._checkpointed_at = self._maintained_at = float("-inf")
         self._reloaded_at = self._corrected_at = self._refreshed_at = float("-inf")
 

@@ -22,7 +22,10 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.errors import LakeError
+from pipeline.findings.stage import findings
 from pipeline.lake import Commit, Lake
+from pipeline.rollup import rollup
+from pipeline.stitch.stage import stitch_minute
 
 log = logging.getLogger("crosspane.windows")
 
@@ -42,8 +45,12 @@ class Window(NamedTuple):
 
 Stage = Callable[[Lake, Window], Commit | None]
 
-STAGES: Final[tuple[Stage, ...]] = ()
-"""What is done with a minute that is over, in order. One word here adds one."""
+STAGES: Final[dict[str, Stage]] = {
+    "stitch": stitch_minute,
+    "rollup": rollup,
+    "findings": findings,
+}
+"""What is done with a minute that is over, in order. One line here adds one."""
 
 
 class Windows:
@@ -57,10 +64,11 @@ class Windows:
     """
 
     def __init__(
-        self, lake: Lake, grace: timedelta, late: timedelta, stages: Sequence[Stage] = STAGES
+        self, lake: Lake, grace: timedelta, late: timedelta, stages: Sequence[Stage]
     ) -> None:
         self._lake, self._grace, self._late = lake, grace, late
         self._stages = tuple(stages)
+        self._newest: datetime | None = None
         stale = lake.read("SELECT window_start FROM windows WHERE stale")
         self._stale: set[datetime] = set(stale["window_start"])
 
@@ -77,8 +85,10 @@ class Windows:
             ]
             or [pl.Series("window_start", [], schema.TIME)]
         ).unique()
-        if newest is not None:
-            minutes = minutes.filter(minutes >= newest - self._late)
+        self._newest = max([*minutes, *filter(None, [self._newest])], default=None)
+        told = [time for time in (self._newest, newest) if time is not None]
+        if told:  # a record dated into the future makes no other late
+            minutes = minutes.filter(minutes >= min(told) - self._late)
         self._stale |= set(minutes)
         marked = minutes.to_frame().with_columns(stale=pl.lit(value=True))
         return schema.complete(marked, schema.WINDOWS.schema)

@@ -23,6 +23,7 @@ directory = "lake"
 [job]
 commit_ms = 100
 discover_s = 0.2
+work_out = []
 """
 """The head of a configuration whose job commits ten times a second."""
 AGENT = """

@@ -26,7 +26,9 @@ RECEIVED_S = 1_764_000_001  # a second after what the datagrams say
 def config(tmp_path: Path) -> Config:
     return Config(
         lake=LakeConfig(directory=str(tmp_path / "lake")),
-        job=JobConfig(commit_ms=10, discover_s=0.05, poll_wait_ms=10, correct_window_s=60),
+        job=JobConfig(
+            commit_ms=10, discover_s=0.05, poll_wait_ms=10, correct_window_s=60, work_out=()
+        ),
     )
 
 

@@ -25,7 +25,7 @@ NOBODY = Known(inventory.empty())
 def config(tmp_path: Path) -> Config:
     return Config(
         lake=LakeConfig(directory=str(tmp_path / "lake")),
-        job=JobConfig(commit_ms=10, discover_s=0.05, poll_wait_ms=10),
+        job=JobConfig(commit_ms=10, discover_s=0.05, poll_wait_ms=10, work_out=()),
     )
 
 
