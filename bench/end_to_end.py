@@ -24,7 +24,7 @@ from bench.measure import Cost, Result, clock, measure, report
 from bench.traffic import RECORDS_A_DATAGRAM, datagrams, make_inventory, network_of
 from collectors import envelope
 from collectors.log.local import LocalReader, LocalWriter
-from pipeline.config import Config, LakeConfig
+from pipeline.config import Config, JobConfig, LakeConfig
 from pipeline.known import Known
 from pipeline.lake import Lake, sync_inventory
 from pipeline.run import run
@@ -56,7 +56,8 @@ def main() -> None:
 
 def _ours(messages: list[bytes], folder: Path) -> Cost:
     loaded = make_inventory(folder / "inventory")
-    config = Config(lake=LakeConfig(directory=str(folder / "lake"), threads=1))
+    where = LakeConfig(directory=str(folder / "lake"), threads=1)
+    config = Config(lake=where, job=JobConfig(work_out=()))
     with LocalWriter(folder / "log", fsync="never") as log:
         topic = envelope.topic(config.topic_prefix, "netflow", "cluster-0")
         for first in range(0, len(messages), _A_BATCH):

@@ -69,6 +69,7 @@ commit_rows = 2000
 commit_ms = 50
 checkpoint_s = 1
 discover_s = 0.2
+work_out = ["stitch", "rollup"]
 [[agents]]
 name = "node-1"
 cluster = "cluster-east"

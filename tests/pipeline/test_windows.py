@@ -73,8 +73,10 @@ def test_rows_that_come_late_change_what_was_worked_out(tmp_path: Path):
         assert counts(lake) == [(0, 1)]
         windows.close(at(200))
         assert counts(lake) == [(0, 3)]
-        commit(lake, windows, flows(24), 3_700)
-        assert windows.close(at(3_700)) == 0
+        commit(lake, windows, flows(3_650), 3_700)
+        assert windows.close(at(3_700)) == 1
+        commit(lake, windows, flows(24), 3_701)
+        assert windows.close(at(3_701)) == 0
 
 
 def test_a_job_that_starts_knows_what_is_stale(tmp_path: Path):
@@ -114,3 +116,12 @@ def test_a_row_beside_a_minute_makes_it_stale_too(tmp_path: Path):
         commit(lake, windows, flows(70, 100.5), 300)
         stale = lake.read("SELECT window_start FROM windows ORDER BY ALL")["window_start"]
         assert [(start - NOON).total_seconds() for start in stale] == [0, 60, 120]
+
+
+def test_records_older_than_what_is_received_now_are_worked_out(tmp_path: Path):
+    """A recording: late is what is behind the newest record, not behind its receipt."""
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake)
+        commit(lake, windows, flows(30, 90), 200_000)
+        windows.close(at(200_000))
+        assert counts(lake) == [(0, 1), (60, 1)]
