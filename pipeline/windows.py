@@ -13,6 +13,7 @@ Before: correct.py. After: views/.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -32,6 +33,8 @@ log = logging.getLogger("crosspane.windows")
 LENGTH: Final = timedelta(minutes=1)
 REACH: Final = timedelta(seconds=20)
 """How far around its minute a stage reads: a row makes the minutes this near to it stale."""
+BUDGET_S: Final = 1.0
+"""A job that is behind works out minutes for so long, then takes what came meanwhile."""
 _READ: Final = {"requests": "start_time", "flows": "start_time"}
 """Table to the time by which its rows are of a minute: what stages read."""
 
@@ -94,7 +97,9 @@ class Windows:
         return schema.complete(marked, schema.WINDOWS.schema)
 
     def close(self, newest: datetime | None, *, everything: bool = False) -> int:
-        """Work out the minutes that are over; returns how many there were."""
+        """Work out minutes that are over, `BUDGET_S` long or all; returns how many."""
+        until = time.monotonic() + BUDGET_S
+        done = 0
         over = sorted(
             start
             for start in self._stale
@@ -103,7 +108,10 @@ class Windows:
         for start in over:
             self._work_out(Window(start, start + LENGTH))
             self._stale.discard(start)
-        return len(over)
+            done += 1
+            if not everything and time.monotonic() > until:
+                break
+        return done
 
     def _work_out(self, window: Window) -> None:
         whole = Commit({})

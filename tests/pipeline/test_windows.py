@@ -125,3 +125,14 @@ def test_records_older_than_what_is_received_now_are_worked_out(tmp_path: Path):
         commit(lake, windows, flows(30, 90), 200_000)
         windows.close(at(200_000))
         assert counts(lake) == [(0, 1), (60, 1)]
+
+
+def test_a_job_that_is_behind_goes_on_taking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Minutes are worked out for a while, then rows are; the rest waits. At the end, all are."""
+    monkeypatch.setattr("pipeline.windows.BUDGET_S", 0.0)
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake)
+        commit(lake, windows, flows(30, 90, 150, 210), 400)
+        assert [windows.close(at(400)), windows.close(at(400))] == [1, 1]
+        assert counts(lake) == [(0, 1), (60, 1)]
+        assert windows.close(at(400), everything=True) == 2
