@@ -19,6 +19,12 @@ Read in the order a record travels:
     redact      what is private in lines, left out or hashed
     redact_messages   the same, in messages of Envoy, OpenTelemetry and Hubble
     positions   how far files were read, and what is on its way
+    probe       tries of what others should reach: probe_attempt, probe_answer
+    change      what every source of inventory sends: objects, listed or changed
+    listing     sources that are asked for whole lists, at an interval
+    kubernetes  an API server, listed and watched
+    aws         AWS, asked; exports of Google Cloud and Azure; netbox, an IP plan
+    trim        objects with no more of them than is read
     pcap        captures, packet by packet
     batch       payloads gathered into envelopes by size or age
     spool       envelopes kept on disk while the log is away
@@ -27,6 +33,6 @@ Read in the order a record travels:
     agent       the process that holds all of the above
     replay      captures into the log, as if they had just arrived
 
-``pipeline`` imports ``collectors.envelope``, ``collectors.log`` and
-``collectors.config``, the contracts both sides share; nothing here imports ``pipeline``.
+``pipeline`` imports ``collectors.envelope``, ``.change``, ``.log`` and
+``.config``, the contracts both sides share; nothing here imports ``pipeline``.
 """

@@ -13,13 +13,22 @@ Read in the order a record travels:
     accounting  how much was received, decoded, rejected, lost
     vantages    who saw it
     normalize   one meaning per column whatever the exporter
+    inventory   who had which address, when: from files and from sources
+    known       what of it the job knows now, kept up while it runs
     enrich      (network, ip, time) to endpoint, prefix, cluster
     lake        facts and log offsets in one DuckLake transaction
+    correct     rows that came before their inventory, named again
+    windows     minutes that are over, worked out by what follows
+    stitch      records of one conversation to edges and legs
+    rollup      edges by the minute, ten, the hour and the day
+    findings    what a person should look at
     views       the SQL readers see
+    topology    the graph at any level and time, and what changed
+    ipspace     what to renumber so that clusters share one address space
     pane        the single pane as text
     cli         the ``crosspane`` command
 
-It imports ``collectors.envelope``, ``collectors.log`` and ``collectors.config``;
+It imports ``collectors.envelope``, ``.change``, ``.log`` and ``.config``;
 the rest of the collectors only ``cli`` starts, in the same process group, for
 ``crosspane up``.
 """
