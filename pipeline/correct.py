@@ -11,7 +11,7 @@ Before: known.py, lake.py. After: run.py.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import duckdb
@@ -29,7 +29,11 @@ _TABLES: Final = {table.name: table for table in schema.TABLES if table.name in 
 
 
 def correct(
-    lake: Lake, identities: Identities, touched: Touched, since: datetime, now: datetime
+    lake: Lake,
+    identities: Identities,
+    touched: Touched,
+    newest: Mapping[str, datetime],
+    since: datetime,
 ) -> tuple[Commit, dict[str, pl.DataFrame]]:
     """
     Look up again rows received from ``since`` on.
@@ -38,8 +42,8 @@ def correct(
     ----------
     touched
         What of the inventory is other than when rows may have been looked up.
-    now
-        Time that ``corrections`` says.
+    newest
+        Table to when its newest row was received: those without one since are left alone.
 
     Returns
     -------
@@ -47,7 +51,10 @@ def correct(
     """
     commit, renamed = Commit({}), {}
     corrections = []
+    now = datetime.now(UTC)
     for name, table in _TABLES.items():
+        if name not in newest or newest[name] < since:
+            continue
         found = _concerned(lake, table, touched, since)
         parts = [part for rows in found if (part := _renamed(rows, table, identities)).height]
         if not parts:
@@ -61,11 +68,12 @@ def correct(
     return commit, renamed
 
 
-def newest_time(lake: Lake) -> datetime | None:
-    """When the newest row that is looked up at all was received; None: there is none."""
-    newest = " UNION ALL ".join(f"SELECT max(received_time) AS t FROM {name}" for name in _TABLES)
-    (found,) = lake.read(f"SELECT max(t) FROM ({newest})").row(0)
-    return found  # type: ignore[no-any-return]
+def newest_times(lake: Lake) -> dict[str, datetime]:
+    """Table to when its newest row was received; of those that are looked up and have any."""
+    newest = " UNION ALL ".join(
+        f"SELECT '{name}' AS name, max(received_time) AS newest FROM {name}" for name in _TABLES
+    )
+    return {name: time for name, time in lake.read(newest).rows() if time is not None}
 
 
 def sides(table: schema.Table) -> list[str]:

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -22,7 +22,7 @@ import polars as pl
 from collectors.log import Message, Place, Reader
 from pipeline import schema
 from pipeline.config import Config
-from pipeline.correct import correct, newest_time
+from pipeline.correct import correct, newest_times
 from pipeline.decode import Decoder
 from pipeline.decode.access_log import AccessLog
 from pipeline.decode.als import Als
@@ -149,7 +149,7 @@ class Job:
         self._pending_since: float | None = None
         self._row = _empty_row()
         self._newest_ms = 0
-        self._newest_time: datetime | None = newest_time(lake)
+        self._newest = newest_times(lake)
         grace, late = config.job.window_grace_s, config.job.window_late_s
         self._windows = Windows(
             lake,
@@ -205,7 +205,7 @@ class Job:
                 self._row[name] += frame.height
             if name in self._stages:
                 newest: datetime = frame["received_time"].max()  # type: ignore[assignment]
-                self._newest_time = max(self._newest_time or newest, newest)
+                self._newest[name] = max(self._newest.get(name, newest), newest)
         for message in messages:
             self._position[Place(message.topic, message.partition)] = message.offset + 1
         self._newest_ms = max(self._newest_ms, *(message.timestamp_ms for message in messages))
@@ -263,6 +263,11 @@ class Job:
         self._maintain()
         return row
 
+    @property
+    def _newest_time(self) -> datetime | None:
+        """When the newest row of all was received."""
+        return max(self._newest.values(), default=None)
+
     def correct(self, *, now: bool) -> None:
         """Now and then, look up again rows that what came since may name."""
         due = time.monotonic() - self._corrected_at > self._config.job.correct_s
@@ -272,8 +277,10 @@ class Job:
         window = timedelta(seconds=self._config.job.correct_window_s)
         touched, self._known.touched = self._known.touched, Known.UNTOUCHED
         if window:
-            moment, since = datetime.now(UTC), self._newest_time - window
-            commit, renamed = correct(self._lake, self._known.identities, touched, since, moment)
+            since = self._newest_time - window
+            commit, renamed = correct(
+                self._lake, self._known.identities, touched, self._newest, since
+            )
             if renamed:
                 self._mark_windows(commit, renamed)
                 self._lake.commit(commit)

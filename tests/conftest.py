@@ -28,9 +28,9 @@ _TOGETHER = {
     "tests/pipeline/stitch/test_stitch_demo.py": "demo",
     "tests/pipeline/test_cli.py": "demo",
     "tests/pipeline/findings/test_findings_command.py": "demo",
+    "tests/pipeline/test_rollup.py": "demo",
     "tests/collectors/test_kubernetes": "kube-apiserver",
     "tests/integration/test_kubernetes_": "kube-apiserver",
-    "tests/integration/test_kubernetes_to_lake.py": "kube-apiserver",
 }
 """
 Files which one worker runs, where several do: they share a server that is set

@@ -276,12 +276,12 @@ def test_the_past_before_the_lake_is_an_error_not_a_traceback(lake: str):
     assert (wrong.exit_code, "ISO 8601" in wrong.stderr) == (2, True)
 
 
-@pytest.mark.usefixtures("here")
-def test_replay_then_job_then_sql():
+def test_replay_then_job_then_sql(here: Path):
     """The parts apart: a capture into the log, the log into the lake, a question to the lake."""
+    (here / "job.toml").write_text("[job]\nwork_out = []\n")
     replayed = crosspane("replay", str(WEST), "--cluster", "cluster-west", "--network", "net-west")
     assert (replayed.exit_code, "47 netflow payloads" in replayed.stderr) == (0, True)
-    assert crosspane("job", "--once").exit_code == 0
+    assert crosspane("job", "--once", "--config", "job.toml").exit_code == 0
     asked = crosspane(
         "sql", "-f", "json", "SELECT count(*) AS n, any_value(src_resolution) AS r FROM v_flows"
     )

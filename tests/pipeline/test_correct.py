@@ -16,7 +16,7 @@ from collectors.log.local import LocalReader, LocalWriter
 from pipeline.config import Config, JobConfig, LakeConfig
 from pipeline.inventory import file
 from pipeline.known import Known
-from pipeline.lake import Lake
+from pipeline.lake import Lake, connect
 from pipeline.run import run
 
 RECEIVED_S = 1_764_000_001  # a second after what the datagrams say
@@ -78,8 +78,8 @@ def drain(tmp_path: Path, config: Config) -> None:
 
 
 def ask(tmp_path: Path, query: str) -> list[tuple]:
-    with Lake(tmp_path / "lake") as lake:
-        return lake.read(query).rows()
+    with connect(tmp_path / "lake") as reader:
+        return reader.execute(query).pl().rows()
 
 
 SIDES = """SELECT src_resolution, src_method, dst_resolution, count(*)::INT, sum(bytes)::INT
