@@ -139,15 +139,13 @@ class Known:
         self._stamps = {one: before.get(one, stamp) for one, stamp in _stamps(files).items()}
 
     def _arrange(self, flushed: Flushed) -> None:
-        everything = self._registry.inventory if flushed.ranges else None
+        ranges = ("prefixes", "gateways", "peerings") if flushed.ranges else ()
         try:
             self.identities = self.identities.changed(
                 endpoints=flushed.endpoints,
                 addresses=flushed.addresses,
-                prefixes=None if everything is None else everything.prefixes,
-                gateways=None if everything is None else everything.gateways,
-                peerings=None if everything is None else everything.peerings,
                 network_codes=dict(self._registry.network_codes),
+                **{name: self._registry.rows(name) for name in ranges},
             )
         except InventoryError as error:  # more rows of an address at once than memory holds
             log.error("%s; addresses are looked up as before", error)  # noqa: TRY400 - for the user

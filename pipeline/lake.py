@@ -226,6 +226,8 @@ class Lake:
             for name, condition in commit.cleared.items():
                 self.connection.execute(f"DELETE FROM {name} WHERE {condition}")
             for name, key in commit.replaced.items():
+                if key and commit.frames[name].is_empty():
+                    continue
                 same_key = f"WHERE {key} IN (SELECT {key} FROM incoming)" if key else ""
                 with self._registered(commit.frames[name]):
                     self.connection.execute(f"DELETE FROM {name} {same_key}")

@@ -105,6 +105,7 @@ class Registry:
         self._ids: dict[tuple[str, str], dict[Key, int]] = {}
         self._pending: dict[str, list[pl.DataFrame]] = {}
         self._affected: dict[tuple[tuple[str, str], Key], int] = {}
+        self._named: dict[str, pl.DataFrame] = {}
         self._dirty = False
         if read:
             self._restore(read)
@@ -116,11 +117,16 @@ class Registry:
             self.declared,
             networks=self._all_networks(),
             clusters=self._all_clusters(),
-            endpoints=self._both("endpoints"),
-            prefixes=self._both("prefixes"),
-            gateways=self._both("gateways"),
-            peerings=self._both("peerings"),
+            endpoints=self.rows("endpoints"),
+            prefixes=self.rows("prefixes"),
+            gateways=self.rows("gateways"),
+            peerings=self.rows("peerings"),
         )
+
+    def rows(self, name: str) -> pl.DataFrame:
+        """What the file and the sources say of one table of `book.IDS`."""
+        declared: pl.DataFrame = getattr(self.declared, name)
+        return pl.concat([declared, self._book.frames[name]])
 
     @property
     def network_codes(self) -> Mapping[str, int]:
@@ -283,10 +289,6 @@ class Registry:
         """Name of the network that a source calls so."""
         return self.declared.members.get(name, name)
 
-    def _both(self, name: str) -> pl.DataFrame:
-        declared: pl.DataFrame = getattr(self.declared, name)
-        return pl.concat([declared, self._book.frames[name]])
-
     def _rows_at(self, addresses: pl.DataFrame) -> pl.DataFrame:
         return pl.concat(
             [
@@ -296,12 +298,14 @@ class Registry:
         )
 
     def _pend_names(self) -> None:
-        """Networks and clusters are few: they are written whole."""
+        """Networks and clusters are few: where any is other, all are written."""
         for name, frame in (
             (schema.NETWORKS.name, self._all_networks()),
             (schema.CLUSTERS.name, self._all_clusters()),
         ):
-            self._pending.setdefault(name, []).append(frame)
+            if name not in self._named or not frame.equals(self._named[name]):
+                self._named[name] = frame
+                self._pending.setdefault(name, []).append(frame)
 
     def _all_networks(self) -> pl.DataFrame:
         """In the order of their numbers."""
@@ -320,7 +324,7 @@ class Registry:
             if kind == "kubernetes":
                 rows[cluster] = {"cluster": cluster, "network": network}
         told = [one for claims in self._book.clusters.values() for one in claims]
-        for one in sorted(told, key=str):
+        for one in sorted(set(told), key=str):
             _add(rows.setdefault(one.cluster, {"cluster": one.cluster}), one)
         for row in self.declared.clusters.iter_rows(named=True):
             word = {name: value for name, value in row.items() if value not in (None, [])}
