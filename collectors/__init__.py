@@ -24,6 +24,7 @@ Read in the order a record travels:
     listing     sources that are asked for whole lists, at an interval
     kubernetes  an API server, listed and watched
     aws         AWS, asked; exports of Google Cloud and Azure; netbox, an IP plan
+    answer      what a document of a cloud lists, and whether that is all
     trim        objects with no more of them than is read
     pcap        captures, packet by packet
     batch       payloads gathered into envelopes by size or age

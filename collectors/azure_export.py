@@ -17,7 +17,7 @@ Before: exports.py. After: trim.py, listing.py.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from collectors.gcp_export import Found
+from collectors.answer import Found, whole
 from collectors.listing import ListingError
 from collectors.trim import Keys, keys, trim
 
@@ -72,12 +72,12 @@ def objects(document: object) -> Iterator[Found]:
     ListingError
         When the document says that it is not whole, or that it is an error.
     """
-    if isinstance(document, dict) and "error" in document:
-        raise ListingError("error_answer", str(document["error"])[:300])
+    return whole(document, _found(document), _MORE)
+
+
+def _found(document: object) -> Iterator[Found]:
     for one in _parts(document):
         yield from _object(one)
-    if isinstance(document, dict) and any(document.get(key) for key in _MORE):
-        raise ListingError("more_pages", "the answer is one page of several")
 
 
 def _parts(document: object) -> list[Any]:

@@ -31,9 +31,9 @@ from typing import Final
 import msgspec
 
 from collectors import azure_export, gcp_export
+from collectors.answer import Found
 from collectors.batch import Batcher
 from collectors.config.exports import AzureInput, GcpInput
-from collectors.gcp_export import Found
 from collectors.listing import Listing, ListingError, follow_listings
 from collectors.ship import Shipper
 

@@ -15,20 +15,13 @@ Before: exports.py. After: trim.py, listing.py.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final
 
+from collectors.answer import Found, whole
 from collectors.listing import ListingError
 from collectors.trim import keys, trim
 
-
-class Found(NamedTuple):
-    """An object: scope, resource and uid as in `collectors.change.Change`, and its keys."""
-
-    scope: str
-    resource: str
-    uid: str
-    object: dict[str, Any]
-
+_MORE: Final = ("nextPageToken",)
 
 _KEPT: Final = {
     "compute.networks": keys("IPv4Range", peerings=keys("name", "network", "state")),
@@ -79,12 +72,12 @@ def objects(document: object) -> Iterator[Found]:
     ListingError
         When the document says that it is not whole, or that it is an error.
     """
-    if isinstance(document, dict) and "error" in document:
-        raise ListingError("error_answer", str(document["error"])[:300])
+    return whole(document, _found(document), _MORE)
+
+
+def _found(document: object) -> Iterator[Found]:
     for one in _parts(document):
         yield from _object(one)
-    if isinstance(document, dict) and document.get("nextPageToken"):
-        raise ListingError("more_pages", "the answer is one page of several")
 
 
 def _parts(document: object) -> Iterator[object]:

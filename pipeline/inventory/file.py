@@ -14,7 +14,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ import xxhash
 from pipeline import schema
 from pipeline.errors import InventoryError
 from pipeline.inventory import numbers
-from pipeline.inventory.tables import ROWS, raw_schema, read
+from pipeline.inventory.tables import ROWS, raw_schema, read, refuse
 
 _NAMED: Final = {"cluster": "clusters", "network": "networks", "to_network": "networks"}
 """Column to the table in which its values must be declared."""
@@ -122,10 +122,6 @@ def build(rows: Mapping[str, pl.DataFrame], ranges: pl.DataFrame | None = None) 
 # --- checks ------------------------------------------------------------------
 
 
-def _refuse(table: str, key: str, row: int, what: str) -> NoReturn:
-    raise InventoryError(f"{table}[{row}].{key}: {what}")
-
-
 def _check_names(raw: Mapping[str, pl.DataFrame]) -> None:
     """Every name that is used is declared, once."""
     for table in ("networks", "clusters"):
@@ -133,7 +129,7 @@ def _check_names(raw: Mapping[str, pl.DataFrame]) -> None:
         if len(twice):
             name = raw[table]["name"][twice[0]]
             first = raw[table]["name"].index_of(name)
-            _refuse(table, "name", twice[0], f"{name!r} is declared by {table}[{first}] already")
+            refuse(table, "name", twice[0], f"{name!r} is declared by {table}[{first}] already")
     for table, frame in raw.items():
         for key in _NAMED.keys() & set(frame.columns):
             declared = raw[_NAMED[key]]["name"].unique(maintain_order=True)
@@ -145,7 +141,7 @@ def _check_names(raw: Mapping[str, pl.DataFrame]) -> None:
             if len(bad):
                 allowed = ", ".join(map(repr, declared.head(20))) or "none"
                 what = f"{frame[key][bad[0]]!r} is not declared in {_NAMED[key]}"
-                _refuse(table, key, bad[0], f"{what}, allowed are {allowed}")
+                refuse(table, key, bad[0], f"{what}, allowed are {allowed}")
 
 
 def _gateways(frame: pl.DataFrame) -> pl.DataFrame:
@@ -172,7 +168,7 @@ def _members(networks: pl.DataFrame) -> dict[str, str]:
         for part in parts or ():
             if members.setdefault(part, name) != name:
                 what = f"{part!r} is a member of {members[part]!r} already"
-                _refuse("networks", "members", row, what)
+                refuse("networks", "members", row, what)
     return members
 
 
@@ -183,7 +179,7 @@ def _with_address(table: str, frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
         try:
             addresses += numbers.packed(text)
         except ValueError as error:
-            _refuse(table, "ip", row, str(error))
+            refuse(table, "ip", row, str(error))
     halves = np.frombuffer(addresses, ">u8").astype(np.uint64).reshape(-1, 2)
     return frame.with_columns(
         pl.Series(f"{prefix}_ip_hi", halves[:, 0], pl.UInt64),
@@ -196,11 +192,11 @@ def _prefixes(frame: pl.DataFrame, ranges: pl.DataFrame | None) -> pl.DataFrame:
     try:
         found = numbers.ranges(texts)
     except numbers.NoRangeError as error:
-        _refuse("prefixes", "cidr", error.row, str(error))
+        refuse("prefixes", "cidr", error.row, str(error))
     for row in np.flatnonzero(found.beyond)[:1]:
         cidr = ipaddress.ip_network(texts[row], strict=False)
         what = f"{texts[row]!r} has bits set beyond its length, expected {str(cidr)!r}"
-        _refuse("prefixes", "cidr", row, what)
+        refuse("prefixes", "cidr", row, what)
     frame = frame.with_columns(
         pl.Series("prefix_ip_hi", found.high),
         pl.Series("prefix_ip_lo", found.low),
@@ -222,7 +218,7 @@ def _endpoints(frame: pl.DataFrame) -> pl.DataFrame:
     if len(bad):
         begin, end = frame["valid_from"][bad[0]], frame["valid_to"][bad[0]]
         what = f"{end.isoformat()} is not after valid_from, {begin.isoformat()}"
-        _refuse("endpoints", "valid_to", bad[0], what)
+        refuse("endpoints", "valid_to", bad[0], what)
     frame = _with_address("endpoints", frame, "endpoint")
     key = ["network", "endpoint_ip_hi", "endpoint_ip_lo", "valid_from", *OWNER]
     frame = frame.with_columns(row_ids(frame, key).alias("endpoint_id"))

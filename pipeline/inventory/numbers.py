@@ -19,6 +19,28 @@ _HALF: Final = 64
 _LENGTH_DIGITS: Final = 3
 
 
+PRIVATE: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),  # RFC 1918
+        *("100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
+)
+"""Ranges whose addresses mean something else in each network; all others are public."""
+
+
+def is_public(ip: str) -> bool:
+    """
+    Whether an address means the same everywhere; `ValueError` if it is none.
+
+    >>> is_public("8.8.8.8"), is_public("100.64.0.1"), is_public("fd00::1")
+    (True, False, False)
+    """
+    address = ipaddress.ip_address(ip)
+    return not any(address in network for network in PRIVATE)
+
+
 def packed(text: str) -> bytes:
     """
     16-byte form of an address; `ValueError` if it is none.

@@ -336,7 +336,7 @@ def _parquet_column(name: str, column: pl.Series, field: msgspec.structs.FieldIn
         match = re.match(r"(.*) - at `\$\[(\d+)\]", str(error), re.DOTALL)
         what, at = (match[1], int(match[2])) if match else (str(error), 0)
         row = column.index_of(values[at]) if dtype != pl.List else at
-        _refuse(name, key, row or 0, f"{what[:1].lower()}{what[1:]}{_about(field)}")
+        refuse(name, key, row or 0, f"{what[:1].lower()}{what[1:]}{_about(field)}")
     return column.cast(dtype)
 
 
@@ -347,7 +347,8 @@ def _about(field: msgspec.structs.FieldInfo) -> str:
     return allowed + "".join(f" ({note.description})" for note in meta if note.description)
 
 
-def _refuse(table: str, key: str, row: int, what: str) -> NoReturn:
+def refuse(table: str, key: str, row: int, what: str) -> NoReturn:
+    """Say what is wrong with a key of a row."""
     raise InventoryError(f"{table}[{row}].{key}: {what}")
 
 

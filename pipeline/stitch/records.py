@@ -15,6 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from pipeline.inventory.file import INTERNET
+from pipeline.inventory.numbers import PRIVATE
 
 UInt64s = NDArray[np.uint64]
 
@@ -48,9 +49,10 @@ NEEDED: Final = (
 )
 """Columns of `schema.REQUESTS` that stitching reads."""
 
-_PRIVATE_V4: Final = (  # first address, bits
-    *((0x0A000000, 8), (0xAC100000, 12), (0xC0A80000, 16)),
-    *((0x64400000, 10), (0xA9FE0000, 16), (0x7F000000, 8)),
+_PRIVATE_V4: Final = tuple(  # first address, bits
+    (int(network.network_address), network.prefixlen)
+    for network in PRIVATE
+    if network.version == 4  # noqa: PLR2004 as in IPv4
 )
 _MAPPED: Final = 0xFFFF
 _LONGEST_MS: Final = 1e10

@@ -23,6 +23,7 @@ Before: ranges.py, exhaustion.py. After: pipeline/cli/ipspace.py.
 from typing import Final
 
 from pipeline.inventory.file import OWNER
+from pipeline.inventory.numbers import PRIVATE, prefix_numbers
 from pipeline.schema import View
 from pipeline.views.ranges import (
     CLOCK,
@@ -42,18 +43,8 @@ from pipeline.views.ranges import (
 
 _PUBLIC: Final = "NOT ({})".format(
     " OR ".join(
-        f"{bits('ip', str(length))} = {(first >> (128 - length))}::UHUGEINT"
-        for first, length in (
-            ((0xFFFF << 32) | 10 << 24, 104),
-            ((0xFFFF << 32) | 172 << 24 | 16 << 16, 108),
-            ((0xFFFF << 32) | 192 << 24 | 168 << 16, 112),
-            ((0xFFFF << 32) | 100 << 24 | 64 << 16, 106),
-            ((0xFFFF << 32) | 169 << 24 | 254 << 16, 112),
-            ((0xFFFF << 32) | 127 << 24, 104),
-            (0xFC << 120, 7),
-            (0xFE80 << 112, 10),
-            (1, 128),
-        )
+        f"{bits('ip', str(length))} = {(high << 64 | low) >> (128 - length)}::UHUGEINT"
+        for high, low, length in (prefix_numbers(str(network)) for network in PRIVATE)
     )
 )
 """Means the same in every network: not of RFC 1918, 6598, 3927, 4193, 4291's link-local, loopback."""

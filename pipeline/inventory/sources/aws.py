@@ -33,6 +33,7 @@ from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 
 from pipeline.inventory.file import INTERNET
+from pipeline.inventory.numbers import PRIVATE
 from pipeline.inventory.sources import (
     Claim,
     ClusterClaim,
@@ -74,13 +75,6 @@ _SLOTS: Final = 16
 """Addresses of a prefix that an instance is given: EC2's are /28."""
 _NODES: Final = ("kubernetes.io/cluster/", "eks:cluster-name", "aws:eks:cluster-name")
 _NAT: Final = re.compile(r"\bnat-[0-9a-f]+\b")
-_LOCAL: Final = tuple(
-    ip_network(text)
-    for text in (
-        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
-        *("127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128"),
-    )
-)
 
 
 class _Owner(NamedTuple):
@@ -379,7 +373,7 @@ def _tag(tags: Iterable[Tag], name: str = "Name") -> str | None:
 def _is_local(cidr: str) -> bool:
     """Whether any of a range's addresses means something else elsewhere."""
     network = ip_network(cidr)
-    return any(network.version == local.version and network.overlaps(local) for local in _LOCAL)
+    return any(network.version == local.version and network.overlaps(local) for local in PRIVATE)
 
 
 def _network6(vpc_id: str, ip: str) -> str | None:

@@ -66,26 +66,6 @@ def single(cidr: str | None) -> str | None:
     return str(network.network_address) if network.num_addresses == 1 else None
 
 
-def is_public(ip: str) -> bool:
-    """
-    Whether an address means the same everywhere; of no address of one's own.
-
-    >>> is_public("8.8.8.8"), is_public("100.64.0.1"), is_public("fd00::1")
-    (True, False, False)
-    """
-    address = ipaddress.ip_address(ip)
-    return not any(address in network for network in _PRIVATE if network.version == address.version)
-
-
-_PRIVATE: Final = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
-        *("169.254.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128"),
-    )
-)
-
-
 def microseconds(time: datetime | None) -> int | None:
     """UTC microseconds; None for a year in which no cloud was, or will be."""
     if time is None or time.year not in _YEARS:

@@ -19,8 +19,9 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.inventory.file import INTERNET
+from pipeline.inventory.numbers import is_public
 from pipeline.inventory.sources import Claim, EndpointClaim, Key, ObjectError, PrefixClaim
-from pipeline.inventory.sources.linked import Cidr, Name, Objects, Part, is_public, read, reader
+from pipeline.inventory.sources.linked import Cidr, Name, Objects, Part, read, reader
 
 
 class _Choice(Part, frozen=True):

@@ -6,18 +6,9 @@ Before: sources/__init__.py. After: board.py.
 
 import ipaddress
 import socket
-from typing import Final
 
 from pipeline.inventory.file import INTERNET
-
-_PRIVATE: Final = tuple(
-    ipaddress.ip_network(cidr)
-    for cidr in (
-        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),  # RFC 1918
-        *("100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
-        *("fc00::/7", "fe80::/10", "::1/128"),
-    )
-)
+from pipeline.inventory.numbers import is_public
 
 
 def address(text: str) -> str:
@@ -65,5 +56,4 @@ def place(ip: str, network: str) -> str:
     >>> place("100.64.0.1", "east"), place("8.8.8.8", "east")
     ('east', 'internet')
     """
-    number = ipaddress.ip_address(ip)
-    return network if any(number in private for private in _PRIVATE) else INTERNET
+    return INTERNET if is_public(ip) else network
