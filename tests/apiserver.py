@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_ports
 
 _SOURCE = Path(__file__).parent / "kube-apiserver"
 _CACHE = Path(os.environ.get("CROSSPANE_CACHE", Path(__file__).parents[1] / ".cache"))
@@ -123,7 +123,7 @@ class ApiServer(Client):
 
     def __init__(self, program: Path, etcd: str, folder: Path) -> None:
         self._folder = folder
-        port, self._etcd_port, peers = _free_ports(3)
+        port, self._etcd_port, peers = free_ports(3)
         super().__init__(f"https://127.0.0.1:{port}", folder / "certificates/apiserver.crt")
         self.admin_token_file = folder / "admin"
         self.agent_token_file = folder / "agent"
@@ -206,16 +206,6 @@ class ApiServer(Client):
             connection.close()
         assert answer.status == 200, text
         return json.loads(text)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _program() -> Path:

@@ -20,6 +20,7 @@ import pytest
 from cache import kept
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
+from ports import free_ports
 
 _POM = Path(__file__).parent / "kafka-broker" / "pom.xml"
 _START_S = 60.0
@@ -56,7 +57,7 @@ class Broker:
 
     def __init__(self, jars: Path, directory: Path) -> None:
         self._directory = directory
-        port, controller = _free_ports(2)
+        port, controller = free_ports(2)
         self.bootstrap = f"127.0.0.1:{port}"
         self._java = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
         self._properties = directory / "server.properties"
@@ -108,16 +109,6 @@ class Broker:
             self._process.kill()
             self._process.wait()
         self._process = None
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _jars() -> Path:

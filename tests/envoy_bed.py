@@ -25,6 +25,7 @@ from typing import Any, Self
 
 import pytest
 from conftest import require_program
+from ports import free_ports
 
 Json = dict[str, Any]
 
@@ -96,7 +97,7 @@ class Bed:
     def __enter__(self) -> Self:
         _certificates(self._directory)
         config = self._directory / "envoy.json"
-        tls_port = _free_port()
+        tls_port = free_ports(1)[0]
         bootstrap = _bootstrap(self.admin, self._application_port(), tls_port)
         if self.istio_tags:
             _tag_as_istio(bootstrap)
@@ -192,12 +193,6 @@ class Bed:
             return connection.getresponse().status
         finally:
             connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 def _certificates(directory: Path) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Self, get_args
 
 import pytest
+from ports import free_ports
 
 from collectors import envelope as envelopes
 from collectors.agent import INPUTS, open_log, run, run_all
@@ -30,12 +31,6 @@ from collectors.replay import replay
 from collectors.udp import InputError
 
 HEADER = Header(agent="replay", cluster="east", network="n", kind="")
-
-
-def _free_port():
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _config(tmp_path, *inputs: UdpInput | TailInput, name="node-1", cluster="east"):
@@ -101,7 +96,7 @@ def test_there_is_an_input_for_each_kind_and_each_configured_type():
 
 def test_datagrams_and_lines_of_one_agent_arrive_in_their_topics(tmp_path):
     """Each kind is numbered for itself; the status adds up."""
-    port = _free_port()
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
     lines = tmp_path / "access.log"
     lines.write_bytes(b"1\n2\n")
     config = _config(tmp_path, _udp(port), TailInput(paths=(str(lines),), poll_ms=5))
@@ -142,7 +137,7 @@ class _DeadLog:
 
 def test_an_agent_that_ends_while_the_log_is_away_keeps_all_on_disk(tmp_path):
     """The next one ships it, before what it receives itself."""
-    port = _free_port()
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
     config = _config(tmp_path, _udp(port))
     with (
         _Running(config, _DeadLog()) as running,
@@ -167,7 +162,7 @@ def test_an_agent_that_ends_while_the_log_is_away_keeps_all_on_disk(tmp_path):
 
 def test_an_input_that_cannot_be_opened_ends_the_agent_with_its_error(tmp_path):
     """Not a thread that died in silence."""
-    port = _free_port()
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
     with socket.socket(type=socket.SOCK_DGRAM) as holder, LocalWriter(tmp_path / "log") as log:
         holder.bind(("127.0.0.1", port))
         with pytest.raises(InputError, match="choose another `listen`"):
@@ -176,7 +171,7 @@ def test_an_input_that_cannot_be_opened_ends_the_agent_with_its_error(tmp_path):
 
 def test_several_agents_share_a_local_log(tmp_path):
     """One process, one log, a topic for each cluster; all end together."""
-    ports = [_free_port(), _free_port()]
+    ports = free_ports(2, socket.SOCK_DGRAM)
     agents = [
         _config(tmp_path, _udp(ports[0]), cluster="east"),
         _config(tmp_path, _udp(ports[1]), cluster="west"),
@@ -204,7 +199,7 @@ def test_several_agents_share_a_local_log(tmp_path):
 
 def test_one_agent_that_fails_ends_the_others(tmp_path):
     """A process that seems to run but receives nothing helps nobody."""
-    port = _free_port()
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
     agents = [
         _config(tmp_path, _udp(port), cluster="east"),
         _config(tmp_path, _udp(port), cluster="west"),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from envoy.service.accesslog.v3 import als_pb2
 from grpc_peers import Running, envelopes_of, rows_of
+from ports import free_ports
 
 from collectors import als, otlp
 from collectors.config import AlsInput, OtlpLogsInput
@@ -23,14 +24,6 @@ from collectors.partial_messages import OTLP
 Message = als_pb2.StreamAccessLogsMessage
 _TYPE = "type.googleapis.com/envoy.extensions"
 _NODE = "sidecar~10.0.0.1~web-7.shop~shop.svc.cluster.local"
-
-
-def _free_ports(count):
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def _address(port):
@@ -213,7 +206,7 @@ def _rows(root):
 
 def test_every_request_of_a_real_envoy_arrives_by_both_channels(tmp_path):
     """HTTP and TCP entries, and OpenTelemetry records: as many as were asked, nothing private."""
-    listeners = _free_ports(2)
+    listeners = free_ports(2)
     asked = [f"/item/{n}" for n in range(700)]
     with (
         Running(tmp_path / "als", "als", als.receive, AlsInput(listen="127.0.0.1:0")) as by_als,
@@ -266,8 +259,8 @@ def _records(rows):
 
 def test_a_real_envoy_finds_an_agent_that_was_restarted(tmp_path):
     """What was asked before and after is there; Envoy opens its streams again by itself."""
-    listeners = _free_ports(2)
-    als_port, no_port = _free_ports(2)
+    listeners = free_ports(2)
+    als_port, no_port = free_ports(2)
     config = AlsInput(listen=f"127.0.0.1:{als_port}")
     with ExitStack() as stack:
         with Running(tmp_path / "log", "als", als.receive, config) as first:

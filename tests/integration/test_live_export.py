@@ -15,17 +15,12 @@ from pathlib import Path
 import duckdb
 import pytest
 from conftest import require_program
+from ports import free_ports
 
 from pipeline.lake import connect
 
 SENT_BYTES = 40_000
 CONNECTIONS = 60
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -107,7 +102,7 @@ def test_the_lake_has_what_nfdump_has(tmp_path: Path, version: str, expected_for
     """Records, packets and bytes in the lake equal nfdump's reading of the same export."""
     softflowd = require_program("softflowd", "softflowd")
     nfcapd = require_program("nfcapd", "nfdump")
-    ours, theirs = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
+    ours, theirs = free_ports(2, socket.SOCK_DGRAM)
     nfdump_directory = tmp_path / "nfdump"
     nfdump_directory.mkdir()
     (tmp_path / "up.toml").write_text(

@@ -1,11 +1,11 @@
 """Two agents of one process probe each other, and what is not there; log, job and views."""
 
-import socket
 import threading
 from pathlib import Path
 
 import pytest
 from authority import Authority
+from ports import free_ports
 
 from collectors import agent
 from collectors.config import AgentConfig, BatchConfig, ProbeInput, ProbeTarget, SpoolConfig
@@ -24,19 +24,12 @@ endpoints = [{ip = "127.0.0.1", network = "net", kind = "pod", cluster = "west",
 """
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @pytest.mark.timeout(90)
 def test_probes_are_in_the_lake(tmp_path: Path):
     """Each target's outcome from each agent, with the name of who was reached and the certificate it showed."""
     ca = Authority(tmp_path / "certs", "root")
     issued = ca.issue("reviews", f"URI:{ID}", days=3)
-    tls_port, nobody = free_port(), free_port()
+    tls_port, nobody = free_ports(2)
     quick = {"interval_s": 2.0, "timeout_s": 2.0, "attempts": 1}
     mutual = {
         "kind": "tls",

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
 import pytest
 from ipfix import datagram
+from shipping import ship_payloads
 
-from collectors import envelope
 from collectors.change import Change, encode
 from collectors.log.local import LocalReader, LocalWriter
 from pipeline.config import Config, JobConfig, LakeConfig
@@ -40,24 +39,8 @@ def log(tmp_path: Path) -> Iterator[LocalWriter]:
 
 def ship(log: LocalWriter, kind: str, payloads: list[bytes], first: int, second: int) -> None:
     """One message of cluster-east, received so many seconds after `RECEIVED_S`."""
-    batch = pa.RecordBatch.from_arrays(
-        [
-            pa.array([(RECEIVED_S + second) * 10**9] * len(payloads), pa.int64()),
-            pa.array(["who"] * len(payloads), pa.string()).dictionary_encode(),
-            pa.array(payloads, pa.binary()),
-        ],
-        schema=envelope.SCHEMA,
-    )
-    header = envelope.Header(
-        agent="node-1",
-        cluster="cluster-east",
-        network="net-east",
-        kind=kind,
-        first_sequence=first,
-    )
-    topic = envelope.topic("crosspane.v1", kind, "cluster-east")
-    log.append(topic, b"who", envelope.encode(envelope.Envelope(header, batch)))
-    log.flush()
+    received_ns = (RECEIVED_S + second) * 10**9
+    ship_payloads(log, kind, payloads, first=first, received_ns=received_ns, exporter="who")
 
 
 def pod(name: str, ip: str, version: int, start: str = "2025-11-24T15:00:00Z") -> bytes:

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from two_clusters import INVENTORY
 
 from pipeline import schema
 from pipeline.inventory import file as inventory
@@ -21,44 +22,6 @@ from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.rollup import rollup
 from pipeline.windows import Window
 
-INVENTORY = """
-[[networks]]
-name = "net-east"
-model = "gateway"
-[[networks]]
-name = "net-west"
-model = "gateway"
-[[clusters]]
-name = "east"
-provider = "aws"
-network = "net-east"
-[[clusters]]
-name = "west"
-provider = "gcp"
-network = "net-west"
-[[endpoints]]
-network = "net-east"
-ip = "10.0.0.11"
-kind = "pod"
-cluster = "east"
-namespace = "shop"
-workload = "frontend"
-[[endpoints]]
-network = "net-west"
-ip = "10.0.0.11"
-kind = "pod"
-cluster = "west"
-namespace = "shop"
-workload = "reviews"
-service = "reviews.shop"
-[[gateways]]
-network = "net-east"
-ip = "203.0.113.20"
-port = 15443
-cluster = "west"
-to_network = "net-west"
-name = "west-gateway"
-"""
 EAST, WEST = 1, 2
 VANTAGES = [
     (EAST, "east", "net-east", "a", "frontend.log", "envoy_json", 0),

@@ -4,11 +4,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
+import shipping
 from ipfix import datagram
 
-from collectors import envelope
 from collectors.log.local import LocalReader, LocalWriter
 from pipeline.config import Config, JobConfig, LakeConfig
 from pipeline.errors import StaleOffsetError
@@ -41,23 +40,14 @@ def ship(log: LocalWriter, first: int, count: int) -> None:
 
 
 def ship_payloads(log: LocalWriter, first: int, payloads: list[bytes]) -> None:
-    batch = pa.RecordBatch.from_arrays(
-        [
-            pa.array([1_764_000_001_000_000_000] * len(payloads), pa.int64()),
-            pa.array(["192.0.2.1"] * len(payloads), pa.string()).dictionary_encode(),
-            pa.array(payloads, pa.binary()),
-        ],
-        schema=envelope.SCHEMA,
+    shipping.ship_payloads(
+        log,
+        "netflow",
+        payloads,
+        first=first,
+        received_ns=1_764_000_001_000_000_000,
+        exporter="192.0.2.1",
     )
-    header = envelope.Header(
-        agent="node-1",
-        cluster="cluster-east",
-        network="net-east",
-        kind="netflow",
-        first_sequence=first,
-    )
-    log.append(TOPIC, b"node-1", envelope.encode(envelope.Envelope(header, batch)))
-    log.flush()
 
 
 def drain(tmp_path: Path, config: Config) -> None:

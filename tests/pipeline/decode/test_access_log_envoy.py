@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from ports import free_ports
 
 from collectors.log import Place
 from pipeline.decode import Declared, Decoded, Payloads, Source
@@ -128,14 +129,6 @@ def cluster(name: str, port: int) -> dict[str, Any]:
         "connect_timeout": "2s",
         "load_assignment": {"cluster_name": name, "endpoints": endpoints},
     }
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 def program() -> str:

@@ -10,51 +10,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from two_clusters import INVENTORY
 
 from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 
-INVENTORY = """
-[[networks]]
-name = "net-east"
-model = "gateway"
-[[networks]]
-name = "net-west"
-model = "gateway"
-[[clusters]]
-name = "east"
-provider = "aws"
-region = "us-east-1"
-network = "net-east"
-[[clusters]]
-name = "west"
-provider = "gcp"
-region = "us-west1"
-network = "net-west"
-[[endpoints]]
-network = "net-east"
-ip = "10.0.0.11"
-kind = "pod"
-cluster = "east"
-namespace = "shop"
-workload = "frontend"
-[[endpoints]]
-network = "net-west"
-ip = "10.0.0.11"
-kind = "pod"
-cluster = "west"
-namespace = "shop"
-workload = "reviews"
-service = "reviews.shop"
-[[gateways]]
-network = "net-east"
-ip = "203.0.113.20"
-port = 15443
-cluster = "west"
-to_network = "net-west"
-name = "west-gateway"
-"""
 MAPPED = 0xFFFF << 32
 FRONTEND = REVIEWS = MAPPED | 0x0A00000B
 GATEWAY = MAPPED | 0xCB007114
