@@ -1,5 +1,6 @@
 """The input that watches an API server, as tests run it: what it shipped, and what that comes to."""
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -29,8 +30,12 @@ class Agent:
         What was shipped, in order.
     dropped
         What envelopes told as lost.
-    lost, trouble, is_full
+    lost, trouble
         What a shipper says of itself; for a test to set.
+    full_at
+        Number of changes at which nothing more is taken; for a test to set.
+    refused
+        Batches that were not taken.
     """
 
     def __init__(self, url: str, *, only: tuple[str, ...] = ("pods",), **settings: Any) -> None:
@@ -49,14 +54,16 @@ class Agent:
         self.dropped: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         self.trouble = ""
-        self.is_full = False
+        self.full_at = sys.maxsize
+        self.refused = 0
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def offer(self, parcel: Parcel) -> bool:
         """Take an envelope; see `Shipper.offer`."""
-        if self.is_full:
+        if len(self.changes) >= self.full_at:
+            self.refused += 1
             return False
         rows = parcel.envelope.payloads
         self.dropped.update(parcel.envelope.header.dropped)

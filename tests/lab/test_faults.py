@@ -86,6 +86,10 @@ is too short a time to tell.
 """
 
 
+Lines = list[dict[str, Any]]
+"""Lines of an access log."""
+
+
 class Session(NamedTuple):
     """A lab under observation; `met` has the first request that met each fault."""
 
@@ -118,6 +122,20 @@ def test_every_fault_is_tested() -> None:
     assert faults.FAULTS.keys() == FIRST.keys() | {"plaintext_peer"}
 
 
+def _first_met(
+    lab: mesh.Mesh, reader: Reader, name: str, call: traffic.Call
+) -> tuple[Lines, Lines]:
+    """What client and server log of the first call; where a health check was there first, once more."""
+    for _ in range(4):
+        faults.apply(lab, name)
+        traffic.statuses(LAB, call)
+        client, server = reader.read(call)
+        if name not in BY_HEALTH_CHECK or _codes(client) != {(503, "UH")}:
+            break
+        faults.undo(lab, name)
+    return client, server
+
+
 @pytest.mark.parametrize("name", FIRST)
 def test_a_fault_shows_its_flags_and_is_mended(session: Session, name: str) -> None:
     """Status and flags on both sides while it is on, and what a probe finds; 200 when it is off."""
@@ -125,11 +143,9 @@ def test_a_fault_shows_its_flags_and_is_mended(session: Session, name: str) -> N
     fault = faults.FAULTS[name]
     call = traffic.Call(fault.client, fault.service, "GET", PATHS[fault.service], 200, 1)
     reader = Reader(lab)
-    faults.apply(lab, name)
     try:
+        client, server = _first_met(lab, reader, name, call)
         assert faults.active(lab) == [name]
-        traffic.statuses(LAB, call)
-        client, server = reader.read(call)
         session.met[name] = client[0]["request_id"]
         assert (_codes(client), _codes(server)) == FIRST[name]
         reason = client[0]["upstream_transport_failure_reason"] or ""
@@ -293,7 +309,7 @@ class Reader:
         self._lab = lab
         self._read = {path: len(path.read_bytes()) for path in self._files()}
 
-    def read(self, call: traffic.Call) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def read(self, call: traffic.Call) -> tuple[Lines, Lines]:
         """Return new lines of a call's path, of its client's proxy, and of its server's for them."""
         time.sleep(0.4)  # proxies write every 0.2 s
         found = []
@@ -331,7 +347,7 @@ class Reader:
         return sorted((self._lab.directory / "logs").glob("*/*.jsonl"))
 
 
-def _codes(lines: list[dict[str, Any]]) -> set[tuple[int, str]]:
+def _codes(lines: Lines) -> set[tuple[int, str]]:
     return {(line["response_code"], line["response_flags"]) for line in lines}
 
 
