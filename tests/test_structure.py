@@ -57,6 +57,18 @@ def test_the_pipeline_knows_only_the_contracts_of_collectors():
     assert guilty == {}
 
 
+def test_dashboards_know_only_the_views():
+    """They are SQL over views, and how answers are drawn: nothing of what makes the rows."""
+    guilty = {
+        str(path.relative_to(ROOT)): sorted(
+            name for name in imports(path) if name.startswith(("collectors", "pipeline"))
+        )
+        for path in (ROOT / "dashboards").rglob("*.py")
+        if "node_modules" not in path.parts
+    }
+    assert {path: names for path, names in guilty.items() if names} == {}
+
+
 def test_modules_are_short():
     """About 400 lines at most: a module is read in one sitting."""
     long = {
