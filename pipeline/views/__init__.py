@@ -11,6 +11,7 @@ attaches it has them.
     stitched   conversations over all hops, and the records they are made of
     rollups    edges by the minute, ten minutes, hour and day
     health     health, completeness, rejects, and the pipeline itself
+    places     clusters, and where in the world they are
     ranges     address ranges as numbers: SQL that the next four share
     exhaustion when ranges are full
     inventory  who tells the inventory, and what it corrected
@@ -36,6 +37,7 @@ from pipeline.views import (
     health,
     inventory,
     ipspace,
+    places,
     probes,
     proxies,
     rollups,
@@ -97,6 +99,7 @@ VIEWS: Final = (
     health.PIPELINE,
     health.REJECTS,
     exhaustion.EXHAUSTION,
+    places.CLUSTERS,
     inventory.INVENTORY,
     inventory.CORRECTIONS,
     ipspace.IPSPACE,
