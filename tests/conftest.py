@@ -25,6 +25,8 @@ _TOGETHER = {
     "tests/integration/test_kill.py": "kafka",
     "tests/test_demo.py": "demo",
     "tests/test_notebooks.py": "demo",
+    "tests/test_connect.py": "demo",
+    "tests/test_tutorial.py": "demo",
     "tests/pipeline/stitch/test_stitch_demo.py": "demo",
     "tests/pipeline/test_cli.py": "demo",
     "tests/pipeline/findings/test_findings_command.py": "demo",

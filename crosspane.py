@@ -1,0 +1,239 @@
+"""
+A lake from Python: one line to connect, one to ask.
+
+    import crosspane
+    pane = crosspane.connect()
+    pane.v_edges                                              # a DuckDB relation
+    pane.polars("SELECT * FROM v_calls WHERE status = $s", s=503)
+    pane.arrow("v_flows")
+
+A lake can be read while a job writes it; nothing here can change it.
+
+Before: pipeline/lake.py, pipeline/views/. After: notebooks/.
+"""
+
+import difflib
+import html
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from pipeline.errors import LakeError, UsageError
+from pipeline.lake import connect as _connect
+from pipeline.views import VIEWS as _VIEWS
+
+__all__ = ["LakeError", "Pane", "Span", "UsageError", "connect"]
+
+LAKE_VARIABLE: Final = "CROSSPANE_LAKE"
+LAKES: Final = ("crosspane-data/lake", "crosspane-data/demo/lake")
+"""Where `crosspane up` and `crosspane demo` put a lake, from the folder they were started in."""
+_TIMES: Final = {
+    "flows": ("start_time", "end_time"),
+    "requests": ("start_time", "start_time"),
+    "verdicts": ("event_time", "event_time"),
+    "probes": ("start_time", "start_time"),
+}
+"""Table of facts to its columns of the first and the last time."""
+
+
+class Span(NamedTuple):
+    """
+    From when to when there is data, UTC; nulls where there is none.
+
+    Attributes
+    ----------
+    first
+        Begin of the oldest fact.
+    last
+        End of the newest.
+    """
+
+    first: datetime | None
+    last: datetime | None
+
+
+def connect(lake: str | Path | None = None, at: str | datetime | None = None) -> "Pane":
+    """
+    Connect to a lake, to read.
+
+    Parameters
+    ----------
+    lake
+        Its folder (the one with ``catalog.sqlite``). If not given: what the variable
+        ``CROSSPANE_LAKE`` names, else ``crosspane-data/lake``, else ``crosspane-data/demo/lake``,
+        in the working folder or the nearest folder above it.
+    at
+        Show the lake as it was then, as far as snapshots are kept (ISO 8601; UTC if not said).
+
+    Raises
+    ------
+    LakeError
+        If there is no lake: says where was looked, and how to make one.
+    UsageError
+        If ``at`` is no time.
+    """
+    return Pane(_find(lake), _time(at))
+
+
+class Pane:
+    """
+    A lake, to be asked. Views are attributes: ``pane.v_edges``.
+
+    Where a query is asked for, the name of a view will do; words in a query that begin
+    with ``$`` are parameters, and their values are given by name.
+
+    Parameters
+    ----------
+    lake
+        Folder of the lake.
+    at
+        Time of the snapshot; the newest commit, at every query, if none.
+    """
+
+    def __init__(self, lake: Path, at: datetime | None = None) -> None:
+        self.connection = _connect(lake, threads=os.cpu_count() or 1, at=at)
+        self.lake = lake
+        self.at = at
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the lake."""
+        self.connection.close()
+
+    @property
+    def views(self) -> dict[str, str]:
+        """Each view this lake has, and the question it answers."""
+        return self._questions()
+
+    def _questions(self) -> dict[str, str]:
+        there = self.connection.execute(
+            "SELECT view_name FROM duckdb_views() WHERE database_name = 'lake'"
+        ).fetchall()
+        names = {name for (name,) in there}
+        return {view.name: view.meaning for view in _VIEWS if view.name in names}
+
+    def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
+        """
+        Answer of a query as a DuckDB relation: shown, filtered and joined as one likes.
+
+        Without parameters it is asked when it is looked at, and again each time.
+        """
+        text = f"FROM {query}" if query.isidentifier() else query
+        if parameters:
+            return self.connection.sql(text, params=parameters)
+        return self.connection.sql(text)
+
+    def polars(self, query: str, **parameters: object) -> pl.DataFrame:
+        """Answer of a query as a Polars frame."""
+        return self.sql(query, **parameters).pl()
+
+    def arrow(self, query: str, **parameters: object) -> pa.Table:
+        """Answer of a query as an Arrow table."""
+        return self.sql(query, **parameters).to_arrow_table()
+
+    def about(self, view: str) -> pl.DataFrame:
+        """
+        Columns of a view: ``column``, ``type`` (DuckDB's) and ``meaning``, with its unit.
+
+        Raises
+        ------
+        UsageError
+            If there is no such view: names the nearest.
+        """
+        if view not in self.views:
+            raise UsageError(self._no_view(view))
+        types = dict(zip((relation := self.sql(view)).columns, relation.types, strict=True))
+        meanings = next(one.columns for one in _VIEWS if one.name == view)
+        rows = [(name, str(types[name]), meanings.get(name)) for name in types]
+        return pl.DataFrame(rows, schema=["column", "type", "meaning"], orient="row")
+
+    def span(self) -> Span:
+        """From when to when there is data."""
+        each = " UNION ALL ".join(
+            f"SELECT min({first}) AS first, max({last}) AS last FROM {table}"  # noqa: S608 - ours
+            for table, (first, last) in _TIMES.items()
+        )
+        row = self.connection.execute(
+            f"SELECT min(first), max(last) FROM ({each})"  # noqa: S608 - ours
+        ).fetchone()
+        first, last = row or (None, None)
+        return Span(*(time and time.astimezone(UTC) for time in (first, last)))
+
+    def __getattr__(self, name: str) -> duckdb.DuckDBPyRelation:
+        if name.startswith("_") or name not in self._questions():
+            raise AttributeError(self._no_view(name))
+        return self.sql(name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.views})
+
+    def __repr__(self) -> str:
+        return f"Pane: {len(self.views)} views, {self._when()}"
+
+    def _repr_html_(self) -> str:
+        """Views and their questions, as a notebook shows them."""
+        left = 'style="text-align: left"'
+        rows = "".join(
+            f"<tr><td {left}><code>{name}</code></td><td {left}>{html.escape(question)}</td></tr>"
+            for name, question in self.views.items()
+        )
+        return f"<p>{len(self.views)} views, {self._when()}</p><table>{rows}</table>"
+
+    def _when(self) -> str:
+        first, last = self.span()
+        return f"{first:%F %T} to {last:%F %T} UTC" if first and last else "no data yet"
+
+    def _no_view(self, name: str) -> str:
+        if name.startswith("_"):  # what editors and notebooks try
+            return f"no attribute {name}"
+        near = difflib.get_close_matches(name, self._questions(), n=1)
+        return f"no view {name}" + (f": {near[0]}?" if near else "; `views` lists them")
+
+
+def _find(lake: str | Path | None) -> Path:
+    named = lake or os.environ.get(LAKE_VARIABLE)
+    if named:
+        path = Path(named).expanduser()
+        if not _is_lake(path):
+            whose = "" if lake else f" ({LAKE_VARIABLE})"
+            raise LakeError(f"no lake at {path}{whose}: it is a folder with catalog.sqlite in it")
+        return path
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        for name in LAKES:
+            if _is_lake(path := folder / name):
+                return path
+    raise LakeError(
+        f"no {' or '.join(LAKES)} in {here} or above: make one with `crosspane demo`"
+        f" (a recording) or `crosspane up`, or name it: connect('folder'), {LAKE_VARIABLE}=folder"
+    )
+
+
+def _is_lake(folder: Path) -> bool:
+    return (folder / "catalog.sqlite").is_file()
+
+
+def _time(at: str | datetime | None) -> datetime | None:
+    if at is None:
+        return None
+    try:
+        time = datetime.fromisoformat(at) if isinstance(at, str) else at
+    except ValueError as error:
+        raise UsageError(f"at: {error}; for instance 2026-11-24T03:04Z") from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
