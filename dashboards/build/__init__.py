@@ -1,0 +1,75 @@
+"""
+What boards are made of.
+
+    query        a .sql file and its header
+    fields       units, thresholds, words for values, links
+    geomaps      layers of a map
+    panels       one function a kind of panel
+    variables    what a reader chooses
+    annotations  what happened
+    board        rows of panels, placed, as Grafana's JSON
+
+Before: queries/. After: boards/.
+"""
+
+from dashboards.build.board import Board, Row
+from dashboards.build.fields import (
+    HEALTH,
+    SHARE_BAD,
+    SHARE_GOOD,
+    Field,
+    Link,
+    Override,
+    Step,
+    to_edge,
+    to_service,
+)
+from dashboards.build.geomaps import markers, network
+from dashboards.build.panels import (
+    Panel,
+    alertlist,
+    barchart,
+    bargauge,
+    geomap,
+    heatmap,
+    node_graph,
+    stat,
+    state_timeline,
+    table,
+    text,
+    timeseries,
+)
+from dashboards.build.variables import LEVELS, Choice, OneOf, Textbox, common
+
+__all__ = [
+    "HEALTH",
+    "LEVELS",
+    "SHARE_BAD",
+    "SHARE_GOOD",
+    "Board",
+    "Choice",
+    "Field",
+    "Link",
+    "OneOf",
+    "Override",
+    "Panel",
+    "Row",
+    "Step",
+    "Textbox",
+    "alertlist",
+    "barchart",
+    "bargauge",
+    "common",
+    "geomap",
+    "heatmap",
+    "markers",
+    "network",
+    "node_graph",
+    "stat",
+    "state_timeline",
+    "table",
+    "text",
+    "timeseries",
+    "to_edge",
+    "to_service",
+]

@@ -1,0 +1,6 @@
+-- Which regions have these clouds?
+-- Units: names.
+SELECT DISTINCT region AS __value, region AS __text
+FROM v_endpoints
+WHERE region IS NOT NULL AND ('*' IN ($cloud) OR provider IN ($cloud))
+ORDER BY 1
