@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from pipeline.lake import connect
+from pipeline.stitch import stitch
 
 from . import admin, agents, exporters, mesh, traffic
 from .observing import ask, crosspane_up, is_made, take_flows, wait_until
@@ -45,6 +46,13 @@ SIDES = " UNION ALL ".join(
     for side in sides
 )
 """Who each address of each fact is said to be, as far as there is one."""
+STITCHED_OF = (
+    "SELECT r.*, v.network, v.cluster FROM requests r JOIN vantages v USING (vantage_id)",
+    "FROM gateways",
+    "SELECT f.*, v.network FROM flows f JOIN vantages v USING (vantage_id)",
+    "SELECT endpoint_id, kind, cluster, identity FROM endpoints",
+)
+"""What `stitch` joins, of all time."""
 KEY = ["reporter", "stream_id", "start_time"]
 """What a request is to one proxy: attempts of one request have its id in common."""
 OWN = {"received_time", "vantage_id", "exporter", "format", "proxy"}
@@ -91,6 +99,7 @@ LINKS = {
 class Observed(NamedTuple):
     """What a run left behind."""
 
+    lake: Path
     rows: pl.DataFrame
     edges: dict[tuple[str, str], int]
     sides: pl.DataFrame
@@ -124,6 +133,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
     take_flows(lab, "both")
     with connect(lake) as reader:
         return Observed(
+            lake=lake,
             rows=_with_proxy(reader.execute(REQUESTS).pl()),
             edges={(src, dst): n for src, dst, n in reader.execute(EDGES).fetchall()},
             sides=reader.execute(SIDES).pl(),
@@ -292,6 +302,43 @@ def test_only_what_was_planted_is_unknown_or_ambiguous(observed: Observed) -> No
 def test_each_call_is_one_edge_of_the_topology(observed: Observed) -> None:
     """Two channels, two sides, retries and gateways: a call counts once, pod to pod."""
     assert observed.edges == LINKS
+
+
+def test_each_call_is_stitched_from_end_to_end(observed: Observed) -> None:
+    """By id: client, gateway where the networks differ, and server; what is left over is probes."""
+    with connect(observed.lake) as reader:
+        rows = reader.execute("""SELECT client_workload, service, method, path, status, path_model, hops
+            FROM v_stitched WHERE match_method = 'request_id'""").fetchall()
+        rest = reader.execute("""SELECT DISTINCT path_model, hops, method FROM v_stitched
+            WHERE match_method <> 'request_id'""").fetchall()
+    expected: Counter[Any] = Counter()
+    for row in observed.truth:
+        if row.direct is None:
+            client, _ = LAB.home_of(row.client)
+            server, pod = LAB.home_of(row.service)
+            path = ("flat", 2) if client.network is server.network else ("gateway", 3)
+            if client is server:
+                path = ("local", 2)
+            what = (row.method, row.path.partition("?")[0], row.status, *path)
+            expected[row.client, pod.host_name, *what] += row.count
+    assert Counter(rows) == expected
+    # Connections of the clients' health checks, which only a gateway tells of.
+    assert rest == [("gateway", 1, None)]
+
+
+def test_without_ids_connections_tell_who_it_was(observed: Observed) -> None:
+    """The same ends of every call, from addresses and ports behind two NATs and overlapping networks."""
+    with connect(observed.lake) as reader:
+        requests, *others = (reader.execute(query).pl() for query in STITCHED_OF)
+    ends = ["start_time", "client_endpoint_id", "server_endpoint_id", "path", "path_model", "hops"]
+    by_id, without = (
+        stitch(frame, *others).edges.filter(pl.col("client_ms") + pl.col("server_ms") >= 0)
+        for frame in (requests, requests.with_columns(request_id=pl.lit(None, pl.String)))
+    )
+    calls = sum(row.count for row in observed.truth if row.direct is None)
+    assert (by_id.height, without.height) == (calls, calls)
+    assert without.sort(ends).select(ends).equals(by_id.sort(ends).select(ends))
+    assert set(without["match_method"]) == {"connection", "nat_port"}
 
 
 def _count(lake: Path) -> int:
