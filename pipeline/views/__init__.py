@@ -5,11 +5,15 @@ Views are the contract. Tables may change shape; a view's columns keep their
 name, unit and meaning. They live in the lake's catalog, so any DuckDB that
 attaches it has them.
 
+    addresses  text of addresses and ranges, for the numbers that tables hold
     facts      flows, requests and endpoints, with names
     verdicts   what was let through and what was refused, by policy
     topology   calls, edges, and the graph of them
     stitched   conversations over all hops, and the records they are made of
-    rollups    edges by the minute, ten minutes, hour and day
+    wire       octets on the wire, once, whichever exporters saw them
+    rollups    calls and flows by the minute, ten minutes, hour and day, and of a span
+    levels     what provider, region, cluster ... workload call a thing
+    graph      the graph of a span at a level, of rollups
     health     health, completeness, rejects, and the pipeline itself
     places     clusters, and where in the world they are
     ranges     address ranges as numbers: SQL that the next four share
@@ -29,11 +33,13 @@ Generated from here: docs/reference/schema.md.
 from typing import Final
 
 from pipeline.views import (
+    addresses,
     blind_spots,
     exhaustion,
     facts,
     findings,
     flat,
+    graph,
     health,
     inventory,
     ipspace,
@@ -64,6 +70,8 @@ MACROS: Final = (
         END""",
     """CREATE OR REPLACE MACRO cidr_text(hi, lo, length) AS ip_text(hi, lo) || '/' ||
         CASE WHEN hi = 0 AND lo >> 32 = 65535 AND length >= 96 THEN length - 96 ELSE length END""",
+    *addresses.MACROS,
+    *places.MACROS,
     *rollups.MACROS,
 )
 
@@ -110,3 +118,11 @@ VIEWS: Final = (
     findings.FINDINGS,
 )
 """Every view, each after those it reads."""
+
+FUNCTIONS: Final = (
+    rollups.EDGES_BETWEEN,
+    rollups.LEGS_BETWEEN,
+    graph.TOPOLOGY_EDGES,
+    graph.TOPOLOGY_NODES,
+)
+"""Every table function: views of a span. Their tables are found in the schema in use."""

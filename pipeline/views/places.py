@@ -80,3 +80,18 @@ CLUSTERS: Final = View(
         ORDER BY valid_to IS NULL DESC, valid_from DESC NULLS LAST) = 1)
     LEFT JOIN networks USING (network) LEFT JOIN places USING (provider, region)""",
 )
+
+MACROS: Final = (
+    """CREATE OR REPLACE MACRO clusters_picked(clouds, regions, picked, networks) AS TABLE
+        SELECT cluster FROM v_clusters
+        WHERE (list_contains(clouds, '*') OR list_contains(clouds, provider))
+            AND (list_contains(regions, '*') OR list_contains(regions, region))
+            AND (list_contains(picked, '*') OR list_contains(picked, cluster))
+            AND (list_contains(networks, '*') OR list_contains(networks, network))
+        UNION ALL SELECT '' WHERE list_contains(clouds, '*') AND list_contains(regions, '*')
+            AND list_contains(picked, '*') AND list_contains(networks, '*')""",
+)
+"""
+Clusters that lists of names pick, ``'*'`` for all; with nothing but that also ``''``,
+for what is in no cluster that is known: ``coalesce(cluster, '') IN (FROM clusters_picked(...))``.
+"""
