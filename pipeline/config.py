@@ -6,6 +6,7 @@ What the job is told: one TOML file, each key documented and bounded.
     [lake]                            where the tables are
     [job]                             how the loop works
     [findings]                        who is told what is found
+    [serve]                           who may ask, where, and how much
 
 Every key has a default but ``agents`` and ``inventory``: without agents there
 is nothing to receive, without inventory every address is unknown.
@@ -146,6 +147,110 @@ class FindingsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ] = ""
 
 
+_Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:]+):\d{1,5}$", max_length=300)]
+_Name = Annotated[str, Meta(min_length=1, max_length=253)]
+
+
+class RoleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    One user of the SQL server: how it is known, what it sees, and how much it may ask for.
+
+    Without any of the three kinds of password it is whoever comes from this
+    machine, and nobody from elsewhere.
+    """
+
+    password_file: Annotated[
+        str, Meta(description="file whose first line is the password", max_length=4_096)
+    ] = ""
+    password_env: Annotated[
+        str,
+        Meta(
+            description="environment variable that holds the password",
+            pattern=r"^([A-Za-z_]\w*)?$",
+            max_length=200,
+        ),
+    ] = ""
+    scram: Annotated[
+        str,
+        Meta(
+            description="what PostgreSQL keeps instead of a password, as `crosspane serve"
+            " --scram` prints it",
+            pattern=r"^(SCRAM-SHA-256\$\d{1,7}:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+)?$",
+            max_length=1_000,
+        ),
+    ] = ""
+    clusters: Annotated[
+        tuple[_Name, ...],
+        Meta(description="sees only rows with a side in one of them; []: all", max_length=1_000),
+    ] = ()
+    namespaces: Annotated[
+        tuple[_Name, ...],
+        Meta(
+            description="sees only rows with a side in one of them, in `clusters` if it has"
+            " those; []: all",
+            max_length=1_000,
+        ),
+    ] = ()
+    max_time_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3_600,
+            description="seconds from the start of a statement to its last row; while it runs,"
+            " the job's commits may wait for it",
+        ),
+    ] = 30.0
+    max_rows: Annotated[
+        int, Meta(ge=1, le=1_000_000_000, description="rows of one result, then it is cut")
+    ] = 1_000_000
+    memory: Annotated[
+        str,
+        Meta(
+            pattern=r"^[1-9]\d{0,5}(MB|GB|MiB|GiB)$",
+            description="what all statements of the role may hold at a time; nothing is spilled"
+            " to disk",
+        ),
+    ] = "1GB"
+    max_connections: Annotated[
+        int, Meta(ge=1, le=10_000, description="clients of the role at a time")
+    ] = 100
+
+
+class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What readers connect to: SQL in PostgreSQL's protocol, and the pane in a browser."""
+
+    listen: Annotated[
+        _Address | Literal[""],
+        Meta(description="host:port of the SQL server; empty: there is none"),
+    ] = "127.0.0.1:5433"
+    web_listen: Annotated[
+        _Address | Literal[""], Meta(description="host:port of the pane; empty: there is none")
+    ] = "127.0.0.1:8400"
+    tls_certificate: Annotated[
+        str, Meta(description="PEM file of the server's certificate and those above it")
+    ] = ""
+    tls_key: Annotated[str, Meta(description="PEM file of its key")] = ""
+    require_tls: Annotated[bool, Meta(description="refuse clients that do not ask for TLS")] = False
+    threads: Annotated[
+        int, Meta(ge=1, le=256, description="DuckDB threads that all roles share out")
+    ] = 2
+    max_clients: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="connections at a time, of all roles and of none yet"),
+    ] = 200
+    login_s: Annotated[
+        float, Meta(ge=0.1, le=300, description="seconds a client has to say who it is")
+    ] = 10.0
+    max_message_bytes: Annotated[
+        int,
+        Meta(ge=4_096, le=1 << 28, description="bytes of one message of a client: its statement"),
+    ] = 4 * 1024 * 1024
+    roles: Annotated[
+        dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.-]{0,62}$")], RoleConfig],
+        Meta(description="user name to what it may do", min_length=1, max_length=1_000),
+    ] = msgspec.field(default_factory=lambda: {"crosspane": RoleConfig()})
+
+
 class Config(AgentFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
@@ -166,4 +271,7 @@ class Config(AgentFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     job: Annotated[JobConfig, Meta(description="how the loop works")] = JobConfig()
     findings: Annotated[FindingsConfig, Meta(description="who is told what is found")] = (
         FindingsConfig()
+    )
+    serve: Annotated[ServeConfig, Meta(description="who may ask, where, and how much")] = (
+        ServeConfig()
     )

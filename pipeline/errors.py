@@ -4,6 +4,7 @@ Every exception a user can meet, in one tree.
     CrosspaneError
         LakeError         the lake cannot be opened, read or written
             StaleOffsetError  another job has committed these offsets: this one must stop
+        ServeError        a statement is refused, wrong, or cut at a limit; has an SQLSTATE
         UsageError        what was asked for makes no sense; exit code 2
             InventoryError    a row of the inventory; exit code 2
             FormatError       a declared format of access logs; exit code 2
@@ -28,6 +29,21 @@ class StaleOffsetError(LakeError):
 
     Another job has taken the partition. Nothing of this transaction was kept.
     """
+
+
+class ServeError(CrosspaneError):
+    """
+    A statement, or a client, is refused, wrong, or cut at a limit.
+
+    Attributes
+    ----------
+    sqlstate
+        Five characters of the PostgreSQL manual, appendix A, that programs decide by.
+    """
+
+    def __init__(self, sqlstate: str, message: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class UsageError(CrosspaneError):

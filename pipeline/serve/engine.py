@@ -1,0 +1,316 @@
+"""
+The engine: one DuckDB a role, which reads the lake and can do nothing else.
+
+    lake         attached READ_ONLY; DuckLake's files are all it may open
+    crosspane    in memory: schema public, with the views of the role (roles)
+    memory       in memory: what clients look up of types and tables (catalog)
+
+Nothing outside the lake's folder can be opened, nothing can be loaded, and the
+configuration is locked; each was set before the first statement of a client.
+Roles do not share a DuckDB: its limit of memory is the role's.
+
+A statement runs in a transaction of its own, so that it sees the job's newest
+commit, and the catalog is let go of as soon as its last row is taken.
+
+Before: roles.py. After: statements.py.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.config import RoleConfig, ServeConfig
+from pipeline.errors import LakeError, ServeError
+from pipeline.lake import connect
+from pipeline.serve import catalog, roles, statements
+from pipeline.serve.limits import Clock, bounded
+from pipeline.serve.refusals import refused
+
+UNKNOWN_ROLE: Final = "28000"
+"""invalid_authorization_specification."""
+TOO_MANY: Final = "53300"
+"""too_many_connections."""
+_SETTINGS: Final = (
+    "SET GLOBAL TimeZone = 'UTC'",
+    "SET temp_directory = ''",  # what does not fit is refused, not written down
+    "SET python_enable_replacements = false",  # no variables of ours as tables
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",  # the last: from here on nothing of these changes
+)
+_PATH: Final = f"{catalog.SCHEMA},{roles.DATABASE}.{roles.PUBLIC}"
+_BATCH_ROWS: Final = 8_192
+"""Rows handed out at a time: what a slow client makes us hold."""
+
+
+class Column(NamedTuple):
+    """One column of a result."""
+
+    name: str
+    kind: str
+    """DuckDB's name of its type."""
+
+
+class Result(NamedTuple):
+    """Rows to come."""
+
+    columns: Sequence[Column]
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    """Raises ServeError at a limit; closed, or at its end, it lets go of the lake."""
+
+
+class Engine:
+    """
+    Answers for all roles of a configuration.
+
+    Parameters
+    ----------
+    root
+        Folder of the lake.
+    config
+        Roles and their limits.
+
+    Raises
+    ------
+    LakeError
+        If there is no lake to read.
+    """
+
+    def __init__(self, root: Path, config: ServeConfig) -> None:
+        if not (root / "catalog.sqlite").exists():
+            raise LakeError(f"no lake at {root}: start one with `crosspane up` or `crosspane demo`")
+        self._root = root
+        self._config = config
+        self._roles = {
+            name: _Role(name, role, root, config.threads) for name, role in config.roles.items()
+        }
+
+    def open(self, role: str) -> "Session":
+        """
+        Let one more client in.
+
+        Raises
+        ------
+        ServeError
+            28000 for a role that is not there, 53300 when it has too many clients.
+        """
+        if role not in self._roles:
+            raise ServeError(UNKNOWN_ROLE, f'role "{role}" does not exist')
+        return self._roles[role].open()
+
+    def close(self) -> None:
+        """End what runs, and let go of the lake."""
+        for role in self._roles.values():
+            role.close()
+
+
+class _Role:
+    """One role's DuckDB, opened when its first client comes."""
+
+    def __init__(self, name: str, config: RoleConfig, root: Path, threads: int) -> None:
+        self.name, self.config = name, config
+        self._root, self._threads = root, threads
+        self._lock = threading.Lock()
+        self._sessions: set[Session] = set()
+        self._opened: _Opened | None = None
+
+    def open(self) -> "Session":
+        with self._lock:
+            if len(self._sessions) >= self.config.max_connections:
+                raise ServeError(
+                    TOO_MANY,
+                    f'role "{self.name}" has {self.config.max_connections} clients already',
+                )
+            if self._opened is None:
+                self._opened = _prepare(self._root, self.name, self.config, self._threads)
+            session = Session(self._opened, self.config, self._forget)
+            self._sessions.add(session)
+            return session
+
+    def _forget(self, session: "Session") -> None:
+        with self._lock:
+            self._sessions.discard(session)
+
+    def close(self) -> None:
+        with self._lock:
+            sessions, opened = [*self._sessions], self._opened
+            self._opened = None
+        for session in sessions:
+            session.close()
+        if opened:
+            opened.connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A DuckDB that is ready for clients."""
+
+    connection: duckdb.DuckDBPyConnection
+    scope: statements.Scope
+    relations: Mapping[str, Mapping[str, str]]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def _prepare(root: Path, name: str, config: RoleConfig, threads: int) -> _Opened:
+    """Attach the lake, make what the role sees, and close the door."""
+    connection = connect(root, threads=threads)
+    try:
+        relations = roles.install(connection, config)
+        catalog.install(connection, relations, name)
+        folder = str(root.resolve()).replace("'", "''")
+        for setting in (
+            f"SET memory_limit = '{config.memory}'",
+            f"SET allowed_directories = ['{folder}/']",
+            *_SETTINGS,
+        ):
+            connection.execute(setting)
+        rows = connection.execute(
+            "SELECT function_name FROM duckdb_functions() WHERE function_type = 'table_macro'"
+            " AND database_name IN ('memory', ?)",
+            [roles.DATABASE],
+        ).fetchall()
+    except duckdb.Error as error:
+        connection.close()
+        raise LakeError(f"cannot serve the lake at {root}: {error}") from error
+    macros = frozenset(name for (name,) in rows)
+    scope = statements.Scope(macros, confined=roles.confined(config))
+    return _Opened(connection, scope, relations)
+
+
+class Session:
+    """
+    One client.
+
+    Used by one thread at a time; `cancel` and `close` by any.
+    """
+
+    def __init__(self, opened: _Opened, config: RoleConfig, forget: Any) -> None:
+        self._opened = opened
+        self._config = config
+        self._forget = forget
+        self._clocks: set[Clock] = set()
+        self._closed = False
+        self.relations: Mapping[str, Mapping[str, str]] = opened.relations
+        """Relations of ``public`` to their columns and types."""
+
+    def statements(self, sql: str) -> list[str]:
+        """
+        Statements of a text, as DuckDB can run them.
+
+        Raises
+        ------
+        ServeError
+            42601 if it is no SQL.
+        """
+        with self._cursor() as cursor:
+            found = statements.split(cursor, catalog.rewrite(sql))
+            return [one.query or sql for one in found]
+
+    def tree(self, sql: str) -> Any:
+        """
+        Tree of a statement that may run.
+
+        Raises
+        ------
+        ServeError
+            As `statements.check` says.
+        """
+        with self._cursor() as cursor:
+            return statements.check(cursor, sql, self._opened.scope)
+
+    def describe(self, sql: str) -> list[Column]:
+        """
+        Columns of a statement's result, without running it.
+
+        Raises
+        ------
+        ServeError
+            For anything refused or wrong.
+        """
+        self.tree(sql)
+        with self._cursor() as cursor:
+            try:
+                relation = cursor.sql(sql)
+            except duckdb.Error as error:
+                raise self._refused(error) from error
+            names, kinds = relation.columns, relation.types
+            return [Column(*pair) for pair in zip(names, map(str, kinds), strict=True)]
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> Result:
+        """
+        Start one statement; its rows come as they are taken.
+
+        Raises
+        ------
+        ServeError
+            For anything refused, wrong, or cut at a limit.
+        """
+        self.tree(sql)
+        cursor = self._cursor()
+        clock = Clock(self._config.max_time_s, cursor.interrupt)
+        self._clocks.add(clock)
+        try:
+            cursor.execute(sql, list(parameters) or None)
+            columns = [Column(name, str(kind)) for name, kind, *_ in cursor.description]
+            reader = cursor.to_arrow_reader(_BATCH_ROWS)
+        except Exception as error:
+            clock.stop()
+            self._clocks.discard(clock)
+            cursor.close()
+            raise clock.refusal() or self._refused(error) from error
+        rows = self._rows(iter(reader), cursor, clock)
+        return Result(columns, reader.schema, rows)
+
+    def _rows(
+        self, reader: Iterator[pa.RecordBatch], cursor: duckdb.DuckDBPyConnection, clock: Clock
+    ) -> Iterator[pa.RecordBatch]:
+        def reason(error: Exception) -> ServeError:
+            return clock.refusal() or self._refused(error)
+
+        try:
+            yield from bounded(reader, clock, self._config.max_rows, reason)
+        finally:
+            self._clocks.discard(clock)
+            cursor.close()
+
+    def query(self, sql: str) -> pa.RecordBatchReader:
+        """
+        Rows of one statement.
+
+        Raises
+        ------
+        ServeError
+            For anything refused, wrong, or cut at a limit: here, or while rows are read.
+        """
+        found = self.statements(sql)
+        if len(found) != 1:
+            raise ServeError(statements.SYNTAX, f"one statement at a time here, not {len(found)}")
+        result = self.run(found[0])
+        return pa.RecordBatchReader.from_batches(result.schema, result.batches)
+
+    def cancel(self) -> None:
+        """End what runs; the session goes on."""
+        for clock in [*self._clocks]:
+            clock.cancel()
+
+    def close(self) -> None:
+        """End what runs, and the session."""
+        self._closed = True
+        self.cancel()
+        self._forget(self)
+
+    def _refused(self, error: Exception) -> ServeError:
+        return refused(error, confined=self._opened.scope.confined)
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        if self._closed:
+            raise ServeError("57P01", "the session has ended")
+        with self._opened.lock:
+            cursor = self._opened.connection.cursor()
+        cursor.execute(f"SET search_path = '{_PATH}'")
+        return cursor

@@ -1,0 +1,113 @@
+"""
+Limits of a statement: seconds until its last row, and rows.
+
+A result is read batch by batch, and both limits hold for the whole of it: a
+client that takes its rows slowly keeps the lake's catalog, and the job's
+commits wait for whoever holds that. So the clock of a statement runs until the
+last row is taken, and what is not taken by then is cut.
+
+Before: engine.py. After: pgwire/.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pyarrow as pa
+
+from pipeline.errors import ServeError
+
+CANCELLED: Final = "57014"
+"""query_canceled: by the client, or because its time was over."""
+TOO_MANY_ROWS: Final = "54000"
+"""program_limit_exceeded."""
+OUT_OF_MEMORY: Final = "53200"
+"""out_of_memory: of the role, not of the machine."""
+
+
+class Clock:
+    """
+    The time of one statement.
+
+    Parameters
+    ----------
+    seconds
+        Until it is over.
+    interrupt
+        Called once then, from another thread.
+    """
+
+    def __init__(self, seconds: float, interrupt: Callable[[], None]) -> None:
+        self.seconds = seconds
+        self._over = threading.Event()
+        self._cancelled = threading.Event()
+        self._interrupt = interrupt
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._interrupt()
+
+    def cancel(self) -> None:
+        """End the statement because its client says so."""
+        self._cancelled.set()
+        self._interrupt()
+
+    def stop(self) -> None:
+        """The statement has ended by itself."""
+        self._timer.cancel()
+
+    def refusal(self) -> ServeError | None:
+        """Why the statement has no more time, if it has none."""
+        if self._cancelled.is_set():
+            return ServeError(CANCELLED, "canceling statement due to user request")
+        if self._over.is_set():
+            return ServeError(
+                CANCELLED,
+                f"canceling statement due to statement timeout: this role has"
+                f" {self.seconds:g} s a statement, until its last row is taken",
+            )
+        return None
+
+
+def bounded(
+    batches: Iterator[pa.RecordBatch],
+    clock: Clock,
+    max_rows: int,
+    refused: Callable[[Exception], ServeError],
+) -> Iterator[pa.RecordBatch]:
+    """
+    Batches of a result, until a limit.
+
+    Raises
+    ------
+    ServeError
+        57014 when its time is over or it is cancelled, 54000 after ``max_rows``
+        rows, which are all handed out first; what ``refused`` makes of any other.
+    """
+    left = max_rows
+    try:
+        while True:
+            if reason := clock.refusal():
+                raise reason
+            try:
+                batch = next(batches, None)
+            except Exception as error:
+                raise refused(error) from error
+            if batch is None:
+                return
+            if batch.num_rows > left:
+                if left:
+                    yield batch.slice(0, left)
+                raise ServeError(
+                    TOO_MANY_ROWS,
+                    f"the result has more than {max_rows:,} rows, which is this role's limit:"
+                    " ask for a shorter time, or group",
+                )
+            left -= batch.num_rows
+            if batch.num_rows:
+                yield batch
+    finally:
+        clock.stop()
