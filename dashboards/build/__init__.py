@@ -15,6 +15,7 @@ Before: queries/. After: boards/.
 from dashboards.build.board import Board, Row
 from dashboards.build.fields import (
     HEALTH,
+    HEALTH_CODES,
     SHARE_BAD,
     SHARE_GOOD,
     Field,
@@ -43,6 +44,7 @@ from dashboards.build.variables import LEVELS, Choice, OneOf, Textbox, common
 
 __all__ = [
     "HEALTH",
+    "HEALTH_CODES",
     "LEVELS",
     "SHARE_BAD",
     "SHARE_GOOD",

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, get_args
 
 __all__ = [
     "HEALTH",
+    "HEALTH_CODES",
     "SHARE_BAD",
     "SHARE_GOOD",
     "UNITS",
@@ -66,6 +67,13 @@ HEALTH: Final[Words] = {
     "unknown": ("unknown", "text"),
 }
 """States of `v_health` and of what it is made of."""
+HEALTH_CODES: Final[Words] = {
+    "0": HEALTH["unknown"],
+    "1": HEALTH["healthy"],
+    "2": HEALTH["degraded"],
+    "3": HEALTH["failing"],
+}
+"""As numbers, for timelines: ``coalesce(list_position(['healthy', 'degraded', 'failing'], x), 0)``."""
 
 
 @dataclass(frozen=True)

@@ -286,7 +286,12 @@ def state_timeline(
     overrides: Sequence[Override] = (),
     merge: bool = True,
 ) -> Panel:
-    """States over time, a row for each series: columns ``time``, a label, and the state."""
+    """
+    States over time, a row for each series.
+
+    The query has ``time``, a text column that names the row, and the state as
+    a number: text would become a label. `HEALTH_CODES` has words for numbers.
+    """
     return Panel(
         name=name,
         title=title,
@@ -409,10 +414,11 @@ def heatmap(
     count_unit: str = "short",
 ) -> Panel:
     """
-    Counts by time and bucket.
+    Counts by time and bucket: Grafana's ``heatmap-rows``.
 
-    A time series with one column for each bucket, named by its upper bound
-    (``metric`` holds the bound, sorted ascending): Grafana's ``heatmap-rows``.
+    The query has ``time`` and one number column for each bucket, from low to
+    high, named by its upper bound (``"5"``, ``"10"``, ``"25"``). No text
+    column: it would make series of them, and series are sorted as text.
     """
     return Panel(
         name=name,
@@ -423,7 +429,7 @@ def heatmap(
         format="time_series",
         options={
             "calculate": False,
-            "rowsFrame": {"layout": "le", "value": "calls"},
+            "rowsFrame": {"layout": "le"},
             "color": {
                 "mode": "scheme",
                 "scheme": "Spectral",
