@@ -73,7 +73,7 @@ HEALTH_CODES: Final[Words] = {
     "2": HEALTH["degraded"],
     "3": HEALTH["failing"],
 }
-"""As numbers, for timelines: ``coalesce(list_position(['healthy', 'degraded', 'failing'], x), 0)``."""
+"""As numbers, for timelines: ``list_position(['healthy', 'degraded', 'failing'], x)``, else 0."""
 
 
 @dataclass(frozen=True)
