@@ -16,6 +16,7 @@ attaches it has them.
     graph      the graph of a span at a level, of rollups
     health     health, completeness, rejects, and the pipeline itself
     places     clusters, and where in the world they are
+    sources    every source by the minute: what came, what was lost, what has a name
     ranges     address ranges as numbers: SQL that the next four share
     exhaustion when ranges are full
     inventory  who tells the inventory, and what it corrected
@@ -47,6 +48,7 @@ from pipeline.views import (
     probes,
     proxies,
     rollups,
+    sources,
     stitched,
     topology,
     verdicts,
@@ -94,6 +96,8 @@ VIEWS: Final = (
     rollups.EDGES_1H,
     rollups.EDGES_1D,
     health.COMPLETENESS,
+    sources.SOURCES_1M,
+    sources.DROPS,
     proxies.UPSTREAMS,
     proxies.CERTIFICATES,
     proxies.AUTHZ,
@@ -120,6 +124,7 @@ VIEWS: Final = (
 """Every view, each after those it reads."""
 
 FUNCTIONS: Final = (
+    sources.NAMING_BETWEEN,
     rollups.EDGES_BETWEEN,
     rollups.LEGS_BETWEEN,
     graph.TOPOLOGY_EDGES,
