@@ -29,6 +29,17 @@ def schema_page() -> str:
     for view in views.VIEWS:
         lines.append(f"\n## {view.name}\n\n{view.meaning}\n\n| column | meaning |\n|---|---|")
         lines += [f"| `{name}` | {_cell(meaning)} |" for name, meaning in view.columns.items()]
+    lines.append(
+        "\n# Functions\n\nViews of a span: `FROM edges_between(TIMESTAMPTZ '...', now())`.\n"
+    )
+    for function in views.FUNCTIONS:
+        lines.append(
+            f"\n## {function.name}({', '.join(function.parameters)})\n\n{function.meaning}\n"
+            "\n| parameter | meaning |\n|---|---|"
+        )
+        lines += [f"| `{name}` | {_cell(told)} |" for name, told in function.parameters.items()]
+        lines.append("\n| column | meaning |\n|---|---|")
+        lines += [f"| `{name}` | {_cell(told)} |" for name, told in function.columns.items()]
     lines.append("\n# Tables\n\nWhat views are made of; may change between versions.\n")
     for table in schema.TABLES:
         lines.append(

@@ -178,7 +178,7 @@ class Lake:
                 if column.name not in known:
                     added = f"{column.name} {schema.sql_type(column)}"
                     self.connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {added}")
-        for statement in (*views.MACROS, *map(schema.create_view, views.VIEWS)):
+        for statement in _seen_by_readers():
             self.connection.execute(statement)
         self.connection.execute(f"DELETE FROM {_SHAPE}")
         self.connection.execute(f"INSERT INTO {_SHAPE} VALUES (?)", [_shape()])
@@ -296,13 +296,16 @@ class Lake:
             self.connection.unregister("incoming")
 
 
+def _seen_by_readers() -> Iterator[str]:
+    """DDL of macros, views and table functions."""
+    yield from views.MACROS
+    yield from map(schema.create_view, views.VIEWS)
+    yield from map(schema.create_function, views.FUNCTIONS)
+
+
 def _shape() -> int:
     """Tells definitions of tables and views from those of another version."""
-    statements = (
-        *map(schema.create, schema.TABLES),
-        *views.MACROS,
-        *map(schema.create_view, views.VIEWS),
-    )
+    statements = (*map(schema.create, schema.TABLES), *_seen_by_readers())
     return xxhash.xxh3_64_intdigest("\0".join(statements).encode())
 
 

@@ -1,9 +1,10 @@
 """
-Edges of a minute, and of the ten minutes, hour and day it is in.
+Calls and flows of a minute, and of the ten minutes, hour and day it is in.
 
     requests of the minute --> calls --> edges_1m --> edges_10m --> edges_1h --> edges_1d
+    flows of the minute    --> legs_1m --> legs_10m --> legs_1h --> legs_1d
 
-Only the minute's own rows are made of requests. A coarser row is made of the rows
+Only the minute's own rows are made of records. A coarser row is made of the rows
 one step finer, those of this minute included, and replaces what was there: run
 again, or for a minute that rows came late to, all four are as if it were the first time.
 
@@ -15,21 +16,17 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.lake import Commit, Lake
 from pipeline.schema import rollups
-from pipeline.views.rollups import edges_of_calls, edges_of_edges
+from pipeline.schema.rollups import Rollup
+from pipeline.views.rollups import merged, rolled_up
 from pipeline.views.topology import MARGIN, calls_sql
+from pipeline.views.wire import flows_around, wire_sql
 
 if TYPE_CHECKING:  # which lists this stage
     from pipeline.windows import Window
 
-_STEPS: Final = (
-    (rollups.EDGES_10M, rollups.EDGES_1M, timedelta(minutes=10)),
-    (rollups.EDGES_1H, rollups.EDGES_10M, timedelta(hours=1)),
-    (rollups.EDGES_1D, rollups.EDGES_1H, timedelta(days=1)),
-)
-"""Each coarser table, what it is made of, and how long its buckets are."""
-
+_LONGER: Final = (timedelta(minutes=10), timedelta(hours=1), timedelta(days=1))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NEW: Final = "edges_new"
+_NEW: Final = "rows_new"
 
 
 def rollup(lake: Lake, window: "Window") -> Commit:
@@ -44,23 +41,32 @@ def rollup(lake: Lake, window: "Window") -> Commit:
     start, end = _time(window.start), _time(window.end)
     around = f"start_time >= {start} - {MARGIN} AND start_time < {end} + {MARGIN}"
     begun = f">= {start} AND start_time < {end}"
-    calls = calls_sql(f"(FROM requests WHERE {around})", begun)
-    rows = lake.read(edges_of_calls(start, calls))
-    commit = Commit({rollups.EDGES_1M.name: rows})
-    own = commit.cleared[rollups.EDGES_1M.name] = _within(window.start, window.end)
-    for table, finer, length in _STEPS:
+    commit = Commit({})
+    for of, rows in (
+        (rollups.EDGES, calls_sql(f"(FROM requests WHERE {around})", begun)),
+        (rollups.LEGS, wire_sql(flows_around(start, end), begun)),
+    ):
+        _add(commit, lake, window, of, rows)
+    return commit
+
+
+def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, records: str) -> None:
+    """Add the rows of all four lengths."""
+    shortest, *longer = of.tables
+    rows = lake.read(rolled_up(of, _time(window.start), records))
+    commit.frames[shortest.name] = rows
+    own = commit.cleared[shortest.name] = _within(window.start, window.end)
+    for finer, table, length in zip(of.tables, longer, _LONGER, strict=False):
         first = window.start - (window.start - _EPOCH) % length
         whole = _within(first, first + length)
         others = f"FROM {finer.name} WHERE {whole} AND NOT ({own})"
         lake.connection.register(_NEW, rows.to_arrow())
         try:
-            merged = edges_of_edges(_time(first), f"{others} UNION ALL BY NAME FROM {_NEW}")
-            rows = lake.read(merged)
+            rows = lake.read(merged(of, _time(first), f"{others} UNION ALL BY NAME FROM {_NEW}"))
         finally:
             lake.connection.unregister(_NEW)
         commit.frames[table.name] = rows
         own = commit.cleared[table.name] = whole
-    return commit
 
 
 def _time(moment: datetime) -> str:

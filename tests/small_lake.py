@@ -31,6 +31,8 @@ class SmallLake:
             self.connection.execute(macro)
         for view in views.VIEWS:
             self.connection.execute(schema.create_view(view))
+        for function in views.FUNCTIONS:
+            self.connection.execute(schema.create_function(function))
 
     def inventory(self, folder: Path, text: str) -> None:
         """Fill the tables of an inventory from a TOML file's text."""

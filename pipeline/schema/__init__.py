@@ -10,7 +10,8 @@ not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
     model      column, table, view, and their types
     facts      flows (L3 and L4)
     requests   requests and connections, as proxies saw them (L7)
-    rollups    who called whom, by the minute, ten minutes, hour and day
+    rollups    who called whom, and what went over the wire, by the minute, ten minutes, hour and day
+    health     how well each service, gateway, cluster... was, by the minute
     verdicts   what a datapath that enforces policy said of packets
     proxies    statistics of proxies, and what control planes say of them
     probes     what agents reach, tried by them
@@ -37,6 +38,7 @@ from pipeline.schema.entities import (
 )
 from pipeline.schema.facts import DECODED_FLOWS, FLOWS
 from pipeline.schema.findings import FINDING_RUNS, FINDINGS
+from pipeline.schema.health import HEALTH_1M, SECURITY_1M
 from pipeline.schema.inventory import CHANGES, CORRECTIONS, INVENTORY_SOURCES, OBJECTS
 from pipeline.schema.job import (
     ACCOUNTING,
@@ -55,10 +57,12 @@ from pipeline.schema.model import (
     RESOLUTION,
     TIME,
     Column,
+    Function,
     Table,
     View,
     complete,
     create,
+    create_function,
     create_view,
     sql_type,
 )
@@ -70,7 +74,16 @@ from pipeline.schema.proxies import (
     PROXY_SAMPLES,
 )
 from pipeline.schema.requests import DECODED_REQUESTS, REQUESTS
-from pipeline.schema.rollups import EDGES_1D, EDGES_1H, EDGES_1M, EDGES_10M
+from pipeline.schema.rollups import (
+    EDGES_1D,
+    EDGES_1H,
+    EDGES_1M,
+    EDGES_10M,
+    LEGS_1D,
+    LEGS_1H,
+    LEGS_1M,
+    LEGS_10M,
+)
 from pipeline.schema.verdicts import DECODED_VERDICTS, VERDICTS
 
 __all__ = [
@@ -99,8 +112,13 @@ __all__ = [
     "FINDING_RUNS",
     "FLOWS",
     "GATEWAYS",
+    "HEALTH_1M",
     "INVENTORY_SOURCES",
     "LEGS",
+    "LEGS_1D",
+    "LEGS_1H",
+    "LEGS_1M",
+    "LEGS_10M",
     "LOG_TYPE",
     "METHOD",
     "NETWORKS",
@@ -114,16 +132,19 @@ __all__ = [
     "REPORTER",
     "REQUESTS",
     "RESOLUTION",
+    "SECURITY_1M",
     "TABLES",
     "TIME",
     "VANTAGES",
     "VERDICTS",
     "WINDOWS",
     "Column",
+    "Function",
     "Table",
     "View",
     "complete",
     "create",
+    "create_function",
     "create_view",
     "sql_type",
 ]
@@ -137,6 +158,12 @@ TABLES: Final = (
     EDGES_10M,
     EDGES_1H,
     EDGES_1D,
+    LEGS_1M,
+    LEGS_10M,
+    LEGS_1H,
+    LEGS_1D,
+    HEALTH_1M,
+    SECURITY_1M,
     VERDICTS,
     PROXY_SAMPLES,
     CONTROL_PLANE,

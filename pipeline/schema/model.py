@@ -106,6 +106,25 @@ def create_view(view: View) -> str:
     return f"CREATE OR REPLACE VIEW {view.name} AS SELECT {columns} FROM ({view.sql})"
 
 
+class Function(NamedTuple):
+    """One table function: its name, the question, parameter to meaning, column to meaning, query."""
+
+    name: str
+    meaning: str
+    parameters: dict[str, str]
+    columns: dict[str, str]
+    sql: str
+
+
+def create_function(function: Function) -> str:
+    """DDL of one table function; its query names parameters, which no column it reads may share."""
+    parameters, columns = ", ".join(function.parameters), ", ".join(function.columns)
+    return (
+        f"CREATE OR REPLACE MACRO {function.name}({parameters}) AS TABLE"
+        f" SELECT {columns} FROM ({function.sql})"
+    )
+
+
 def address(name: str, meaning: str, source: str) -> tuple[Column, Column]:
     """Columns of one address, ``{name}_ip_hi`` and ``{name}_ip_lo``."""
     return (

@@ -1,7 +1,8 @@
 """
-Edges by the minute, ten minutes, hour and day, and how their measures add up.
+Calls and flows by the minute, ten minutes, hour and day, and how their measures add up.
 
-    v_calls --of_calls--> edges_1m --merged--> edges_10m --merged--> edges_1h --> edges_1d
+    calls --of_calls--> edges_1m --merged--> edges_10m --merged--> edges_1h --> edges_1d
+    flows --of_flows--> legs_1m  --merged--> legs_10m  --merged--> legs_1h  --> legs_1d
 
 Every measure is a sum, a minimum or a histogram, of integers where it is a sum:
 merged in any order and any grouping, rows give the same. What is no such thing
@@ -12,12 +13,17 @@ milliseconds, and only those that hold something. Whatever lies in one is told a
 2 GROWTH^b / (GROWTH + 1), which is off by (GROWTH - 1) / (GROWTH + 1) = 2.92 % at most.
 
 Source: Masson, Rim, Lee: DDSketch, VLDB 2019 (the mapping, and its bound).
+Rows hold names as they were known when the minute was worked out: who reads them
+joins nothing. Keys are bounded by the inventory, not by what peers send: an address
+nobody is known to have had is the network's it was seen in, and of the ports of a
+flow only a service's is kept.
+
 Before: requests.py. After: rollup.py, views/rollups.py.
 """
 
 from typing import Final, NamedTuple
 
-from pipeline.schema.model import F64, HISTOGRAM, I64, TEXT, TIME, U64, Column, Table
+from pipeline.schema.model import F64, HISTOGRAM, I64, TEXT, TIME, U16, U64, Column, Table
 
 GROWTH: Final = 1.06
 ZERO_BUCKET: Final = -32_768
@@ -34,27 +40,77 @@ MATCH_METHODS: Final = (
 )
 """Values of ``v_calls.match_method`` besides null."""
 
-KEY: Final = (
+_PLACE: Final = {
+    "kind": "kind of that endpoint; null if it is not known",
+    "provider": "cloud it is in",
+    "region": "region it is in",
+    "network": "network it is in; of one that is not known, the observer's",
+    "namespace": "its namespace",
+    "service": "host name it is called by",
+}
+"""What is kept of either end beside its entity and cluster."""
+
+
+def _place(end: str) -> tuple[Column, ...]:
+    return tuple(Column(f"{end}_{name}", TEXT, meaning) for name, meaning in _PLACE.items())
+
+
+EDGE_KEY: Final = (
     Column("client_entity", TEXT, "`v_calls.client_entity`"),
     Column("client_cluster", TEXT, "`v_calls.client_cluster`"),
+    *_place("client"),
     Column("server_entity", TEXT, "`v_calls.server_entity`"),
     Column("server_cluster", TEXT, "`v_calls.server_cluster`"),
+    *_place("server"),
     Column("service", TEXT, "`v_calls.service`"),
     Column("path_model", TEXT, "`v_calls.path_model`"),
     Column("gateway", TEXT, "`v_calls.gateway`"),
+    Column("protocol", TEXT, "HTTP/1.1, HTTP/2, TCP..."),
+)
+
+LEG_KEY: Final = (
+    *(
+        column
+        for end in ("src", "dst")
+        for column in (
+            Column(
+                f"{end}_entity",
+                TEXT,
+                "`v_endpoints.entity`, else the name of a range outside, else ``unknown in <network>``",
+            ),
+            Column(f"{end}_cluster", TEXT, "its cluster"),
+            *_place(end),
+            Column(f"{end}_gateway", TEXT, "gateway whose address it is; null if none"),
+        )
+    ),
+    Column("protocol", TEXT, "TCP, UDP, ICMP, ICMPv6, SCTP, IP protocol <number>, unknown"),
+    Column("src_port", U16, "its port, if that is the service's; else null"),
+    Column("dst_port", U16, "likewise"),
 )
 
 
 class Measure(NamedTuple):
-    """A column, the aggregate that makes it of rows of ``v_calls``, and the one that merges it."""
+    """A column, the aggregate that makes it of calls or flows, and the one that merges it."""
 
     column: Column
-    of_calls: str
+    of_rows: str
     merged: str
 
 
-def _sum(name: str, meaning: str, of_calls: str) -> Measure:
-    return Measure(Column(name, U64, meaning), f"({of_calls})::UBIGINT", f"sum({name})::UBIGINT")
+def _sum(name: str, meaning: str, of_rows: str) -> Measure:
+    return Measure(Column(name, U64, meaning), f"({of_rows})::UBIGINT", f"sum({name})::UBIGINT")
+
+
+def _extreme(name: str, meaning: str, function: str, of: str) -> Measure:
+    return Measure(Column(name, TIME, meaning), f"{function}({of})", f"{function}({name})")
+
+
+def _histogram(name: str, meaning: str, ms: str) -> Measure:
+    return Measure(
+        Column(name, HISTOGRAM, f"histogram of {meaning}, by bucket; null if none"),
+        f"list({{'bucket': duration_bucket({ms}), 'calls': 1::UBIGINT}}) FILTER ({ms} IS NOT NULL)",
+        f"flatten(list({name}))",
+    )
 
 
 def _nanoseconds(name: str, meaning: str, ms: str) -> Measure:
@@ -73,7 +129,7 @@ def _timed(side: str) -> str:
 _CLIENT, _SERVER = _timed(""), _timed("server_")
 _BOTH: Final = f"({_CLIENT} - {_SERVER})"
 
-MEASURES: Final = (
+EDGE_MEASURES: Final = (
     _sum("requests", "calls", "count(*)"),
     _sum("errors", "calls the server side failed", "count(*) FILTER (error)"),
     _sum(
@@ -90,6 +146,16 @@ MEASURES: Final = (
     _sum("bytes_received", "request body octets", "sum(bytes_received)"),
     _sum("bytes_sent", "response body octets", "sum(bytes_sent)"),
     _sum("tls_requests", "calls over TLS", "count(tls)"),
+    _sum(
+        "identified_requests",
+        "calls of which a proxy told the SPIFFE ID at the other end",
+        "count(*) FILTER (identified)",
+    ),
+    _sum(
+        "unserved_errors",
+        "failed calls that no server's proxy timed: a gateway answered, or nobody",
+        f"count(*) FILTER (error AND {_SERVER} IS NULL)",
+    ),
     Measure(
         Column("confidence", F64, "lowest `v_calls.confidence`"),
         "min(confidence)::DOUBLE",
@@ -112,38 +178,75 @@ MEASURES: Final = (
         "of those, duration at the client's proxy less that at the server's, added: network, gateways and proxies",
         _BOTH,
     ),
-    Measure(
-        Column(
-            "durations",
-            HISTOGRAM,
-            "histogram of the durations at the client's proxy, by bucket; null if none",
-        ),
-        f"list({{'bucket': duration_bucket({_CLIENT}), 'calls': 1::UBIGINT}})"
-        f" FILTER ({_CLIENT} IS NOT NULL)",
-        "flatten(list(durations))",
-    ),
+    _extreme("first_time", "when the first began", "min", "start_time"),
+    _extreme("last_time", "when the last began", "max", "start_time"),
+    _histogram("durations", "the durations at the client's proxy", _CLIENT),
+    _histogram("server_durations", "the durations at the server's proxy", _SERVER),
 )
-"""The last gives a list in which a bucket may be more than once; views/rollups.py adds them up."""
+"""The last two give lists in which a bucket may be more than once; views/rollups.py adds them up."""
+
+HISTOGRAMS: Final = tuple(one.column.name for one in EDGE_MEASURES if one.column.dtype == HISTOGRAM)
+
+LEG_MEASURES: Final = (
+    _sum("flows", "flow records", "sum(flows)"),
+    _sum("bytes", "octets after sampling; null if no exporter tells them", "round(sum(bytes))"),
+    _sum("packets", "packets after sampling", "round(sum(packets))"),
+    Measure(
+        Column("exporters", U16, "exporters that saw one pair of its addresses, at most"),
+        "max(exporters)::USMALLINT",
+        "max(exporters)",
+    ),
+    _extreme("first_time", "first packet", "min", "first_time"),
+    _extreme("last_time", "last packet", "max", "last_time"),
+)
 
 
 _INLINED_ROWS: Final = 50
 """Histograms are dear to keep in the catalog: 0.4 ms a row, where a file costs 10 ms."""
 
 
-def _table(name: str, length: str, made_of: str) -> Table:
-    return Table(
-        f"edges_{name}",
-        f"Who called whom in {length}, and how it went: mergeable sums of {made_of}.",
-        (
-            Column("bucket_start", TIME, f"begin of the {length.split(' ', 1)[1]}, UTC"),
-            *KEY,
-            *(measure.column for measure in MEASURES),
-        ),
-        inlined_rows=_INLINED_ROWS,
-    )
+_LENGTHS: Final = {"1m": "one minute", "10m": "ten minutes", "1h": "one hour", "1d": "one day"}
 
 
-EDGES_1M: Final = _table("1m", "one minute", "calls that began in it")
-EDGES_10M: Final = _table("10m", "ten minutes", "`edges_1m`")
-EDGES_1H: Final = _table("1h", "one hour", "`edges_10m`")
-EDGES_1D: Final = _table("1d", "one day", "`edges_1h`")
+class Rollup(NamedTuple):
+    """Tables of four lengths, each made of the one before, and what their rows are."""
+
+    key: tuple[Column, ...]
+    measures: tuple[Measure, ...]
+    tables: tuple[Table, ...]
+
+
+def _rollup(
+    name: str, meaning: str, key: tuple[Column, ...], measures: tuple[Measure, ...]
+) -> Rollup:
+    tables = [
+        Table(
+            f"{name}_{short}",
+            meaning.format(length),
+            (
+                Column("bucket_start", TIME, f"begin of the {length.split(' ', 1)[1]}, UTC"),
+                *key,
+                *(measure.column for measure in measures),
+            ),
+            inlined_rows=_INLINED_ROWS,
+        )
+        for short, length in _LENGTHS.items()
+    ]
+    return Rollup(key, measures, tuple(tables))
+
+
+EDGES: Final = _rollup(
+    "edges",
+    "Who called whom in {}, and how it went: mergeable sums of calls that began in it.",
+    EDGE_KEY,
+    EDGE_MEASURES,
+)
+LEGS: Final = _rollup(
+    "legs",
+    "What went over the wire in {}, in one direction: mergeable sums of flows that began in it,"
+    " as that exporter saw each pair of addresses that saw most of it.",
+    LEG_KEY,
+    LEG_MEASURES,
+)
+EDGES_1M, EDGES_10M, EDGES_1H, EDGES_1D = EDGES.tables
+LEGS_1M, LEGS_10M, LEGS_1H, LEGS_1D = LEGS.tables

@@ -18,6 +18,6 @@ Before: views/. After: cli/look.py.
 from pipeline.topology.changes import THRESHOLDS, Thresholds, diff
 from pipeline.topology.export import EXPORTS
 from pipeline.topology.graph import Graph, graph, newest
-from pipeline.topology.levels import LEVELS
+from pipeline.views.levels import LEVELS
 
 __all__ = ["EXPORTS", "LEVELS", "THRESHOLDS", "Graph", "Thresholds", "diff", "graph", "newest"]

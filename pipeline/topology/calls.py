@@ -14,7 +14,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipeline.topology.levels import LEVELS, Level, endpoints
+from pipeline.views.levels import LEVELS, Level, endpoints
 from pipeline.topology.span import Span
 from pipeline.views.topology import calls_sql
 

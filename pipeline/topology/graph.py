@@ -17,7 +17,7 @@ import polars as pl
 from pipeline.errors import UsageError
 from pipeline.topology.calls import calls
 from pipeline.topology.legs import legs
-from pipeline.topology.levels import LEVELS, endpoints
+from pipeline.views.levels import LEVELS, endpoints
 from pipeline.topology.span import Span, place
 from pipeline.views import health
 

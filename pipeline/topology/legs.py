@@ -15,7 +15,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipeline.topology.levels import LEVELS, endpoints
+from pipeline.views.levels import LEVELS, endpoints
 from pipeline.topology.span import Span
 
 _PAIR: Final = ", ".join(

@@ -14,6 +14,7 @@ attaches it has them.
     rollups    calls and flows by the minute, ten minutes, hour and day, and of a span
     levels     what provider, region, cluster ... workload call a thing
     graph      the graph of a span at a level, of rollups
+    failed     calls that failed, with their blame: SQL of the stage that judges minutes
     health     health, completeness, rejects, and the pipeline itself
     places     clusters, and where in the world they are
     sources    every source by the minute: what came, what was lost, what has a name
@@ -73,7 +74,6 @@ MACROS: Final = (
     """CREATE OR REPLACE MACRO cidr_text(hi, lo, length) AS ip_text(hi, lo) || '/' ||
         CASE WHEN hi = 0 AND lo >> 32 = 65535 AND length >= 96 THEN length - 96 ELSE length END""",
     *addresses.MACROS,
-    *places.MACROS,
     *rollups.MACROS,
 )
 
@@ -107,6 +107,7 @@ VIEWS: Final = (
     probes.PROBE_HEALTH,
     probes.PROBE_CERTIFICATES,
     probes.PROBE_TARGETS,
+    health.HEALTH_1M,
     health.HEALTH,
     health.PIPELINE,
     health.REJECTS,
@@ -124,6 +125,7 @@ VIEWS: Final = (
 """Every view, each after those it reads."""
 
 FUNCTIONS: Final = (
+    places.CLUSTERS_PICKED,
     sources.NAMING_BETWEEN,
     rollups.EDGES_BETWEEN,
     rollups.LEGS_BETWEEN,

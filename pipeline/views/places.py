@@ -11,7 +11,7 @@ Before: facts.py. After: dashboards/.
 
 from typing import Final
 
-from pipeline.schema import View
+from pipeline.schema import Function, View
 
 _PLACES: Final = {
     "aws": """us-east-1 39.0 -77.5, us-east-2 40.0 -83.0, us-west-1 37.4 -122.0, us-west-2 45.8 -119.7,
@@ -81,9 +81,19 @@ CLUSTERS: Final = View(
     LEFT JOIN networks USING (network) LEFT JOIN places USING (provider, region)""",
 )
 
-MACROS: Final = (
-    """CREATE OR REPLACE MACRO clusters_picked(clouds, regions, picked, networks) AS TABLE
-        SELECT cluster FROM v_clusters
+CLUSTERS_PICKED: Final = Function(
+    "clusters_picked",
+    "Which clusters do lists of names pick? ``coalesce(cluster, '') IN (FROM clusters_picked(...))``",
+    {
+        "clouds": "providers, a list; ``'*'`` among them for all",
+        "regions": "regions, likewise",
+        "picked": "clusters, likewise",
+        "networks": "networks, likewise",
+    },
+    {
+        "cluster": "cluster; with nothing but ``'*'`` also ``''``, for what is in no cluster that is known"
+    },
+    """SELECT cluster FROM v_clusters
         WHERE (list_contains(clouds, '*') OR list_contains(clouds, provider))
             AND (list_contains(regions, '*') OR list_contains(regions, region))
             AND (list_contains(picked, '*') OR list_contains(picked, cluster))
@@ -91,7 +101,3 @@ MACROS: Final = (
         UNION ALL SELECT '' WHERE list_contains(clouds, '*') AND list_contains(regions, '*')
             AND list_contains(picked, '*') AND list_contains(networks, '*')""",
 )
-"""
-Clusters that lists of names pick, ``'*'`` for all; with nothing but that also ``''``,
-for what is in no cluster that is known: ``coalesce(cluster, '') IN (FROM clusters_picked(...))``.
-"""

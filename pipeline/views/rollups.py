@@ -1,16 +1,17 @@
 """
-Edges by the minute, ten minutes, hour and day: what the sums and histograms of rollups say.
+Calls and flows by the minute, ten minutes, hour and day: what sums and histograms of rollups say.
 
 Whatever is asked of more than one row is asked of merged sums, never of means and
 quantiles: ``histogram_quantile(histogram_merge(durations), 0.95)``.
 
-Before: topology.py. After: pane.py.
+Before: topology.py, wire.py. After: graph.py.
 """
 
 from typing import Final
 
-from pipeline.schema import View, rollups
+from pipeline.schema import Function, View, rollups
 from pipeline.schema.model import Table
+from pipeline.schema.rollups import Rollup
 from pipeline.views.topology import CALLS, RATES
 
 _TOLD: Final = 2 / (rollups.GROWTH + 1)
@@ -36,37 +37,39 @@ MACROS: Final = (
     "CREATE OR REPLACE MACRO histogram_merge(durations) AS flatten(list(durations))",
 )
 
-_KEY: Final = ", ".join(column.name for column in rollups.KEY)
-_OF_CALLS: Final = ", ".join(f"{one.of_calls} AS {one.column.name}" for one in rollups.MEASURES)
-_MERGED: Final = ", ".join(f"{one.merged} AS {one.column.name}" for one in rollups.MEASURES)
+
+def rolled_up(rollup: Rollup, start: str, rows: str) -> str:
+    """SQL of rows of the shortest bucket, of SQL of the calls or flows that began in it."""
+    return _grouped(rollup, start, {one.column.name: one.of_rows for one in rollup.measures}, rows)
 
 
-def edges_of_calls(start: str, calls: str) -> str:
-    """SQL of the rows of ``edges_1m`` of one minute, of SQL of the calls that began in it."""
-    return _each_bucket_once(
-        f"SELECT {start} AS bucket_start, {_KEY}, {_OF_CALLS} FROM ({calls}) GROUP BY {_KEY}"
-    )
-
-
-def edges_of_edges(start: str, edges: str) -> str:
+def merged(rollup: Rollup, start: str, rows: str) -> str:
     """SQL of the rows of a longer bucket, of SQL of those of all shorter ones in it."""
-    return _each_bucket_once(
-        f"SELECT {start} AS bucket_start, {_KEY}, {_MERGED} FROM ({edges}) GROUP BY {_KEY}"
+    return _grouped(rollup, start, {one.column.name: one.merged for one in rollup.measures}, rows)
+
+
+def _grouped(rollup: Rollup, start: str, measures: dict[str, str], rows: str) -> str:
+    """One row a key; each bucket of a histogram once, in order."""
+    key = ", ".join(column.name for column in rollup.key)
+    aggregates = ", ".join(f"{sql} AS {name}" for name, sql in measures.items())
+    grouped = f"SELECT {start} AS bucket_start, {key}, {aggregates} FROM ({rows}) GROUP BY {key}"
+    histograms = [name for name in rollups.HISTOGRAMS if name in measures]
+    return _each_bucket_once(grouped, histograms) if histograms else grouped
+
+
+def _each_bucket_once(rows: str, histograms: list[str]) -> str:
+    """The same rows, with each bucket of a histogram once, in order."""
+    sums = ", ".join(
+        f"""{name} AS (SELECT nth, list({{'bucket': bucket, 'calls': calls}} ORDER BY bucket) AS {name}
+            FROM (SELECT nth, one.bucket, sum(one.calls)::UBIGINT AS calls
+                FROM (SELECT nth, unnest({name}) AS one FROM numbered) GROUP BY ALL)
+            GROUP BY nth)"""
+        for name in histograms
     )
-
-
-def _each_bucket_once(edges: str) -> str:
-    """The same edges, with each bucket of a histogram once, in order."""
-    return f"""WITH edges AS MATERIALIZED (SELECT *, row_number() OVER () AS edge FROM ({edges})),
-        buckets AS (
-            SELECT edge, one.bucket, sum(one.calls)::UBIGINT AS calls
-            FROM (SELECT edge, unnest(durations) AS one FROM edges) GROUP BY ALL
-        ), histograms AS (
-            SELECT edge, list({{'bucket': bucket, 'calls': calls}} ORDER BY bucket) AS durations
-            FROM buckets GROUP BY edge
-        )
-        SELECT edges.* EXCLUDE (edge) REPLACE (histograms.durations AS durations)
-        FROM edges LEFT JOIN histograms USING (edge)"""
+    replaced = ", ".join(f"{name}.{name} AS {name}" for name in histograms)
+    joined = " ".join(f"LEFT JOIN {name} USING (nth)" for name in histograms)
+    return f"""WITH numbered AS MATERIALIZED (SELECT *, row_number() OVER () AS nth FROM ({rows})), {sums}
+        SELECT numbered.* EXCLUDE (nth) REPLACE ({replaced}) FROM numbered {joined}"""
 
 
 _METHODS: Final = ", ".join(
@@ -76,14 +79,22 @@ _METHODS: Final = ", ".join(
 _FOUND: Final = " + ".join(f"matched_{method}" for method in rollups.MATCH_METHODS)
 
 
+_RESOLUTIONS: Final = ("1 MINUTE", "10 MINUTES", "1 HOUR", "1 DAY")
+_POINTS: Final = 180
+"""A span is told in so many buckets at most, of the shortest that allow it."""
+
+
 def _view(table: Table, resolution: str) -> View:
     start = table.columns[0]
+    told = {
+        column.name: CALLS.columns.get(column.name, column.meaning) for column in rollups.EDGE_KEY
+    }
     return View(
         f"v_{table.name}",
         f"Who called whom, by the {resolution}, and how well did it go?",
         {
             start.name: start.meaning,
-            **{column.name: CALLS.columns[column.name] for column in rollups.KEY},
+            **told,
             "match_methods": "how servers were found, distinct; null among them where one was not",
             "confidence": "lowest confidence among them",
             **RATES,
@@ -94,7 +105,17 @@ def _view(table: Table, resolution: str) -> View:
             "server_mean_ms": "mean duration at the server's proxy",
             "on_the_way_ms": "mean of what the client's proxy saw beyond the server's, of calls both timed: network, gateways and proxies",
             "retries": "times calls were sent again; null if no proxy told",
-            "durations": "histogram of durations, for `histogram_quantile`, `histogram_merge`",
+            "identified_requests": "calls of which a proxy told the SPIFFE ID at the other end",
+            "unserved_errors": "failed calls that no server's proxy timed: a gateway answered, or nobody",
+            "first_time": "when the first began",
+            "last_time": "when the last began",
+            "durations": "histogram of durations at the client's proxy, for `histogram_quantile`, `histogram_merge`",
+            "server_durations": "histogram of durations at the server's proxy, likewise",
+            **{
+                measure.column.name: measure.column.meaning
+                for measure in rollups.EDGE_MEASURES
+                if measure.column.name in _SUMS
+            },
         },
         f"""SELECT *, list_sort(list_filter([{_METHODS}], lambda one: one IS NOT NULL)
                 || CASE WHEN {_FOUND} < requests THEN [NULL::VARCHAR] ELSE [] END) AS match_methods,
@@ -108,7 +129,91 @@ def _view(table: Table, resolution: str) -> View:
     )
 
 
+_SUMS: Final = ("duration_ns", "server_timed", "server_duration_ns", "both_timed", "on_the_way_ns")
+
 EDGES_1M: Final = _view(rollups.EDGES_1M, "minute")
 EDGES_10M: Final = _view(rollups.EDGES_10M, "ten minutes")
 EDGES_1H: Final = _view(rollups.EDGES_1H, "hour")
 EDGES_1D: Final = _view(rollups.EDGES_1D, "day")
+
+SPAN: Final = {
+    "from_time": "begin of the span, TIMESTAMPTZ or text of one; minutes that hold it count wholly",
+    "to_time": "its end, exclusive, likewise",
+}
+SINCE: Final = "from_time::TIMESTAMPTZ"
+UNTIL: Final = "to_time::TIMESTAMPTZ"
+
+_WORKED_OUT: Final = "(SELECT max(window_start) + INTERVAL 1 MINUTE FROM windows WHERE NOT stale)"
+
+
+def _between(relations: list[str]) -> str:
+    """SQL of the rows of a span, of the one relation whose buckets make few enough of it."""
+    parts = []
+    for nth, (relation, length) in enumerate(zip(relations, _RESOLUTIONS, strict=True)):
+        limits = [f"{UNTIL} - {SINCE} > {_POINTS} * INTERVAL {_RESOLUTIONS[nth - 1]}"] * (nth > 0)
+        if nth < len(relations) - 1:
+            limits.append(f"{UNTIL} - {SINCE} <= {_POINTS} * INTERVAL {length}")
+        parts.append(
+            f"""SELECT *, greatest(60, epoch(least(bucket_start + INTERVAL {length}, {_WORKED_OUT})
+                    - bucket_start))::DOUBLE AS bucket_s
+            FROM {relation} WHERE {" AND ".join(limits)}
+                AND bucket_start >= time_bucket(INTERVAL {length}, {SINCE}) AND bucket_start < {UNTIL}"""
+        )
+    return " UNION ALL BY NAME ".join(parts)
+
+
+_BUCKET: Final = {
+    "bucket_start": "begin of the bucket, UTC",
+    "bucket_s": "seconds of the bucket that are worked out: what a rate is per",
+}
+_CHOICE: Final = f"from the shortest of minutes, ten minutes, hours and days that tell the span in {_POINTS} buckets"
+
+EDGES_BETWEEN: Final = Function(
+    "edges_between",
+    f"Who called whom in a span, bucket by bucket, {_CHOICE}?",
+    SPAN,
+    _BUCKET | {name: told for name, told in EDGES_1M.columns.items() if name != "bucket_start"},
+    _between([view.name for view in (EDGES_1M, EDGES_10M, EDGES_1H, EDGES_1D)]),
+)
+LEGS_BETWEEN: Final = Function(
+    "legs_between",
+    f"What went over the wire in a span, in one direction, bucket by bucket, {_CHOICE}?",
+    SPAN,
+    _BUCKET | {column.name: column.meaning for column in rollups.LEGS_1M.columns[1:]},
+    _between([table.name for table in rollups.LEGS.tables]),
+)
+
+
+def covering(rollup: Rollup) -> str:
+    """
+    SQL of rows that cover the minutes of a span, the longest buckets that fit.
+
+    Days that are wholly in the span, hours before and after those, and so on to minutes:
+    some dozens of buckets, whatever the span. ``length`` is each row's, an INTERVAL.
+    """
+    begin = f"time_bucket(INTERVAL 1 MINUTE, {SINCE}) - INTERVAL 1 MINUTE"
+    minutes = f"time_bucket(INTERVAL 1 MINUTE, {UNTIL} + INTERVAL 59999999 MICROSECONDS)"
+    spans = [
+        (
+            f"time_bucket(INTERVAL {length}, {begin} + INTERVAL {length})",
+            f"time_bucket(INTERVAL {length}, {minutes})",
+        )
+        for length in _RESOLUTIONS
+    ]
+    parts = []
+    for table, length, (first, last), longer in zip(
+        rollup.tables, _RESOLUTIONS, spans, [*spans[1:], None], strict=True
+    ):
+        ends = [(first, last)]
+        if longer:
+            begin, end = longer
+            ends = [
+                (first, f"CASE WHEN {begin} < {end} THEN {begin} ELSE {last} END"),
+                (f"CASE WHEN {begin} < {end} THEN {end} ELSE {last} END", last),
+            ]
+        parts += [
+            f"SELECT *, INTERVAL {length} AS length FROM {table.name}"
+            f" WHERE bucket_start >= {begin} AND bucket_start < {end} AND {begin} < {end}"
+            for begin, end in ends
+        ]
+    return " UNION ALL ".join(parts)

@@ -45,6 +45,26 @@ GATEWAYS: Final = View(
 
 _FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id)"
 
+_PLACE: Final = ("kind", "provider", "region", "namespace", "service")
+
+
+def _place(end: str, *found: str, network: str = "NULL") -> str:
+    """Columns of where an end is, of the first of joins of ``known`` that knows it."""
+    *others, last = found
+    return ", ".join(
+        f"CASE {' '.join(f'WHEN {one}.entity IS NOT NULL THEN {one}.{name}' for one in others)}"
+        f" WHEN {last}.entity IS NOT NULL THEN {last}.{name} ELSE {otherwise} END AS {end}_{name}"
+        for name, otherwise in (*((name, "NULL") for name in _PLACE), ("network", network))
+    )
+
+
+_PLACES: Final = ", ".join(
+    f"{end}_{name}" for end in ("client", "server") for name in (*_PLACE, "network")
+)
+_ONE_WORKLOAD: Final = ", ".join(
+    f"min({name}) AS {name}" for name in ("entity", "network", *_PLACE)
+)
+
 MARGIN: Final = "INTERVAL 20 SECOND"
 """
 How far apart what proxies say of one call is looked for, a part of a minute: a server's
@@ -74,7 +94,8 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         Condition that follows ``start_time``; spans begin and end at whole `MARGIN`s.
     """
     return f"""WITH known AS MATERIALIZED (
-        SELECT endpoint_id, network, kind, cluster, service, entity FROM v_endpoints
+        SELECT endpoint_id, network, kind, cluster, namespace, service, entity,
+            provider, region FROM v_endpoints
     ), traffic AS (
         SELECT r.* REPLACE (coalesce(r.service, named.service) AS service), v.cluster AS observer_cluster,
             v.network AS observer_network, v.format
@@ -97,7 +118,8 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
     ), server_side AS (
         SELECT request_id, authority, method, path, arg_max(dst_endpoint_id, start_time) AS dst_endpoint_id,
             arg_max(duration_ms, start_time) AS server_duration_ms,
-            arg_max(response_flags, start_time) AS server_flags, max(policy) AS policy, max(authz) AS authz
+            arg_max(response_flags, start_time) AS server_flags, max(policy) AS policy, max(authz) AS authz,
+            max(downstream_peer_identity) AS downstream_peer_identity
         FROM once WHERE reporter = 'destination' AND request_id IS NOT NULL GROUP BY ALL
     ), client_side AS (
         SELECT DISTINCT request_id, authority, method, path FROM once
@@ -106,13 +128,16 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         SELECT DISTINCT src_endpoint_id, protocol, unnest([{_AROUND}]) AS around
         FROM once WHERE reporter = 'source' AND request_id IS NULL
     ), service_in_cluster AS (
-        SELECT service, cluster, min(entity) AS entity FROM known
+        SELECT service, cluster, {_ONE_WORKLOAD} FROM known
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
     ), service_anywhere AS (
-        SELECT service, min(cluster) AS cluster, min(entity) AS entity FROM known
+        SELECT service, min(cluster) AS cluster, {_ONE_WORKLOAD} FROM known
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
     ), client_calls AS (
-        SELECT c.*, s.server_duration_ms, c.observer_network AS client_network,
+        SELECT c.*, s.server_duration_ms,
+            {_place("client", "client", network="c.observer_network")},
+            {_place("server", "found", "there", "anywhere", network="g.to_network")},
+            c.upstream_peer_identity IS NOT NULL OR s.downstream_peer_identity IS NOT NULL AS identified,
             coalesce(client.entity, c.observer_network || '/' || ip_text(c.upstream_local_ip_hi, c.upstream_local_ip_lo)) AS client_entity,
             coalesce(client.cluster, c.observer_cluster) AS client_cluster,
             s.request_id IS NOT NULL AS server_seen, s.server_flags, c.response_flags AS client_flags, g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found, coalesce(s.authz, c.authz) AS authz_found,
@@ -137,8 +162,9 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         LEFT JOIN service_anywhere anywhere ON anywhere.service = CASE WHEN g.name IS NULL THEN c.service END
         WHERE c.reporter = 'source' AND c.start_time {begun}
     ), server_calls AS (
-        SELECT d.*, client.entity AS client_entity,
-            client.cluster AS client_cluster, client.network AS client_network,
+        SELECT d.*, client.entity AS client_entity, client.cluster AS client_cluster,
+            {_place("client", "client")}, {_place("server", "server", network="d.observer_network")},
+            d.downstream_peer_identity IS NOT NULL AS identified,
             coalesce(server.entity, 'service:' || d.service) AS server_entity,
             coalesce(server.cluster, d.observer_cluster) AS server_cluster
         FROM once d
@@ -153,15 +179,15 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         WHERE d.reporter = 'destination' AND d.start_time {begun}
             AND s.request_id IS NULL AND c.src_endpoint_id IS NULL AND passed.endpoint_id IS NULL
     ), calls AS (
-        SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
-            service, gateway, match_method, confidence, protocol, method, path, status, grpc_status,
+        SELECT start_time, client_entity, client_cluster, server_entity, server_cluster, {_PLACES},
+            service, identified, gateway, match_method, confidence, protocol, method, path, status, grpc_status,
             policy_found AS policy, authz_found AS authz, server_seen, client_flags,
             coalesce(server_flags, []) AS server_flags, upstream_failure, duration_ms, server_duration_ms,
             bytes_received, bytes_sent, attempts, upstream_tls AS tls, request_id
         FROM client_calls
         UNION ALL BY NAME
-        SELECT start_time, client_entity, client_cluster, client_network, server_entity, server_cluster,
-            service, NULL AS gateway, 'destination_only' AS match_method, 0.0 AS confidence, protocol,
+        SELECT start_time, client_entity, client_cluster, server_entity, server_cluster, {_PLACES},
+            service, identified, NULL AS gateway, 'destination_only' AS match_method, 0.0 AS confidence, protocol,
             method, path, status, grpc_status, policy, authz, true AS server_seen,
             response_flags AS server_flags, upstream_failure, NULL AS duration_ms,
             duration_ms AS server_duration_ms, bytes_received, bytes_sent, attempts,
@@ -210,6 +236,7 @@ CALLS: Final = View(
         "gateway": "gateway it went through, name",
         "match_method": "how the server was found: request_id, address, service_in_cluster, service; destination_only when only the server's proxy logged it",
         "confidence": "1 for an exact match, 0.8 where the cluster is known and one workload there has the service, 0.5 where one workload anywhere has it, else 0",
+        "protocol": "HTTP/1.1, HTTP/2, TCP...",
         "method": "HTTP method",
         "path": "path",
         "status": "status the client got; null if none",

@@ -32,7 +32,7 @@ MAPPED = 0xFFFF << 32
 FRONTEND, GATEWAY = MAPPED | 0x0A00000B, MAPPED | 0xCB007114
 KEY = (
     *("client_entity", "client_cluster", "server_entity", "server_cluster"),
-    *("service", "path_model", "gateway"),
+    *("service", "path_model", "gateway", "protocol"),
 )
 COUNTED = (
     *("match_methods", "confidence", "requests", "errors", "client_errors", "denied"),
@@ -134,7 +134,9 @@ def test_every_measure_of_an_edge(lake: Lake):
     )
     for table in TABLES:
         own = f"FROM {table} WHERE bucket_start >= '{day(1)}' AND bucket_start < '{day(2)}'"
-        assert lake.read(f"SELECT {', '.join(KEY)} {own}").rows() == [(*edge, "west-gateway")]
+        assert lake.read(f"SELECT {', '.join(KEY)} {own}").rows() == [
+            (*edge, "west-gateway", "HTTP/1.1")
+        ]
         assert lake.read(f"SELECT {columns} {own}").rows() == [(3, 1, 1, 1, 2, 30, 300, 1)]
         matched = "confidence, matched_request_id, matched_service_in_cluster, matched_address"
         assert lake.read(f"SELECT {matched} {own}").rows() == [(0.8, 2, 1, 0)]
@@ -179,7 +181,8 @@ def test_a_call_across_two_minutes_is_of_the_one_its_client_began_in(lake: Lake)
         f"SELECT {columns} FROM edges_1m WHERE bucket_start >= '{day(2)}' AND bucket_start < '{day(3)}'"
         " ORDER BY ALL"
     ).rows()
-    assert rows[0] == ("00:00", 2, 10_000_000, "gateway")
+    assert rows[0] == ("00:00", 1, 10_000_000, "gateway")  # HTTP; TCP is an edge of its own
+    assert ("00:00", 1, None, "gateway") in rows
     assert ("00:01", 1, 20_000_000, "gateway") in rows
     assert lake.read(
         f"SELECT sum(requests)::INT FROM edges_1d WHERE bucket_start = '{day(2)}'"
@@ -297,7 +300,10 @@ def test_more_than_some_edges_go_to_files(lake: Lake):
         "SELECT scope_entry, value FROM lake.options()"
         " WHERE option_name = 'data_inlining_row_limit' AND scope = 'TABLE' ORDER BY ALL"
     ).rows()
-    assert options == [(f"crosspane.{table}", "50") for table in sorted(TABLES)]
+    lengths = ("10m", "1d", "1h", "1m")
+    assert options == [
+        (f"crosspane.{name}_{n}", "50") for name in ("edges", "legs") for n in lengths
+    ]
 
 
 def test_counts_are_those_of_the_demo(demo: tuple[Path, str], tmp_path: Path):

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline import views
 from pipeline.decode.response_flags import FLAGS
+from pipeline.schema.rollups import EDGE_KEY, EDGES
 from pipeline.views.blame import BLAME, BROKE_OFF
-from pipeline.views.rollups import edges_of_calls, edges_of_edges
+from pipeline.views.rollups import merged, rolled_up
 
 NOW = "TIMESTAMPTZ '2026-11-24 03:00:00Z'"
 CALL = st.tuples(
@@ -31,8 +32,9 @@ TYPES = (
     " match_method VARCHAR, confidence DECIMAL(2, 1), duration_ms DOUBLE, server_duration_ms DOUBLE"
 )
 NAMES = ", ".join(part.split()[0] for part in TYPES.replace("(2, 1)", "").split(", "))
-REST = """'east' AS client_cluster, 's' AS server_entity, 'west' AS server_cluster, 's' AS service,
-    'flat' AS path_model, NULL AS gateway, status >= 500 AS error, status = 403 AS denied,
+SAME = {"server_entity": "'s'", "service": "'s'", "path_model": "'flat'", "protocol": "'HTTP/2'"}
+REST = f"""{", ".join(f"{SAME.get(c.name, 'NULL')} AS {c.name}" for c in EDGE_KEY[1:])},
+    {NOW} AS start_time, status >= 500 AS error, status = 403 AS denied, true AS identified,
     1::UBIGINT AS bytes_received, NULL AS tls"""
 
 
@@ -56,11 +58,12 @@ def edges(engine: duckdb.DuckDBPyConnection, name: str, calls: Sequence[tuple[An
     engine.execute(f"CREATE OR REPLACE TEMP TABLE calls ({TYPES})")
     if calls:
         engine.executemany(f"INSERT INTO calls VALUES ({', '.join('?' * 8)})", calls)
-    return make(engine, name, edges_of_calls(NOW, f"SELECT *, {REST} FROM calls"))
+    return make(engine, name, rolled_up(EDGES, NOW, f"SELECT *, {REST} FROM calls"))
 
 
 def merge(engine: duckdb.DuckDBPyConnection, name: str, parts: Sequence[str]) -> str:
-    return make(engine, name, edges_of_edges(NOW, " UNION ALL ".join(f"FROM {p}" for p in parts)))
+    rows = " UNION ALL ".join(f"FROM {part}" for part in parts)
+    return make(engine, name, merged(EDGES, NOW, rows))
 
 
 @settings(max_examples=25, deadline=None)
@@ -78,7 +81,7 @@ def test_merged_in_any_grouping_and_order_it_is_the_same(
     assert engine.execute(f"FROM {left} ORDER BY ALL").fetchall() == whole
     assert engine.execute(f"FROM {right} ORDER BY ALL").fetchall() == whole
     assert len(whole) == len({call[0] for call in calls})
-    assert sum(row[8] for row in whole) == len(calls)
+    assert sum(row[len(EDGE_KEY) + 1] for row in whole) == len(calls)
 
 
 SHARES = (0, 0.01, 0.5, 0.95, 0.999, 1)
@@ -104,12 +107,12 @@ def test_quantiles_are_3_percent_off_at_most(engine: duckdb.DuckDBPyConnection, 
         calls = """SELECT ms AS duration_ms, NULL::DOUBLE AS server_duration_ms, 'a' AS client_entity,
             200 AS status, 1 AS attempts, 0 AS bytes_sent, NULL AS match_method, 0 AS confidence"""
         query = f"SELECT *, {REST} FROM ({calls} FROM part)"
-        make(engine, f"part_{number}", edges_of_calls(NOW, query))
+        make(engine, f"part_{number}", rolled_up(EDGES, NOW, query))
         engine.unregister("part")
     asked = ", ".join(f"histogram_quantile(durations, {share})" for share in SHARES)
     parts = " UNION ALL ".join(f"FROM part_{number}" for number in range(3))
-    merged = f"SELECT histogram_merge(durations) AS durations FROM ({parts})"
-    told = engine.execute(f"SELECT {asked} FROM ({merged})").fetchone()
+    whole = f"SELECT histogram_merge(durations) AS durations FROM ({parts})"
+    told = engine.execute(f"SELECT {asked} FROM ({whole})").fetchone()
     assert told is not None
     exact = np.quantile(values, SHARES)
     assert np.all(np.abs(np.array(told) - exact) <= 0.03 * exact), (told, exact)

@@ -5,9 +5,10 @@ A name outside every cluster stays itself at each level: a named range or a
 published service is as far as anybody knows. An address nobody is known to have
 had is ``unknown in <network>``.
 
-Before: views/facts.py (``v_endpoints``). After: calls.py.
+Before: facts.py (``v_endpoints``). After: graph.py, topology/.
 """
 
+import re
 from typing import Final, NamedTuple
 
 
@@ -18,7 +19,7 @@ class Level(NamedTuple):
     Attributes
     ----------
     name
-        SQL over ``e``, a row of `v_endpoints`, and ``gateway``, a gateway's name.
+        SQL over ``e``, a row of `v_endpoints` with ``gateway``, the name of the gateway it is.
     kind
         SQL over the same: what kind of node that is.
     cluster
@@ -66,8 +67,8 @@ LEVELS: Final = {
     ),
     "workload": Level("e.entity", "e.kind"),
     "gateway": Level(
-        f"CASE WHEN gateway IS NOT NULL THEN 'gateway:' || gateway ELSE {_CLUSTER} END",
-        "CASE WHEN gateway IS NOT NULL THEN 'gateway' ELSE 'cluster' END",
+        f"CASE WHEN e.gateway IS NOT NULL THEN 'gateway:' || e.gateway ELSE {_CLUSTER} END",
+        "CASE WHEN e.gateway IS NOT NULL THEN 'gateway' ELSE 'cluster' END",
         "at.cluster",
         elsewhere=_ELSEWHERE,
     ),
@@ -89,8 +90,44 @@ def endpoints(level: Level, lake: str) -> str:
     stands before it under that name.
     """
     return f"""SELECT e.* REPLACE (CASE WHEN e.kind = 'external' THEN e.entity ELSE {level.name} END AS entity),
-            CASE WHEN e.kind = 'external' THEN 'external' ELSE {level.kind} END AS node_kind, gateway
-        FROM {lake}.v_endpoints e LEFT JOIN (
+            CASE WHEN e.kind = 'external' THEN 'external' ELSE {level.kind} END AS node_kind
+        FROM (SELECT every.*, gateway FROM {lake}.v_endpoints every LEFT JOIN (
             SELECT ip AS gateway_ip, cluster AS gateway_cluster, min(name) AS gateway
             FROM {lake}.v_gateways GROUP BY ALL
-        ) ON gateway_ip = e.ip AND gateway_cluster = e.cluster"""
+        ) ON gateway_ip = every.ip AND gateway_cluster = every.cluster) e"""
+
+
+def node(level: str, end: str, stranger: str) -> str:
+    """
+    SQL of what a level calls one end of a row that has an end's columns.
+
+    Parameters
+    ----------
+    level
+        SQL of a level's name; where that is a literal, only what it says of that level is left.
+    end
+        What the columns begin with. ``{end}_at`` is the row of `clusters` of its cluster.
+    stranger
+        SQL of what an end is called of which not even the cluster is known.
+    """
+    return f"""coalesce(CASE WHEN {end}_kind = 'external' THEN {end}_entity
+            WHEN {end}_kind IS NOT NULL THEN {_each(level, end, "name")} END,
+        {_each(level, end, "cluster")}, {stranger}, 'unknown')"""
+
+
+def kind(level: str, end: str) -> str:
+    """SQL of what kind of node that is; null where it is not known."""
+    return f"""CASE WHEN {end}_kind = 'external' THEN 'external'
+        WHEN {end}_kind IS NOT NULL THEN {_each(level, end, "kind")} END"""
+
+
+def elsewhere(level: str) -> str:
+    """SQL of what a level calls a server nobody knows the place of."""
+    named = ", ".join(f"'{name}'" for name, one in LEVELS.items() if one.elsewhere)
+    return f"CASE WHEN {level} IN ({named}) THEN '{_ELSEWHERE}' ELSE server_entity END"
+
+
+def _each(level: str, end: str, what: str) -> str:
+    """SQL of that attribute of whichever level it is."""
+    says = " ".join(f"WHEN '{name}' THEN {getattr(one, what)}" for name, one in LEVELS.items())
+    return re.sub(r"\bat\.", f"{end}_at.", re.sub(r"\be\.", f"{end}_", f"CASE {level} {says} END"))
