@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
+from pipeline.lake import Lake
+
 pytest_plugins = ["apiserver", "brokers", "demo_lake"]
 
 _IN_CI = os.environ.get("CI") == "true"
@@ -72,6 +74,30 @@ def extensions_are_trusted() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duckdb, "connect", trusting)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lakes_begin_as_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """
+    Let a lake that is not there yet begin as a copy of one that was just made.
+
+    Making tables and views is a second and more of each new lake, and there are hundreds.
+    Programs that tests start make their own.
+    """
+    make = Lake.__init__
+    first = tmp_path_factory.mktemp("lake") / "first"
+
+    def copying(lake: Lake, root: Path, *, threads: int = 2) -> None:
+        if not first.exists():
+            make(lake, first)
+            lake.close()
+        if not (root / "catalog.sqlite").exists():
+            shutil.copytree(first, root, dirs_exist_ok=True)
+        make(lake, root, threads=threads)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lake, "__init__", copying)
         yield
 
 
