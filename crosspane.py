@@ -57,6 +57,11 @@ class Span(NamedTuple):
     first: datetime | None
     last: datetime | None
 
+    def __str__(self) -> str:
+        if self.first is None or self.last is None:
+            return "no data yet"
+        return f"{self.first:%F %T} to {self.last:%F %T} UTC"
+
 
 def connect(lake: str | Path | None = None, at: str | datetime | None = None) -> "Pane":
     """
@@ -184,7 +189,7 @@ class Pane:
         return sorted({*super().__dir__(), *self.views})
 
     def __repr__(self) -> str:
-        return f"Pane: {len(self.views)} views, {self._when()}"
+        return f"Pane({str(self.lake)!r}): {self.span()}"
 
     def _repr_html_(self) -> str:
         """Views and their questions, as a notebook shows them."""
@@ -193,11 +198,7 @@ class Pane:
             f"<tr><td {left}><code>{name}</code></td><td {left}>{html.escape(question)}</td></tr>"
             for name, question in self.views.items()
         )
-        return f"<p>{len(self.views)} views, {self._when()}</p><table>{rows}</table>"
-
-    def _when(self) -> str:
-        first, last = self.span()
-        return f"{first:%F %T} to {last:%F %T} UTC" if first and last else "no data yet"
+        return f"<p>{self.span()}</p><table>{rows}</table>"
 
     def _no_view(self, name: str) -> str:
         if name.startswith("_"):  # what editors and notebooks try
