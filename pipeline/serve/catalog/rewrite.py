@@ -1,0 +1,368 @@
+"""
+What a statement says in PostgreSQL's words, said in DuckDB's.
+
+A text is cut into tokens which, put together, are the text again; only tokens
+that DuckDB would take otherwise are changed, so that a statement in DuckDB's
+own words stays as it is, byte for byte:
+
+    pg_catalog.pg_class           pg_class, found in `functions.SCHEMA`
+    information_schema.tables     pg_information.tables
+    x OPERATOR(pg_catalog.=) y    x = y
+    'pg_class'::regclass          to_regclass('pg_class'), a number
+    oid::regtype::text            regtype_text(oid), a name
+    name COLLATE pg_catalog.default   name
+    '{r,v}'::text[]               ['r', 'v']::text[]
+    'now'::timestamptz            now()::timestamptz
+    SHOW server_version           SELECT current_setting('server_version') AS ...
+
+``~`` finds a part in PostgreSQL and matches the whole in DuckDB. It is changed
+only beside names of ``pg_catalog``: elsewhere a statement is DuckDB's SQL.
+
+Before: relations.py. After: engine.py.
+Source: PostgreSQL 15 manual, 4.1 (lexical structure), 8.19 (object identifiers).
+"""
+
+import re
+from typing import Final
+
+from pipeline.serve.catalog.functions import SETTINGS
+
+SCHEMAS: Final = ("pg_information",)
+"""Schemas a rewritten statement names."""
+
+_TOKEN: Final = re.compile(
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
+    |(?P<string>[eE]'(?:[^'\\]|\\.|'')*'|(?:[bBnNxX]|[uU]&)?'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+    |(?P<name>[^\W\d][\w$]*|"(?:[^"]|"")*")
+    |(?P<value>\$\d+|\d[\w.]*)
+    |(?P<sign>::|[-+*/<>=~!@\#%^&|`?]+|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_HINT: Final = re.compile(
+    r"pg_|information_schema|\breg[a-z]+|'\{|'now'|\bOPERATOR\s*\(|\bSHOW\b|COLLATE|build_object",
+    re.IGNORECASE,
+)
+"""A text without one of these says nothing in PostgreSQL's words."""
+_CATALOG: Final = "pg_catalog"
+_IDENTIFIERS: Final = frozenset({
+    "regclass", "regtype", "regproc", "regprocedure", "regoper", "regoperator",
+    "regnamespace", "regrole",
+})  # fmt: skip
+_TEXTS: Final = frozenset({"text", "varchar", "name"})
+_SERIES: Final = frozenset({"generate_series", "unnest"})
+_LISTS: Final = frozenset({"string_to_array"})
+"""Functions that PostgreSQL takes for a table, and DuckDB does not."""
+_CLAUSES: Final = frozenset({
+    "select", "from", "join", "where", "on", "using", "group", "having", "order", "by", "limit",
+    "union", "cross", "inner", "left", "right", "full", "natural", "lateral",
+})  # fmt: skip
+_ELEMENT: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,"]+)')
+_OPENING: Final = {")": "(", "]": "["}
+_SHOWN: Final = {
+    "transaction isolation level": "transaction_isolation",
+    "time zone": "timezone",
+    "session authorization": "session_authorization",
+}
+_RENAMED: Final = {"json_build_object": "json_object", "jsonb_build_object": "json_object"}
+"""Functions of any number of arguments, which no macro can be."""
+_MATCHES: Final = {"~": "~", "!~": "!~", "~*": "~", "!~*": "!~"}
+
+
+def rewrite(sql: str) -> str:
+    """
+    A text of statements as DuckDB can run it.
+
+    >>> rewrite("SELECT 'pg_class'::pg_catalog.regclass::oid FROM pg_catalog.pg_class")
+    "SELECT to_regclass('pg_class')::oid FROM pg_class"
+    >>> rewrite("SELECT caller  FROM v_edges -- regular")
+    'SELECT caller  FROM v_edges -- regular'
+    """
+    if not _HINT.search(sql):
+        return sql
+    text = _Text(sql)
+    text.show()
+    text.qualifiers()
+    text.functions()
+    text.operators()
+    text.collations()
+    text.tables()
+    text.identifiers()
+    text.literals()
+    return text.joined()
+
+
+class _Text:
+    """
+    Tokens of a text that are not space, each with what stands before it.
+
+    Attributes
+    ----------
+    words
+        What is put out of each token; empty where one is left out.
+    kinds
+        Name of each token's group in `_TOKEN`.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self.words: list[str] = []
+        self.kinds: list[str] = []
+        self._spaces: list[str] = []
+        self._of_catalog = False
+        space = ""
+        for found in _TOKEN.finditer(sql):
+            kind = found.lastgroup if found.lastgroup != "tag" else "string"
+            if kind == "space":
+                space += found[0]
+                continue
+            self.words.append(found[0])
+            self.kinds.append(str(kind))
+            self._spaces.append(space)
+            space = ""
+        self._end = space
+
+    def joined(self) -> str:
+        """The text as it is now."""
+        pairs = zip(self._spaces, self.words, strict=True)
+        return "".join(space + word for space, word in pairs) + self._end
+
+    def _name(self, at: int) -> str:
+        """Name that a token is, as PostgreSQL compares it; empty for another token."""
+        if not 0 <= at < len(self.words) or self.kinds[at] != "name":
+            return ""
+        word = self.words[at]
+        return word[1:-1] if word.startswith('"') else word.lower()
+
+    def _is(self, at: int, *words: str) -> bool:
+        return 0 <= at < len(self.words) and self.words[at] in words
+
+    def _drop(self, *places: int) -> None:
+        for at in places:
+            self.words[at] = self._spaces[at] = ""
+
+    def _next(self, at: int) -> int:
+        """The next token that is still there."""
+        at += 1
+        while at < len(self.words) and not self.words[at]:
+            at += 1
+        return at
+
+    def _last(self, at: int) -> int:
+        """The last token before that is still there; -1 if none is."""
+        at -= 1
+        while at >= 0 and not self.words[at]:
+            at -= 1
+        return at
+
+    def show(self) -> None:
+        """``SHOW name`` of a setting asks for it."""
+        starts = [0, *(at + 1 for at, word in enumerate(self.words) if word == ";")]
+        for start in starts:
+            if self._name(start) != "show":
+                continue
+            end = start + 1
+            while end < len(self.words) and self.words[end] != ";":
+                end += 1
+            asked = " ".join(word.strip('"').lower() for word in self.words[start + 1 : end])
+            name = _SHOWN.get(asked, asked)
+            if name == "all":
+                said = "SELECT name, setting, '' AS description FROM pg_settings ORDER BY name"
+            elif name in SETTINGS:
+                said = f"SELECT current_setting('{name}') AS \"{name}\""
+            else:
+                continue
+            self.words[start] = said
+            self.kinds[start] = "value"
+            self._drop(*range(start + 1, end))
+
+    def qualifiers(self) -> None:
+        """``pg_catalog.`` is left out, ``information_schema.`` is another's name."""
+        for at in range(len(self.words) - 1):
+            name = self._name(at)
+            if not name.startswith(("pg_", "information_schema")):
+                continue
+            self._of_catalog = True
+            if self.words[at + 1] == "." and not self._is(at - 1, "."):
+                if name == _CATALOG or self._is(at + 3, "("):  # a function of either
+                    self._drop(at + 1)
+                    self.words[at] = ""
+                    if at + 2 < len(self.words):
+                        self._spaces[at + 2] = ""
+                elif name == "information_schema":
+                    self.words[at] = SCHEMAS[0]
+        if self._of_catalog:
+            for at in range(2, len(self.words)):
+                if self._name(at) == "tableoid" and self._is(at - 1, "."):  # of nothing described
+                    self._drop(at - 2, at - 1)
+                    self.words[at], self._spaces[at] = "0", " "
+
+    def functions(self) -> None:
+        """Functions that have another name."""
+        for at in range(len(self.words) - 2):
+            if self.words[at + 1] != "(":
+                continue
+            name = self._name(at)
+            self.words[at] = _RENAMED.get(name, self.words[at])
+            if name == "format" and self._of_catalog and self.kinds[at + 2] == "string":
+                self.words[at] = "printf"
+                self.words[at + 2] = re.sub("%[IL]", "%s", self.words[at + 2])
+
+    def operators(self) -> None:
+        """``OPERATOR(pg_catalog.~)`` is ``~``; and ``~`` means what it does in PostgreSQL."""
+        for at in range(len(self.words)):
+            if self._name(at) != "operator" or not self._is(self._next(at), "("):
+                continue
+            opening = self._next(at)
+            sign = self._next(opening)
+            if self._is(self._next(sign), ")") and self.kinds[sign] == "sign":
+                self._drop(opening, self._next(sign), at)
+                self._spaces[sign] = " "
+        if not self._of_catalog:
+            return
+        for at, word in enumerate(self.words):
+            pattern = self._next(at)
+            if word in _MATCHES and pattern < len(self.words) and self.kinds[pattern] == "string":
+                self.words[at] = _MATCHES[word]
+                self.words[pattern] = _whole(self.words[pattern], ignoring_case="*" in word)
+
+    def tables(self) -> None:
+        """A function among tables has one column, of the name it is given there."""
+        if not self._of_catalog:
+            return
+        for at in range(len(self.words)):
+            name = self._name(at)
+            if name not in _SERIES | _LISTS or not self._is(self._next(at), "("):
+                continue
+            closing = self._closing(self._next(at))
+            alias = self._next(closing)
+            if self._name(alias) == "as":
+                alias = self._next(alias)
+            given = self._name(alias)
+            if not given or given in _CLAUSES or self._is(self._next(alias), "("):
+                continue
+            if self._clause(at) in {"from", "join"}:
+                if name in _SERIES:
+                    self.words[alias] += f"({self.words[alias]})"
+                else:
+                    self.words[at] = f"(SELECT {self.words[at]}"
+                    self.words[closing] += f" AS {self.words[alias]})"
+
+    def _clause(self, at: int) -> str:
+        """The clause of a query in which a token stands."""
+        while (at := self._last(at)) >= 0:
+            if self._is(at, ")"):
+                at = self._matching(at)
+            elif self._is(at, "("):
+                return ""
+            elif self._name(at) in _CLAUSES:
+                return self._name(at)
+        return ""
+
+    def collations(self) -> None:
+        """The database's own collation is the only one."""
+        for at in range(len(self.words)):
+            name = self._next(at)
+            if self._name(at) == "collate" and self._name(name) == "default":
+                self._drop(at, name)
+
+    def identifiers(self) -> None:
+        """Names of relations and types, cast to numbers, are looked up."""
+        for at in range(len(self.words)):
+            kind = self._name(at)
+            if kind not in _IDENTIFIERS:
+                continue
+            before = self._last(at)
+            if self._is(before, "::"):
+                end = self._last(before)
+                start = self._operand(end)
+                function = self._function(kind, self._next(at))
+                self.words[start] = f"{function}({self.words[start]}"
+                self.words[end] += ")"
+                self._drop(before, at)
+            elif self._name(before) == "as" and self._is(closing := self._next(at), ")"):
+                opening = self._matching(closing)
+                cast = self._last(opening)
+                if self._name(cast) == "cast":
+                    self.words[cast] = self._function(kind, self._next(closing))
+                    self._drop(before, at)
+            elif (text := self._next(at)) < len(self.words) and self.kinds[text] == "string":
+                self.words[at] = f"to_{kind}("
+                self.words[text] += ")"
+
+    def _function(self, kind: str, after: int) -> str:
+        """Look up a name if the cast is cast to text again, else a number."""
+        again = self._name(self._next(after))
+        to_text = (self._is(after, "::") or self._name(after) == "as") and again in _TEXTS
+        return f"{kind}_text" if to_text else f"to_{kind}"
+
+    def _operand(self, end: int) -> int:
+        """Where what is cast begins, of which the last token is at ``end``."""
+        at = end
+        if self._is(at, "]") and self._is(self._last(at), "["):  # a type: text[]
+            at = self._last(self._last(at))
+        elif self.words[at] and self.words[at][-1] in _OPENING and self.kinds[at] == "sign":
+            at = self._matching(at)
+            if self.kinds[self._last(at)] == "name" and self._last(at) >= 0:
+                at = self._last(at)
+        before = self._last(at)
+        while self._is(before, "."):
+            at = self._last(before)
+            before = self._last(at)
+        return self._operand(self._last(before)) if self._is(before, "::") else at
+
+    def _closing(self, opening: int) -> int:
+        """Where the bracket closes that opens at ``opening``; the end if it does not."""
+        depth, at = 1, opening
+        while depth and (at := self._next(at)) < len(self.words):
+            depth += self._is(at, "(") - self._is(at, ")")
+        return min(at, len(self.words) - 1)
+
+    def _matching(self, closing: int) -> int:
+        """Where the bracket opens that closes at ``closing``; the start if it does not."""
+        depth, at = 1, closing
+        while depth and (at := self._last(at)) > 0:
+            if self.kinds[at] == "sign":
+                depth += (self.words[at] in ")]") - (self.words[at] in "([")
+        return max(at, 0)
+
+    def literals(self) -> None:
+        """``'{a,b}'`` cast to an array, or after ANY, is a list; ``'now'`` is a time."""
+        for at, word in enumerate(self.words):
+            if word == "'now'" and self._is(self._next(at), "::"):
+                self.words[at] = "now()"
+            if self.kinds[at] != "string" or not word.startswith("'{") or not word.endswith("}'"):
+                continue
+            cast = self._next(at)
+            array = self._is(cast, "::") and self._is(self._next(self._next(cast)), "[")
+            bracket = self._last(at)
+            among = self._is(bracket, "(") and self._name(self._last(bracket)) in {"any", "all"}
+            if array or among:
+                self.words[at] = _list(word)
+
+
+def _list(array: str) -> str:
+    """
+    A literal of an array, of one dimension, as a list.
+
+    >>> _list("'{r,x y,NULL}'"), _list("'{{1},{2}}'")
+    ("['r', 'x y', NULL]", "'{{1},{2}}'")
+    """
+    if "{" in array[2:-2]:
+        return array
+    elements = []
+    for quoted, plain in _ELEMENT.findall(array[2:-2]):
+        element = re.sub(r"\\(.)", r"\1", quoted) if quoted else plain.strip()
+        elements.append("NULL" if element == "NULL" and not quoted else f"'{element}'")
+    return f"[{', '.join(elements)}]"
+
+
+def _whole(pattern: str, *, ignoring_case: bool) -> str:
+    """
+    A literal of a pattern that finds a part, as one that matches the whole.
+
+    >>> _whole("'^pg_|old'", ignoring_case=False), _whole("'b$'", ignoring_case=True)
+    ("'(?s).*(?:^pg_|old).*'", "'(?si).*(?:b$).*'")
+    """
+    quote = pattern.index("'") + 1
+    start, inside = pattern[:quote], pattern[quote:-1]
+    flags = "si" if ignoring_case else "s"
+    return f"{start}(?{flags}).*(?:{inside}).*'"
