@@ -1,12 +1,24 @@
 """
-What every dashboard has.
+What every dashboard has, and what several say alike.
 
 Before: build/. After: the other boards.
 """
 
-from dashboards.build import SHARE_BAD, SHARE_GOOD, Field, Override, Row, table
+from collections.abc import Sequence
 
-__all__ = ["completeness"]
+from dashboards.build import SHARE_BAD, SHARE_GOOD, Field, Override, Row, Step, Unit, table
+
+__all__ = ["colored", "completeness"]
+
+
+def colored(unit: Unit, thresholds: Sequence[Step], decimals: int | None = 1) -> Field:
+    """A column of a table whose text has the colour of its value."""
+    return Field(
+        unit=unit,
+        decimals=decimals,
+        thresholds=thresholds,
+        custom={"cellOptions.type": "color-text"},
+    )
 
 
 def completeness() -> Row:
@@ -15,31 +27,18 @@ def completeness() -> Row:
 
     A figure above is only as good as this row.
     """
-    share = Field(
-        unit="percentunit",
-        decimals=1,
-        thresholds=SHARE_BAD,
-        custom={"cellOptions.type": "color-text"},
-    )
     return Row(
         "How complete this is",
         (
             table(
                 "completeness",
-                "Sources: loss, what was not understood, what could not be named",
+                "Sources: what was lost, and what was not understood",
                 folder="common",
                 height=7,
                 overrides=(
-                    Override("(lost|rejected|unknown|ambiguous)", share, by="byRegexp"),
-                    Override(
-                        "understood",
-                        Field(
-                            unit="percentunit",
-                            decimals=1,
-                            thresholds=SHARE_GOOD,
-                            custom={"cellOptions.type": "color-text"},
-                        ),
-                    ),
+                    Override("understood", colored("percentunit", SHARE_GOOD)),
+                    Override("rejected", colored("percentunit", SHARE_BAD)),
+                    Override("lost", colored("percentunit", SHARE_BAD)),
                     Override("last record", Field(unit="dateTimeAsIso")),
                 ),
             ),

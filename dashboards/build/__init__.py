@@ -22,6 +22,7 @@ from dashboards.build.fields import (
     Link,
     Override,
     Step,
+    Unit,
     to_edge,
     to_service,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Row",
     "Step",
     "Textbox",
+    "Unit",
     "alertlist",
     "barchart",
     "bargauge",

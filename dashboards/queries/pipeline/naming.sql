@@ -1,0 +1,9 @@
+-- How well are addresses named, by what told of them?
+-- Units: share of the addresses of rows.
+WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]))
+SELECT $__timeGroup(minute, $__interval) AS "time", format,
+       1 - sum(unknown_sides + ambiguous_sides) / nullif(sum(sides), 0) AS named
+FROM naming_between($__timeFrom(), $__timeTo())
+WHERE coalesce(observer_cluster, '') IN (FROM picked)
+GROUP BY 1, 2
+ORDER BY 1, 2
