@@ -15,10 +15,11 @@ Before: pipeline/lake.py, pipeline/views/. After: notebooks/.
 import difflib
 import html
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import duckdb
 import polars as pl
@@ -26,6 +27,8 @@ import pyarrow as pa
 
 from pipeline.errors import LakeError, UsageError
 from pipeline.lake import connect as _connect
+from pipeline.schema import Function
+from pipeline.views import FUNCTIONS as _FUNCTIONS
 from pipeline.views import VIEWS as _VIEWS
 
 __all__ = ["LakeError", "Pane", "Span", "UsageError", "connect"]
@@ -40,6 +43,8 @@ _TIMES: Final = {
     "probes": ("start_time", "start_time"),
 }
 """Table of facts to its columns of the first and the last time."""
+_MOMENT: Final = timedelta(microseconds=1)
+"""A span of data ends with its last record, one of a function before its end."""
 
 
 class Span(NamedTuple):
@@ -88,7 +93,9 @@ def connect(lake: str | Path | None = None, at: str | datetime | None = None) ->
 
 class Pane:
     """
-    A lake, to be asked. Views are attributes: ``pane.v_edges``.
+    A lake, to be asked. Views are attributes, ``pane.v_edges``, and so are functions:
+    ``pane.topology_edges("cluster")`` is that of all there is, unless ``from_time`` and
+    ``to_time`` say of when.
 
     Where a query is asked for, the name of a view will do; words in a query that begin
     with ``$`` are parameters, and their values are given by name.
@@ -132,6 +139,22 @@ class Pane:
         ).fetchall()
         names = {name for (name,) in there}
         return {view.name: view.meaning for view in _VIEWS if view.name in names}
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """Each function of a span that this lake has, as it is called, and its question."""
+        return {
+            f"{name}({', '.join(function.parameters)})": function.meaning
+            for name, function in self._functions().items()
+        }
+
+    def _functions(self) -> dict[str, Function]:
+        there = self.connection.execute(
+            "SELECT function_name FROM duckdb_functions()"
+            " WHERE database_name = 'lake' AND function_type = 'table_macro'"
+        ).fetchall()
+        names = {name for (name,) in there}
+        return {one.name: one for one in _FUNCTIONS if one.name in names}
 
     def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
         """
@@ -180,13 +203,33 @@ class Pane:
         first, last = row or (None, None)
         return Span(*(time and time.astimezone(UTC) for time in (first, last)))
 
-    def __getattr__(self, name: str) -> duckdb.DuckDBPyRelation:
-        if name.startswith("_") or name not in self._questions():
-            raise AttributeError(self._no_view(name))
-        return self.sql(name)
+    def _call(
+        self, function: Function, *arguments: object, **named: object
+    ) -> duckdb.DuckDBPyRelation:
+        """Rows of a function; its span is all there is, unless it is said."""
+        values = dict(zip(function.parameters, arguments, strict=False)) | named
+        if (span := self.span()).first and span.last:
+            values = {"from_time": span.first, "to_time": span.last + _MOMENT} | values
+        signature = f"{function.name}({', '.join(function.parameters)})"
+        wanted = {name: value for name, value in values.items() if name in function.parameters}
+        unknown = set(named) - set(wanted)
+        if unknown or len(arguments) > len(function.parameters):
+            raise UsageError(f"{signature}: not {', '.join(sorted(unknown)) or 'so many values'}")
+        if missing := [name for name in function.parameters if name not in wanted]:
+            raise UsageError(f"{signature}: {missing[0]} is missing")
+        places = ", ".join(f"${name}" for name in function.parameters)
+        return self.sql(f"FROM {function.name}({places})", **wanted)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            if name in self._questions():
+                return self.sql(name)
+            if function := self._functions().get(name):
+                return partial(self._call, function)
+        raise AttributeError(self._no_view(name))
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self.views})
+        return sorted({*super().__dir__(), *self._questions(), *self._functions()})
 
     def __repr__(self) -> str:
         return f"Pane({str(self.lake)!r}): {self.span()}"
@@ -196,14 +239,14 @@ class Pane:
         left = 'style="text-align: left"'
         rows = "".join(
             f"<tr><td {left}><code>{name}</code></td><td {left}>{html.escape(question)}</td></tr>"
-            for name, question in self.views.items()
+            for name, question in (self.views | self.functions).items()
         )
         return f"<p>{self.span()}</p><table>{rows}</table>"
 
     def _no_view(self, name: str) -> str:
         if name.startswith("_"):  # what editors and notebooks try
             return f"no attribute {name}"
-        near = difflib.get_close_matches(name, self._questions(), n=1)
+        near = difflib.get_close_matches(name, [*self._questions(), *self._functions()], n=1)
         return f"no view {name}" + (f": {near[0]}?" if near else "; `views` lists them")
 
 

@@ -68,10 +68,37 @@ def test_views_are_listed_and_completed(pane: crosspane.Pane):
     assert pane.views["v_edges"] == "Who called whom, minute by minute, and how well did it go?"
     assert {"v_edges", "v_flows", "polars"} <= set(dir(pane))
     shown = pane._repr_html_()
-    assert shown.count("<tr>") == len(pane.views) > 30
+    assert shown.count("<tr>") == len(pane.views) + len(pane.functions) > 40
     assert "2026-11-24 03:02:50 to 2026-11-24 03:04:11 UTC" in shown
     assert repr(pane) == f"Pane('{pane.lake}'): 2026-11-24 03:02:50 to 2026-11-24 03:04:11 UTC"
     assert str(crosspane.Span(None, None)) == "no data yet"
+
+
+def test_a_function_is_of_all_there_is_unless_told(pane: crosspane.Pane):
+    """Calls of the whole recording; of a span before it, none."""
+    calls = pane.topology_edges("cluster").filter("kind = 'call'").sum("requests")
+    assert calls.fetchall() == [(1948,)]
+    before = pane.topology_edges("cluster", to_time="2026-11-24T03:00Z", from_time="2026-11-24")
+    assert before.fetchall() == []
+    assert "topology_edges(level, from_time, to_time)" in pane.functions
+    assert "topology_edges" in dir(pane)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "wrong"),
+    [
+        ((), {}, "level is missing"),
+        (("cluster",), {"size": 1}, "not size"),
+        (("cluster", 1, 2, 3), {}, "not so many values"),
+    ],
+)
+def test_a_function_says_how_it_is_called(
+    pane: crosspane.Pane, arguments: tuple[object, ...], named: dict[str, object], wrong: str
+):
+    """Its signature, and what of the call does not fit."""
+    with pytest.raises(crosspane.UsageError) as raised:
+        pane.topology_edges(*arguments, **named)
+    assert str(raised.value) == f"topology_edges(level, from_time, to_time): {wrong}"
 
 
 def test_a_view_is_explained(pane: crosspane.Pane):

@@ -44,7 +44,7 @@ def test_a_notebook_shows_what_it_was_kept_with(path: Path, executed: dict[Path,
 
 @pytest.mark.parametrize("path", run.NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_begins_with_the_one_line(path: Path):
-    """It connects, and asks what data there is; it is small enough to be read on a page."""
+    """It connects, and asks what data there is; pictures keep it small."""
     notebook = nbformat.read(path, as_version=4)
     title, first = notebook.cells[:2]
     assert title.source.startswith("# ")
