@@ -31,13 +31,15 @@ SCHEMAS: Final = ("pg_information",)
 """Schemas a rewritten statement names."""
 
 _TOKEN: Final = re.compile(
-    r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
-    |(?P<string>[eE]'(?:[^'\\]|\\.|'')*'|(?:[bBnNxX]|[uU]&)?'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
-    |(?P<name>[^\W\d][\w$]*|"(?:[^"]|"")*")
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+    |(?P<string>[eE]'(?:[^'\\]|\\.|'')*(?:'|\\?\Z)|(?:[bBnNxX]|[uU]&)?'(?:[^']|'')*(?:'|\Z)
+        |\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
+    |(?P<name>[^\W\d][\w$]*|"(?:[^"]|"")*(?:"|\Z))
     |(?P<value>\$\d+|\d[\w.]*)
     |(?P<sign>::|[-+*/<>=~!@\#%^&|`?]+|.)""",
     re.VERBOSE | re.DOTALL,
 )
+"""What does not end, ends with the text."""
 _HINT: Final = re.compile(
     r"pg_|information_schema|\breg[a-z]+|'\{|'now'|\bOPERATOR\s*\(|\bSHOW\b|COLLATE|build_object",
     re.IGNORECASE,
@@ -57,7 +59,6 @@ _CLAUSES: Final = frozenset({
     "union", "cross", "inner", "left", "right", "full", "natural", "lateral",
 })  # fmt: skip
 _ELEMENT: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,"]+)')
-_OPENING: Final = {")": "(", "]": "["}
 _SHOWN: Final = {
     "transaction isolation level": "transaction_isolation",
     "time zone": "timezone",
@@ -119,6 +120,23 @@ class _Text:
             self._spaces.append(space)
             space = ""
         self._end = space
+        self._after = [*range(1, len(self.words) + 1)]
+        self._before = [*range(-1, len(self.words) - 1)]
+        self._partner = self._brackets()
+
+    def _brackets(self) -> dict[int, int]:
+        """Place of each bracket that has a partner to its partner's."""
+        found: dict[int, int] = {}
+        opened: list[int] = []
+        for at, (word, kind) in enumerate(zip(self.words, self.kinds, strict=True)):
+            if kind != "sign":
+                continue
+            if word in "([":
+                opened.append(at)
+            elif word in ")]" and opened:
+                found[at] = opened.pop()
+                found[found[at]] = at
+        return found
 
     def joined(self) -> str:
         """The text as it is now."""
@@ -135,23 +153,25 @@ class _Text:
     def _is(self, at: int, *words: str) -> bool:
         return 0 <= at < len(self.words) and self.words[at] in words
 
+    def _is_string(self, at: int) -> bool:
+        return 0 <= at < len(self.words) and self.kinds[at] == "string"
+
     def _drop(self, *places: int) -> None:
         for at in places:
             self.words[at] = self._spaces[at] = ""
+            before, after = self._before[at], self._after[at]
+            if before >= 0:
+                self._after[before] = after
+            if after < len(self.words):
+                self._before[after] = before
 
     def _next(self, at: int) -> int:
-        """The next token that is still there."""
-        at += 1
-        while at < len(self.words) and not self.words[at]:
-            at += 1
-        return at
+        """The next token that is still there; behind the last if none is."""
+        return self._after[at] if 0 <= at < len(self.words) else len(self.words)
 
     def _last(self, at: int) -> int:
         """The last token before that is still there; -1 if none is."""
-        at -= 1
-        while at >= 0 and not self.words[at]:
-            at -= 1
-        return at
+        return self._before[at] if 0 <= at < len(self.words) else -1
 
     def show(self) -> None:
         """``SHOW name`` of a setting asks for it."""
@@ -183,10 +203,10 @@ class _Text:
             self._of_catalog = True
             if self.words[at + 1] == "." and not self._is(at - 1, "."):
                 if name == _CATALOG or self._is(at + 3, "("):  # a function of either
-                    self._drop(at + 1)
-                    self.words[at] = ""
+                    space = self._spaces[at]
+                    self._drop(at, at + 1)
                     if at + 2 < len(self.words):
-                        self._spaces[at + 2] = ""
+                        self._spaces[at + 2] = space
                 elif name == "information_schema":
                     self.words[at] = SCHEMAS[0]
         if self._of_catalog:
@@ -209,18 +229,19 @@ class _Text:
     def operators(self) -> None:
         """``OPERATOR(pg_catalog.~)`` is ``~``; and ``~`` means what it does in PostgreSQL."""
         for at in range(len(self.words)):
-            if self._name(at) != "operator" or not self._is(self._next(at), "("):
-                continue
             opening = self._next(at)
+            if self._name(at) != "operator" or not self._is(opening, "("):
+                continue
             sign = self._next(opening)
-            if self._is(self._next(sign), ")") and self.kinds[sign] == "sign":
-                self._drop(opening, self._next(sign), at)
+            closing = self._next(sign)
+            if self._is(closing, ")") and self.kinds[sign] == "sign":
+                self._drop(at, opening, closing)
                 self._spaces[sign] = " "
         if not self._of_catalog:
             return
         for at, word in enumerate(self.words):
             pattern = self._next(at)
-            if word in _MATCHES and pattern < len(self.words) and self.kinds[pattern] == "string":
+            if word in _MATCHES and self._is_string(pattern):
                 self.words[at] = _MATCHES[word]
                 self.words[pattern] = _whole(self.words[pattern], ignoring_case="*" in word)
 
@@ -228,34 +249,31 @@ class _Text:
         """A function among tables has one column, of the name it is given there."""
         if not self._of_catalog:
             return
+        clauses = [""]
         for at in range(len(self.words)):
             name = self._name(at)
-            if name not in _SERIES | _LISTS or not self._is(self._next(at), "("):
-                continue
-            closing = self._closing(self._next(at))
-            alias = self._next(closing)
-            if self._name(alias) == "as":
-                alias = self._next(alias)
-            given = self._name(alias)
-            if not given or given in _CLAUSES or self._is(self._next(alias), "("):
-                continue
-            if self._clause(at) in {"from", "join"}:
-                if name in _SERIES:
-                    self.words[alias] += f"({self.words[alias]})"
-                else:
-                    self.words[at] = f"(SELECT {self.words[at]}"
-                    self.words[closing] += f" AS {self.words[alias]})"
+            if self._is(at, "("):
+                clauses.append("")
+            elif self._is(at, ")") and len(clauses) > 1:
+                clauses.pop()
+            elif name in _CLAUSES:
+                clauses[-1] = name
+            elif name in _SERIES | _LISTS and clauses[-1] in {"from", "join"}:
+                self._table(at, name)
 
-    def _clause(self, at: int) -> str:
-        """The clause of a query in which a token stands."""
-        while (at := self._last(at)) >= 0:
-            if self._is(at, ")"):
-                at = self._matching(at)
-            elif self._is(at, "("):
-                return ""
-            elif self._name(at) in _CLAUSES:
-                return self._name(at)
-        return ""
+    def _table(self, at: int, name: str) -> None:
+        closing = self._partner.get(self._next(at), -1)
+        alias = self._next(closing)
+        if self._name(alias) == "as":
+            alias = self._next(alias)
+        given = self._name(alias)
+        if not given or given in _CLAUSES or self._is(self._next(alias), "("):
+            return
+        if name in _SERIES:
+            self.words[alias] += f"({self.words[alias]})"
+        else:
+            self.words[at] = f"(SELECT {self.words[at]}"
+            self.words[closing] += f" AS {self.words[alias]})"
 
     def collations(self) -> None:
         """The database's own collation is the only one."""
@@ -279,13 +297,13 @@ class _Text:
                 self.words[end] += ")"
                 self._drop(before, at)
             elif self._name(before) == "as" and self._is(closing := self._next(at), ")"):
-                opening = self._matching(closing)
-                cast = self._last(opening)
+                cast = self._last(self._partner.get(closing, -1))
                 if self._name(cast) == "cast":
                     self.words[cast] = self._function(kind, self._next(closing))
                     self._drop(before, at)
-            elif (text := self._next(at)) < len(self.words) and self.kinds[text] == "string":
+            elif self._is_string(text := self._next(at)):
                 self.words[at] = f"to_{kind}("
+                self._spaces[text] = ""
                 self.words[text] += ")"
 
     def _function(self, kind: str, after: int) -> str:
@@ -296,33 +314,18 @@ class _Text:
 
     def _operand(self, end: int) -> int:
         """Where what is cast begins, of which the last token is at ``end``."""
-        at = end
-        if self._is(at, "]") and self._is(self._last(at), "["):  # a type: text[]
-            at = self._last(self._last(at))
-        elif self.words[at] and self.words[at][-1] in _OPENING and self.kinds[at] == "sign":
-            at = self._matching(at)
-            if self.kinds[self._last(at)] == "name" and self._last(at) >= 0:
-                at = self._last(at)
-        before = self._last(at)
-        while self._is(before, "."):
-            at = self._last(before)
-            before = self._last(at)
-        return self._operand(self._last(before)) if self._is(before, "::") else at
-
-    def _closing(self, opening: int) -> int:
-        """Where the bracket closes that opens at ``opening``; the end if it does not."""
-        depth, at = 1, opening
-        while depth and (at := self._next(at)) < len(self.words):
-            depth += self._is(at, "(") - self._is(at, ")")
-        return min(at, len(self.words) - 1)
-
-    def _matching(self, closing: int) -> int:
-        """Where the bracket opens that closes at ``closing``; the start if it does not."""
-        depth, at = 1, closing
-        while depth and (at := self._last(at)) > 0:
-            if self.kinds[at] == "sign":
-                depth += (self.words[at] in ")]") - (self.words[at] in "([")
-        return max(at, 0)
+        at = max(end, 0)
+        while True:
+            if (opening := self._partner.get(at, at)) < at:
+                array = opening == self._last(at)  # a type: text[]
+                called = self._name(self._last(opening))
+                at = self._last(opening) if array or called else opening
+                at = max(at, 0)
+            while self._is(self._last(at), "."):
+                at = max(self._last(self._last(at)), 0)
+            if not self._is(self._last(at), "::"):
+                return at
+            at = max(self._last(self._last(at)), 0)
 
     def literals(self) -> None:
         """``'{a,b}'`` cast to an array, or after ANY, is a list; ``'now'`` is a time."""
