@@ -27,7 +27,7 @@ from typing import Final
 
 import duckdb
 
-from pipeline import views
+from pipeline import schema, views
 from pipeline.config import RoleConfig
 from pipeline.lake import SCHEMA
 
@@ -76,7 +76,7 @@ def install(connection: duckdb.DuckDBPyConnection, role: RoleConfig) -> dict[str
         )
         seen[name] = columns
     connection.execute(f"USE {DATABASE}.{PUBLIC}")
-    for macro in views.MACROS:
+    for macro in (*views.MACROS, *map(schema.create_function, views.FUNCTIONS)):
         connection.execute(macro)
     return seen
 
