@@ -16,7 +16,7 @@ Before: roles.py. After: statements.py.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -43,6 +43,8 @@ _SETTINGS: Final = (
     "SET lock_configuration = true",  # the last: from here on nothing of these changes
 )
 _PATH: Final = f"{catalog.SCHEMA},{roles.DATABASE}.{roles.PUBLIC}"
+_REWRITTEN_CHARACTERS: Final = 100_000
+"""What clients ask of the catalog is shorter; a longer text is a person's, in DuckDB's words."""
 _BATCH_ROWS: Final = 8_192
 """Rows handed out at a time: what a slow client makes us hold."""
 
@@ -55,13 +57,61 @@ class Column(NamedTuple):
     """DuckDB's name of its type."""
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """
+    One statement that was looked through: only the engine makes one.
+
+    Attributes
+    ----------
+    text
+        What DuckDB is given.
+    tree
+        As ``json_serialize_sql`` has it.
+    """
+
+    text: str
+    tree: Any
+
+    def said(self, text: str) -> "Statement":
+        """The same statement in other words of ours, for another form of its result."""
+        return Statement(text, self.tree)
+
+
+class Rows(Iterator[pa.RecordBatch]):
+    """
+    Batches of a result; raises ServeError at a limit.
+
+    At its end, or closed, it lets go of the lake.
+    """
+
+    def __init__(self, batches: Iterator[pa.RecordBatch], end: Callable[[], None]) -> None:
+        self._batches = batches
+        self._end: Callable[[], None] | None = end
+
+    def __next__(self) -> pa.RecordBatch:
+        try:
+            return next(self._batches)
+        except BaseException:
+            self.close()
+            raise
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No more rows are wanted."""
+        if self._end:
+            end, self._end = self._end, None
+            end()
+
+
 class Result(NamedTuple):
     """Rows to come."""
 
     columns: Sequence[Column]
     schema: pa.Schema
-    batches: Iterator[pa.RecordBatch]
-    """Raises ServeError at a limit; closed, or at its end, it lets go of the lake."""
+    rows: Rows
 
 
 class Engine:
@@ -195,25 +245,14 @@ class Session:
         self._forget = forget
         self._clocks: set[Clock] = set()
         self._closed = False
+        self.max_time_s = config.max_time_s
+        """Seconds of a statement; a client may make it less."""
         self.relations: Mapping[str, Mapping[str, str]] = opened.relations
         """Relations of ``public`` to their columns and types."""
 
-    def statements(self, sql: str) -> list[str]:
+    def statements(self, sql: str) -> list[Statement]:
         """
-        Statements of a text, as DuckDB can run them.
-
-        Raises
-        ------
-        ServeError
-            42601 if it is no SQL.
-        """
-        with self._cursor() as cursor:
-            found = statements.split(cursor, catalog.rewrite(sql))
-            return [one.query or sql for one in found]
-
-    def tree(self, sql: str) -> Any:
-        """
-        Tree of a statement that may run.
+        Statements of a text, each looked through.
 
         Raises
         ------
@@ -221,62 +260,60 @@ class Session:
             As `statements.check` says.
         """
         with self._cursor() as cursor:
-            return statements.check(cursor, sql, self._opened.scope)
+            said = catalog.rewrite(sql) if len(sql) <= _REWRITTEN_CHARACTERS else sql
+            found = [one.query or said for one in statements.split(cursor, said)]
+            scope = self._opened.scope
+            return [Statement(text, statements.check(cursor, text, scope)) for text in found]
 
-    def describe(self, sql: str) -> list[Column]:
+    def describe(self, statement: Statement) -> list[Column]:
         """
         Columns of a statement's result, without running it.
 
         Raises
         ------
         ServeError
-            For anything refused or wrong.
+            For anything wrong.
         """
-        self.tree(sql)
-        with self._cursor() as cursor:
-            try:
-                relation = cursor.sql(sql)
-            except duckdb.Error as error:
-                raise self._refused(error) from error
+        cursor, clock = self._started()
+        try:
+            relation = cursor.sql(statement.text)  # EXPLAIN ANALYZE runs already here
             names, kinds = relation.columns, relation.types
             return [Column(*pair) for pair in zip(names, map(str, kinds), strict=True)]
+        except duckdb.Error as error:
+            raise clock.refusal() or self._refused(error) from error
+        finally:
+            self._ended(cursor, clock)
 
-    def run(self, sql: str, parameters: Sequence[Any] = ()) -> Result:
+    def run(self, statement: Statement, parameters: Mapping[str, Any] | None = None) -> Result:
         """
-        Start one statement; its rows come as they are taken.
+        Start a statement; its rows come as they are taken.
+
+        Parameters
+        ----------
+        statement
+            Of `statements`.
+        parameters
+            Value of each of its parameters, ``"1"`` for ``$1``.
 
         Raises
         ------
         ServeError
-            For anything refused, wrong, or cut at a limit.
+            For anything wrong, or cut at a limit.
         """
-        self.tree(sql)
-        cursor = self._cursor()
-        clock = Clock(self._config.max_time_s, cursor.interrupt)
-        self._clocks.add(clock)
+        cursor, clock = self._started()
         try:
-            cursor.execute(sql, list(parameters) or None)
+            cursor.execute(statement.text, parameters or None)
             columns = [Column(name, str(kind)) for name, kind, *_ in cursor.description]
             reader = cursor.to_arrow_reader(_BATCH_ROWS)
         except Exception as error:
-            clock.stop()
-            self._clocks.discard(clock)
-            cursor.close()
+            self._ended(cursor, clock)
             raise clock.refusal() or self._refused(error) from error
-        rows = self._rows(iter(reader), cursor, clock)
-        return Result(columns, reader.schema, rows)
 
-    def _rows(
-        self, reader: Iterator[pa.RecordBatch], cursor: duckdb.DuckDBPyConnection, clock: Clock
-    ) -> Iterator[pa.RecordBatch]:
         def reason(error: Exception) -> ServeError:
             return clock.refusal() or self._refused(error)
 
-        try:
-            yield from bounded(reader, clock, self._config.max_rows, reason)
-        finally:
-            self._clocks.discard(clock)
-            cursor.close()
+        batches = bounded(iter(reader), clock, self._config.max_rows, reason)
+        return Result(columns, reader.schema, Rows(batches, lambda: self._ended(cursor, clock)))
 
     def query(self, sql: str) -> pa.RecordBatchReader:
         """
@@ -291,7 +328,7 @@ class Session:
         if len(found) != 1:
             raise ServeError(statements.SYNTAX, f"one statement at a time here, not {len(found)}")
         result = self.run(found[0])
-        return pa.RecordBatchReader.from_batches(result.schema, result.batches)
+        return pa.RecordBatchReader.from_batches(result.schema, result.rows)
 
     def cancel(self) -> None:
         """End what runs; the session goes on."""
@@ -306,6 +343,17 @@ class Session:
 
     def _refused(self, error: Exception) -> ServeError:
         return refused(error, confined=self._opened.scope.confined)
+
+    def _started(self) -> tuple[duckdb.DuckDBPyConnection, Clock]:
+        cursor = self._cursor()
+        clock = Clock(self.max_time_s, cursor.interrupt)
+        self._clocks.add(clock)
+        return cursor, clock
+
+    def _ended(self, cursor: duckdb.DuckDBPyConnection, clock: Clock) -> None:
+        clock.stop()
+        self._clocks.discard(clock)
+        cursor.close()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if self._closed:
