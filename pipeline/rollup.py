@@ -19,7 +19,7 @@ from pipeline.schema import rollups
 from pipeline.schema.rollups import Rollup
 from pipeline.views.rollups import merged, rolled_up
 from pipeline.views.topology import MARGIN, calls_sql
-from pipeline.views.wire import flows_around, wire_sql
+from pipeline.views.wire import wire_sql
 
 if TYPE_CHECKING:  # which lists this stage
     from pipeline.windows import Window
@@ -44,7 +44,7 @@ def rollup(lake: Lake, window: "Window") -> Commit:
     commit = Commit({})
     for of, rows in (
         (rollups.EDGES, calls_sql(f"(FROM requests WHERE {around})", begun)),
-        (rollups.LEGS, wire_sql(flows_around(start, end), begun)),
+        (rollups.LEGS, wire_sql(f"FROM flows WHERE {around}", f"start_time {begun}")),
     ):
         _add(commit, lake, window, of, rows)
     return commit

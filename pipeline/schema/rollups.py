@@ -235,6 +235,13 @@ def _rollup(
     return Rollup(key, measures, tuple(tables))
 
 
+def by_node(rollup: Rollup) -> Rollup:
+    """The same with the machine at either end in the key: of records alone, no table has it."""
+    ends = [name.removesuffix("_entity") for name, *_ in rollup.key if name.endswith("_entity")]
+    nodes = (Column(f"{end}_node", TEXT, "node it runs on") for end in ends)
+    return rollup._replace(key=(*rollup.key, *nodes), tables=())
+
+
 EDGES: Final = _rollup(
     "edges",
     "Who called whom in {}, and how it went: mergeable sums of calls that began in it.",

@@ -8,12 +8,14 @@ attaches it has them.
     addresses  text of addresses and ranges, for the numbers that tables hold
     facts      flows, requests and endpoints, with names
     verdicts   what was let through and what was refused, by policy
-    topology   calls, edges, and the graph of them
+    topology   calls, each once, and gateways
     stitched   conversations over all hops, and the records they are made of
     wire       octets on the wire, once, whichever exporters saw them
     rollups    calls and flows by the minute, ten minutes, hour and day, and of a span
+    whole      edges, and the graph of workloads, of all time
     levels     what provider, region, cluster ... workload call a thing
     graph      the graph of a span at a level, of rollups
+    security   encryption, identities and policy of each pair of workloads, end to end
     failed     calls that failed, with their blame: SQL of the stage that judges minutes
     health     health, completeness, rejects, and the pipeline itself
     places     clusters, and where in the world they are
@@ -49,10 +51,12 @@ from pipeline.views import (
     probes,
     proxies,
     rollups,
+    security,
     sources,
     stitched,
     topology,
     verdicts,
+    whole,
 )
 
 _GROUPS: Final = ", ".join(
@@ -86,15 +90,15 @@ VIEWS: Final = (
     verdicts.POLICY_VERDICTS,
     topology.GATEWAYS,
     topology.CALLS,
-    topology.EDGES,
-    topology.TOPOLOGY_EDGES,
-    topology.TOPOLOGY_NODES,
     stitched.STITCHED,
     stitched.LEGS,
     rollups.EDGES_1M,
     rollups.EDGES_10M,
     rollups.EDGES_1H,
     rollups.EDGES_1D,
+    whole.EDGES,
+    whole.TOPOLOGY_EDGES,
+    whole.TOPOLOGY_NODES,
     health.COMPLETENESS,
     sources.SOURCES_1M,
     sources.DROPS,
@@ -107,6 +111,7 @@ VIEWS: Final = (
     probes.PROBE_HEALTH,
     probes.PROBE_CERTIFICATES,
     probes.PROBE_TARGETS,
+    security.SECURITY_EDGES,
     health.HEALTH_1M,
     health.HEALTH,
     health.PIPELINE,
@@ -125,7 +130,9 @@ VIEWS: Final = (
 """Every view, each after those it reads."""
 
 FUNCTIONS: Final = (
+    security.SECURITY_BETWEEN,
     places.CLUSTERS_PICKED,
+    places.ENTITIES_CALLED,
     sources.NAMING_BETWEEN,
     rollups.EDGES_BETWEEN,
     rollups.LEGS_BETWEEN,

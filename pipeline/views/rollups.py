@@ -39,7 +39,7 @@ MACROS: Final = (
 
 
 def rolled_up(rollup: Rollup, start: str, rows: str) -> str:
-    """SQL of rows of the shortest bucket, of SQL of the calls or flows that began in it."""
+    """SQL of rows of buckets that begin at ``start``, of SQL of the calls or flows of them."""
     return _grouped(rollup, start, {one.column.name: one.of_rows for one in rollup.measures}, rows)
 
 
@@ -52,12 +52,12 @@ def _grouped(rollup: Rollup, start: str, measures: dict[str, str], rows: str) ->
     """One row a key; each bucket of a histogram once, in order."""
     key = ", ".join(column.name for column in rollup.key)
     aggregates = ", ".join(f"{sql} AS {name}" for name, sql in measures.items())
-    grouped = f"SELECT {start} AS bucket_start, {key}, {aggregates} FROM ({rows}) GROUP BY {key}"
+    grouped = f"SELECT {start} AS bucket_start, {key}, {aggregates} FROM ({rows}) GROUP BY ALL"
     histograms = [name for name in rollups.HISTOGRAMS if name in measures]
-    return _each_bucket_once(grouped, histograms) if histograms else grouped
+    return each_bucket_once(grouped, histograms) if histograms else grouped
 
 
-def _each_bucket_once(rows: str, histograms: list[str]) -> str:
+def each_bucket_once(rows: str, histograms: list[str]) -> str:
     """The same rows, with each bucket of a histogram once, in order."""
     sums = ", ".join(
         f"""{name} AS (SELECT nth, list({{'bucket': bucket, 'calls': calls}} ORDER BY bucket) AS {name}
@@ -72,11 +72,15 @@ def _each_bucket_once(rows: str, histograms: list[str]) -> str:
         SELECT numbered.* EXCLUDE (nth) REPLACE ({replaced}) FROM numbered {joined}"""
 
 
-_METHODS: Final = ", ".join(
-    f"CASE WHEN matched_{method} > 0 THEN '{method}' END"
-    for method in sorted(rollups.MATCH_METHODS)
-)
-_FOUND: Final = " + ".join(f"matched_{method}" for method in rollups.MATCH_METHODS)
+def match_methods() -> str:
+    """SQL of how servers of a row's calls were found: a list, distinct, in order."""
+    methods = ", ".join(
+        f"CASE WHEN matched_{method} > 0 THEN '{method}' END"
+        for method in sorted(rollups.MATCH_METHODS)
+    )
+    found = " + ".join(f"matched_{method}" for method in rollups.MATCH_METHODS)
+    return f"""list_sort(list_filter([{methods}], lambda one: one IS NOT NULL)
+                || CASE WHEN {found} < requests THEN [NULL::VARCHAR] ELSE [] END)"""
 
 
 _RESOLUTIONS: Final = ("1 MINUTE", "10 MINUTES", "1 HOUR", "1 DAY")
@@ -117,8 +121,7 @@ def _view(table: Table, resolution: str) -> View:
                 if measure.column.name in _SUMS
             },
         },
-        f"""SELECT *, list_sort(list_filter([{_METHODS}], lambda one: one IS NOT NULL)
-                || CASE WHEN {_FOUND} < requests THEN [NULL::VARCHAR] ELSE [] END) AS match_methods,
+        f"""SELECT *, {match_methods()} AS match_methods,
             histogram_quantile(durations, 0.5) AS p50_ms,
             histogram_quantile(durations, 0.95) AS p95_ms,
             histogram_quantile(durations, 0.99) AS p99_ms,
@@ -143,8 +146,6 @@ SPAN: Final = {
 SINCE: Final = "from_time::TIMESTAMPTZ"
 UNTIL: Final = "to_time::TIMESTAMPTZ"
 
-_WORKED_OUT: Final = "(SELECT max(window_start) + INTERVAL 1 MINUTE FROM windows WHERE NOT stale)"
-
 
 def _between(relations: list[str]) -> str:
     """SQL of the rows of a span, of the one relation whose buckets make few enough of it."""
@@ -153,18 +154,20 @@ def _between(relations: list[str]) -> str:
         limits = [f"{UNTIL} - {SINCE} > {_POINTS} * INTERVAL {_RESOLUTIONS[nth - 1]}"] * (nth > 0)
         if nth < len(relations) - 1:
             limits.append(f"{UNTIL} - {SINCE} <= {_POINTS} * INTERVAL {length}")
+        spanned = f"""FROM {relation} WHERE {" AND ".join(limits)}
+            AND bucket_start >= time_bucket(INTERVAL {length}, {SINCE}) AND bucket_start < {UNTIL}"""
         parts.append(
-            f"""SELECT *, greatest(60, epoch(least(bucket_start + INTERVAL {length}, {_WORKED_OUT})
-                    - bucket_start))::DOUBLE AS bucket_s
-            FROM {relation} WHERE {" AND ".join(limits)}
-                AND bucket_start >= time_bucket(INTERVAL {length}, {SINCE}) AND bucket_start < {UNTIL}"""
+            f"""SELECT *, greatest(60, epoch(least(bucket_start + INTERVAL {length},
+                (SELECT time_bucket(INTERVAL 1 MINUTE, max(first_time)) {spanned}) + INTERVAL 1 MINUTE)
+                - bucket_start))::DOUBLE AS bucket_s
+            {spanned}"""
         )
     return " UNION ALL BY NAME ".join(parts)
 
 
 _BUCKET: Final = {
     "bucket_start": "begin of the bucket, UTC",
-    "bucket_s": "seconds of the bucket that are worked out: what a rate is per",
+    "bucket_s": "seconds of the bucket, of the last those up to the newest minute there is: what a rate is per",
 }
 _CHOICE: Final = f"from the shortest of minutes, ten minutes, hours and days that tell the span in {_POINTS} buckets"
 

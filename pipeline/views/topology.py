@@ -1,12 +1,10 @@
 """
-Who talks to whom: calls, edges, and the graph of them.
+Who called whom: each call once.
 
-A number that two observers counted is never added: a call is one row however
-many proxies logged it, and octets of a leg are those of the one exporter that
-saw most of it. What has no request id (TCP) is the client's proxy's to tell; the
+A call is one row however many proxies logged it. What has no request id (TCP) is the client's proxy's to tell; the
 server's tells of clients that told of none, of that protocol, around that time.
 
-Before: facts.py. After: health.py.
+Before: facts.py. After: wire.py, rollups.py.
 """
 
 from typing import Final
@@ -45,7 +43,7 @@ GATEWAYS: Final = View(
 
 _FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id)"
 
-_PLACE: Final = ("kind", "provider", "region", "namespace", "service")
+_PLACE: Final = ("kind", "provider", "region", "namespace", "service", "node")
 
 
 def _place(end: str, *found: str, network: str = "NULL") -> str:
@@ -94,7 +92,7 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         Condition that follows ``start_time``; spans begin and end at whole `MARGIN`s.
     """
     return f"""WITH known AS MATERIALIZED (
-        SELECT endpoint_id, network, kind, cluster, namespace, service, entity,
+        SELECT endpoint_id, network, kind, cluster, namespace, service, node, entity,
             provider, region FROM v_endpoints
     ), traffic AS (
         SELECT r.* REPLACE (coalesce(r.service, named.service) AS service), v.cluster AS observer_cluster,
@@ -269,13 +267,7 @@ RATES: Final = {
     "tls_requests": "calls over TLS",
 }
 
-_RATES_SQL: Final = """count(*) AS requests, count(*) FILTER (error) AS errors,
-        count(*) FILTER (status BETWEEN 400 AND 499) AS client_errors, count(*) FILTER (denied) AS denied,
-        quantile_cont(duration_ms, 0.5) AS p50_ms, quantile_cont(duration_ms, 0.95) AS p95_ms,
-        sum(bytes_received)::UBIGINT AS bytes_received, sum(bytes_sent)::UBIGINT AS bytes_sent,
-        count(tls) AS tls_requests"""
-
-_EDGE_KEY: Final = {
+EDGE_KEY: Final = {
     name: CALLS.columns[name]
     for name in (
         "client_entity",
@@ -287,96 +279,3 @@ _EDGE_KEY: Final = {
         "gateway",
     )
 }
-
-EDGES: Final = View(
-    "v_edges",
-    "Who called whom, minute by minute, and how well did it go?",
-    {
-        "minute": "minute in which the calls began",
-        **_EDGE_KEY,
-        "match_methods": "how servers were found, distinct",
-        "confidence": "lowest confidence among them",
-        **RATES,
-    },
-    f"""SELECT time_bucket(INTERVAL 1 MINUTE, start_time) AS minute, {", ".join(_EDGE_KEY)},
-        list_sort(list(DISTINCT match_method)) AS match_methods, min(confidence) AS confidence, {_RATES_SQL}
-    FROM v_calls GROUP BY minute, {", ".join(_EDGE_KEY)}""",
-)
-
-TOPOLOGY_EDGES: Final = View(
-    "v_topology_edges",
-    "What is connected to what: logical calls (L7), and legs seen on the wire (L4)?",
-    {
-        "kind": "call: client workload to server workload; leg: source to destination address of flows, one direction",
-        "source": "entity it comes from",
-        "target": "entity it goes to",
-        "source_cluster": "cluster of the source",
-        "target_cluster": "cluster of the target",
-        "path_model": "local, flat or gateway; null for legs",
-        "gateway": "gateway it goes through; null for legs",
-        **RATES,
-        "flows": "flow records, of the exporter that saw most octets of the leg; null for calls",
-        "bytes": "octets after sampling, of that exporter",
-        "packets": "packets after sampling, of that exporter",
-        "exporters": "exporters that saw the leg",
-        "first_time": "first seen",
-        "last_time": "last seen",
-    },
-    f"""SELECT 'call' AS kind, client_entity AS source, server_entity AS target,
-        client_cluster AS source_cluster, server_cluster AS target_cluster, path_model, gateway,
-        {_RATES_SQL}, NULL::BIGINT AS flows, NULL::DOUBLE AS bytes, NULL::DOUBLE AS packets,
-        NULL::BIGINT AS exporters, min(start_time) AS first_time, max(start_time) AS last_time
-    FROM v_calls GROUP BY source, target, source_cluster, target_cluster, path_model, gateway
-    UNION ALL BY NAME
-    SELECT 'leg' AS kind, source, target, source_cluster, target_cluster,
-        arg_max(flows, bytes) AS flows, max(bytes) AS bytes, arg_max(packets, bytes) AS packets,
-        count(*) AS exporters, min(first_time) AS first_time, max(last_time) AS last_time
-    FROM (
-        SELECT src_entity AS source, dst_entity AS target, src_cluster AS source_cluster,
-            dst_cluster AS target_cluster, agent, exporter, observation_domain, count(*) AS flows,
-            sum(bytes_estimate) AS bytes, sum(packets_estimate) AS packets,
-            min(start_time) AS first_time, max(end_time) AS last_time
-        FROM v_flows GROUP BY ALL
-    ) GROUP BY source, target, source_cluster, target_cluster""",
-)
-
-TOPOLOGY_NODES: Final = View(
-    "v_topology_nodes",
-    "What takes part, where is it, and how much goes through it?",
-    {
-        "entity": "`v_topology_edges.source` or ``target``",
-        "kind": "kind of endpoint; null if not resolved",
-        "provider": "cloud",
-        "region": "region",
-        "cluster": "cluster",
-        "namespace": "namespace",
-        "workload": "workload",
-        "requests_in": "calls it served",
-        "errors_in": "of those, failed",
-        "requests_out": "calls it made",
-        "bytes_in": "octets of legs to it",
-        "bytes_out": "octets of legs from it",
-        "first_time": "first seen",
-        "last_time": "last seen",
-    },
-    """WITH ends AS (
-        SELECT target AS entity, target_cluster AS cluster, requests AS requests_in, errors AS errors_in,
-            NULL AS requests_out, bytes AS bytes_in, NULL AS bytes_out, first_time, last_time
-        FROM v_topology_edges WHERE target IS NOT NULL
-        UNION ALL
-        SELECT source, source_cluster, NULL, NULL, requests, NULL, bytes, first_time, last_time
-        FROM v_topology_edges WHERE source IS NOT NULL
-    ), known AS (
-        SELECT entity, min(kind) AS kind, min(namespace) AS namespace, min(workload) AS workload
-        FROM v_endpoints GROUP BY entity
-    )
-    SELECT entity, min(known.kind) AS kind, min(clusters.provider) AS provider,
-        min(clusters.region) AS region, min(ends.cluster) AS cluster, min(known.namespace) AS namespace,
-        min(known.workload) AS workload, coalesce(sum(requests_in), 0)::BIGINT AS requests_in,
-        coalesce(sum(errors_in), 0)::BIGINT AS errors_in,
-        coalesce(sum(requests_out), 0)::BIGINT AS requests_out,
-        coalesce(sum(bytes_in), 0) AS bytes_in, coalesce(sum(bytes_out), 0) AS bytes_out,
-        min(first_time) AS first_time, max(last_time) AS last_time
-    FROM ends LEFT JOIN known USING (entity) LEFT JOIN clusters ON clusters.cluster = ends.cluster
-    GROUP BY entity""",
-)

@@ -4,7 +4,7 @@ Octets on the wire, once: flows of a stretch, as the exporter saw a leg that saw
 What two exporters saw of one pair of addresses is not added. Which of them counts is
 decided by pair of addresses, before there are names: exporters of different machines
 see different pods of one workload. For a minute it is decided by what each saw of the
-pair in it and `MARGIN` around, so that a flow two clocks put on either side of a full
+pair in it and 20 seconds around, so that a flow two clocks put on either side of a full
 minute is counted in one; exporters that tell a long flow in parts of different length
 may still each count for some of its minutes.
 
@@ -17,13 +17,12 @@ Before: topology.py. After: rollups.py.
 from typing import Final
 
 from pipeline.schema import rollups
-from pipeline.views.topology import MARGIN
+from pipeline.schema.rollups import Rollup
 
-_ADDRESSES: Final = "src_ip_hi, src_ip_lo, dst_ip_hi, dst_ip_lo"
-_IDS: Final = ", ".join(
+_PAIR: Final = ", ".join(
     f"{side}_{column}"
     for side in ("src", "dst")
-    for column in ("endpoint_id", "prefix_id", "method")
+    for column in ("endpoint_id", "prefix_id", "method", "ip_hi", "ip_lo")
 )
 _EPHEMERAL: Final = 32_768
 """Linux's clients pick ports from here on; others', from later."""
@@ -35,64 +34,45 @@ _PROTOCOL: Final = """CASE protocol WHEN 1 THEN 'ICMP' WHEN 6 THEN 'TCP' WHEN 17
         ELSE coalesce('IP protocol ' || protocol, 'unknown') END"""
 
 
-def flows_around(start: str, end: str) -> str:
-    """SQL of the flows that `wire_sql` reads for those that began in [start, end)."""
-    return f"FROM flows WHERE start_time >= {start} - {MARGIN} AND start_time < {end} + {MARGIN}"
-
-
-def wire_sql(flows: str, begun: str) -> str:
+def wire_sql(flows: str, begun: str, of: Rollup = rollups.LEGS) -> str:
     """
-    SQL of flows that began at some time, summed by leg, with the columns of `rollups.LEG_KEY`.
+    SQL of flows that began at some time, summed by leg, with the columns of the key of ``of``.
 
     Parameters
     ----------
     flows
-        SQL of rows of `schema.FLOWS` that began then and around.
+        SQL of rows of `schema.FLOWS` that began then, and what began around.
     begun
-        Condition that follows ``start_time``.
+        Condition on ``start_time``.
     """
-    within = f"FILTER (start_time {begun})"
-    key = ", ".join(column.name for column in rollups.LEG_KEY)
-    ends = "src_entity, dst_entity, protocol"
+    key = ", ".join(column.name for column in of.key)
+    leg = f"network, {_PAIR}, protocol"
     return f"""WITH gateway_of AS (
         SELECT ip AS gateway_ip, cluster AS gateway_cluster, min(name) AS gateway
         FROM v_gateways GROUP BY ALL
     ), known AS MATERIALIZED (
-        SELECT endpoint_id, network, kind, provider, region, cluster, namespace, service, entity, gateway
+        SELECT endpoint_id, network, kind, provider, region, cluster, namespace, service, node, entity,
+            gateway
         FROM v_endpoints LEFT JOIN gateway_of ON gateway_ip = ip AND gateway_cluster = cluster
     ), seen AS (
-        SELECT vantage_id, {_ADDRESSES}, {_IDS}, protocol,
-            CASE WHEN src_port < least({
-        _EPHEMERAL
-    }, coalesce(dst_port, 65535)) THEN src_port END AS src_port,
-            CASE WHEN dst_port < {
-        _EPHEMERAL
-    } AND dst_port <= coalesce(src_port, 65535) THEN dst_port END AS dst_port,
-            count(*) {within} AS flows, sum(bytes * sampling_factor) {within} AS bytes,
-            sum(packets * sampling_factor) {within} AS packets, min(start_time) {
-        within
-    } AS first_time,
-            max(end_time) {within} AS last_time, sum(bytes * sampling_factor) AS size
-        FROM ({flows}) GROUP BY ALL
-    ), by_exporter AS (
-        SELECT v.network, vantage_id, {_ADDRESSES}, protocol, coalesce(sum(size), 0) AS size
-        FROM seen LEFT JOIN vantages v USING (vantage_id) GROUP BY ALL
-    ), most AS (
-        SELECT *, count(*) OVER leg AS exporters FROM by_exporter
-        WINDOW leg AS (PARTITION BY network, {_ADDRESSES}, protocol)
-        QUALIFY row_number() OVER (leg ORDER BY size DESC, vantage_id) = 1
+        SELECT vantage_id, {_PAIR}, protocol,
+            CASE WHEN src_port < least({_EPHEMERAL}, coalesce(dst_port, 65535)) THEN src_port END AS src_port,
+            CASE WHEN dst_port < {_EPHEMERAL} AND dst_port <= coalesce(src_port, 65535) THEN dst_port END AS dst_port,
+            count(*) FILTER (begun) AS flows, sum(bytes * sampling_factor) FILTER (begun) AS bytes,
+            sum(packets * sampling_factor) FILTER (begun) AS packets,
+            min(start_time) FILTER (begun) AS first_time, max(end_time) FILTER (begun) AS last_time,
+            sum(bytes * sampling_factor) AS size
+        FROM (SELECT *, {begun} AS begun FROM ({flows})) GROUP BY ALL
+    ), sized AS (
+        SELECT seen.*, v.network, hash({leg}) AS leg,
+            sum(coalesce(size, 0)) OVER (PARTITION BY hash({leg}), vantage_id) AS all_of_it
+        FROM seen LEFT JOIN vantages v USING (vantage_id)
     ), once AS (
-        SELECT seen.*, most.network, most.exporters FROM seen JOIN most USING (vantage_id)
-        WHERE seen.flows > 0 AND {
-        " AND ".join(
-            f"seen.{name} IS NOT DISTINCT FROM most.{name}"
-            for name in (*_ADDRESSES.split(", "), "protocol")
-        )
-    }
+        SELECT *, count(DISTINCT vantage_id) OVER (PARTITION BY leg) AS exporters FROM sized
+        QUALIFY vantage_id = first_value(vantage_id)
+                OVER (PARTITION BY leg ORDER BY all_of_it DESC, vantage_id) AND flows > 0
     ), named AS (
-        SELECT {_end("src")}, {_end("dst")}, {
-        _PROTOCOL
-    } AS protocol, src_port, dst_port, flows, bytes,
+        SELECT {_end("src")}, {_end("dst")}, {_PROTOCOL} AS protocol, src_port, dst_port, flows, bytes,
             packets, exporters, first_time, last_time
         FROM once {_joins("src")} {_joins("dst")}
     ), legs AS (
@@ -100,10 +80,8 @@ def wire_sql(flows: str, begun: str) -> str:
             max(exporters) AS exporters, min(first_time) AS first_time, max(last_time) AS last_time
         FROM named GROUP BY {key}
     ), ranked AS (
-        SELECT *, row_number() OVER (PARTITION BY {
-        ends
-    } ORDER BY bytes DESC NULLS LAST, src_port, dst_port)
-            <= {_PORTS} AS told FROM legs
+        SELECT *, row_number() OVER (PARTITION BY src_entity, dst_entity, protocol
+            ORDER BY bytes DESC NULLS LAST, src_port, dst_port) <= {_PORTS} AS told FROM legs
     )
     SELECT * REPLACE (CASE WHEN told THEN src_port END AS src_port, CASE WHEN told THEN dst_port END AS dst_port)
     FROM ranked"""
@@ -112,7 +90,8 @@ def wire_sql(flows: str, begun: str) -> str:
 def _end(side: str) -> str:
     """A flow's end: an endpoint, a range outside, or unknown in its network."""
     places = ", ".join(
-        f"{side}.{name} AS {side}_{name}" for name in ("cluster", "namespace", "service", "gateway")
+        f"{side}.{name} AS {side}_{name}"
+        for name in ("cluster", "namespace", "service", "gateway", "node")
     )
     return f"""coalesce({side}.entity, CASE WHEN {side}_method = 'external' THEN {side}_range.name END,
             'unknown in ' || coalesce({side}_range.network, once.network), 'unknown') AS {side}_entity,
