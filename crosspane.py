@@ -88,7 +88,7 @@ def connect(lake: str | Path | None = None, at: str | datetime | None = None) ->
     UsageError
         If ``at`` is no time.
     """
-    return Pane(_find(lake), _time(at))
+    return Pane(_find(lake), None if at is None else _time("at", at))
 
 
 class Pane:
@@ -217,6 +217,9 @@ class Pane:
             raise UsageError(f"{signature}: not {', '.join(sorted(unknown)) or 'so many values'}")
         if missing := [name for name in function.parameters if name not in wanted]:
             raise UsageError(f"{signature}: {missing[0]} is missing")
+        for name in ("from_time", "to_time"):
+            if isinstance(value := wanted.get(name), (str, datetime)):
+                wanted[name] = _time(name, value)
         places = ", ".join(f"${name}" for name in function.parameters)
         return self.sql(f"FROM {function.name}({places})", **wanted)
 
@@ -273,11 +276,11 @@ def _is_lake(folder: Path) -> bool:
     return (folder / "catalog.sqlite").is_file()
 
 
-def _time(at: str | datetime | None) -> datetime | None:
-    if at is None:
-        return None
-    try:
-        time = datetime.fromisoformat(at) if isinstance(at, str) else at
-    except ValueError as error:
-        raise UsageError(f"at: {error}; for instance 2026-11-24T03:04Z") from error
+def _time(name: str, time: str | datetime) -> datetime:
+    """An instant; without an offset it is UTC."""
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}; for instance 2026-11-24T03:04Z") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -87,18 +87,19 @@ def test_a_function_is_of_all_there_is_unless_told(pane: crosspane.Pane):
 @pytest.mark.parametrize(
     ("arguments", "named", "wrong"),
     [
-        ((), {}, "level is missing"),
+        ((), {}, "topology_edges(level, from_time, to_time): level is missing"),
         (("cluster",), {"size": 1}, "not size"),
         (("cluster", 1, 2, 3), {}, "not so many values"),
+        (("cluster", "now"), {}, "from_time: Invalid isoformat string: 'now'; for instance"),
     ],
 )
 def test_a_function_says_how_it_is_called(
     pane: crosspane.Pane, arguments: tuple[object, ...], named: dict[str, object], wrong: str
 ):
-    """Its signature, and what of the call does not fit."""
+    """What of the call does not fit is named."""
     with pytest.raises(crosspane.UsageError) as raised:
         pane.topology_edges(*arguments, **named)
-    assert str(raised.value) == f"topology_edges(level, from_time, to_time): {wrong}"
+    assert wrong in str(raised.value)
 
 
 def test_a_view_is_explained(pane: crosspane.Pane):
@@ -138,9 +139,9 @@ def test_a_lake_is_shown_as_it_was(pane: crosspane.Pane):
 @pytest.mark.parametrize("at", ["2026-11-24T03:04", datetime(2026, 11, 24, 3, 4)])  # noqa: DTZ001
 def test_a_time_without_a_zone_is_utc(at: str | datetime):
     """Text or datetime."""
-    assert crosspane._time(at) == datetime(2026, 11, 24, 3, 4, tzinfo=UTC)
+    assert crosspane._time("at", at) == datetime(2026, 11, 24, 3, 4, tzinfo=UTC)
     east = datetime(2026, 11, 24, 5, 4, tzinfo=timezone(timedelta(hours=2)))
-    assert crosspane._time(east) == east
+    assert crosspane._time("at", east) == east
 
 
 def test_what_is_no_time_is_said(folder: Path):
