@@ -145,6 +145,7 @@ def _told(tree: Any, columns: Mapping[str, int]) -> Iterator[tuple[str, int]]:
             yield place, _type(node["cast_type"])
     for node in nodes:
         yield from _alike(_compared(node), columns)
+        yield from _among(node, columns)
         kind = node.get("class")
         if kind == "FUNCTION" and node.get("function_name") in {"~~", "!~~", "~~*", "!~~*"}:
             yield from (
@@ -154,6 +155,17 @@ def _told(tree: Any, columns: Mapping[str, int]) -> Iterator[tuple[str, int]]:
             for part in ("limit", "offset"):
                 if place := _place(node[part] or {}):
                     yield place, types.INT8.oid
+
+
+def _among(node: Mapping[str, Any], columns: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """``x = ANY($1)``, which a tree has as a subquery that unnests: a list of what x is."""
+    if node.get("class") == "SUBQUERY" and node.get("subquery_type") == "ANY":
+        listed = _array(_type_of(node["child"], columns))
+        for part in _nodes(node["subquery"]):
+            if part.get("function_name") == "unnest" and (place := _place(part["children"][0])):
+                yield place, listed
+    if node.get("function_name") == "unnest" and (place := _place(node["children"][0])):
+        yield place, types.TEXT.array_oid
 
 
 def _compared(node: Mapping[str, Any]) -> Sequence[Any]:

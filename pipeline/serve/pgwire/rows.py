@@ -50,7 +50,7 @@ def data_rows(batch: pa.RecordBatch, columns: Sequence[Sent], binary: Sequence[b
     parts: list[pa.Array] = []
     length = np.full(batch.num_rows, 4 + 2 + 4 * len(columns), np.int64)
     for values, column, as_bytes in zip(batch.columns, columns, binary, strict=True):
-        encoded = _encoded(values, column, as_bytes)
+        encoded = _blank(values, _encoded(values, column, as_bytes))
         sizes, prefix = _prefix(values, encoded)
         length += sizes
         parts += prefix, encoded
@@ -61,8 +61,14 @@ def data_rows(batch: pa.RecordBatch, columns: Sequence[Sent], binary: Sequence[b
 
 def _encoded(values: pa.Array, column: Sent, as_bytes: bool) -> pa.Array:
     if column.array:
-        return _array_bytes(values, column) if as_bytes else _array_text(values, column)
+        encode = _array_bytes if as_bytes else _array_text
+        return scalars.filled(encode(values, column), values)
     return (scalars.as_bytes if as_bytes else scalars.as_text)(column.kind, values)
+
+
+def _blank(values: pa.Array, encoded: pa.Array) -> pa.Array:
+    """Nothing after the length of a null."""
+    return pc.if_else(values.is_null(), b"", encoded) if values.null_count else encoded
 
 
 def _prefix(values: pa.Array, encoded: pa.Array) -> tuple[np.ndarray, pa.Array]:
@@ -111,7 +117,7 @@ def _array_text(values: pa.Array, column: Sent) -> pa.Array:
 def _array_bytes(values: pa.Array, column: Sent) -> pa.Array:
     """Dimensions, whether there are nulls, type, length, first index 1; then the elements."""
     flat, offsets = _flat(values)
-    encoded = scalars.as_bytes(column.kind, flat)
+    encoded = _blank(flat, scalars.as_bytes(column.kind, flat))
     _, prefix = _prefix(flat, encoded)
     elements = pc.binary_join_element_wise(prefix, encoded, b"")
     lengths = np.diff(offsets.to_numpy())

@@ -40,12 +40,12 @@ _TIMETZ: Final = re.compile(
 
 def as_text(kind: Kind, values: pa.Array) -> pa.Array:
     """Binary array of the text of each value; empty for null."""
-    return _filled(_TEXT.get(kind, _plain)(values))
+    return filled(_TEXT.get(kind, _plain)(values), values)
 
 
 def as_bytes(kind: Kind, values: pa.Array) -> pa.Array:
     """Binary array of the bytes of each value; empty for null."""
-    return _filled(_BYTES.get(kind, _plain)(values))
+    return filled(_BYTES.get(kind, _plain)(values), values)
 
 
 def fixed(data: np.ndarray) -> pa.Array:
@@ -59,10 +59,11 @@ def fixed(data: np.ndarray) -> pa.Array:
     )
 
 
-def _filled(values: pa.Array) -> pa.Array:
-    if values.type != pa.binary():
-        values = values.cast(pa.binary())
-    return pc.fill_null(values, b"") if values.null_count else values
+def filled(encoded: pa.Array, values: pa.Array) -> pa.Array:
+    """Binary array of what values were encoded to; empty for null."""
+    if encoded.type != pa.binary():
+        encoded = encoded.cast(pa.binary())
+    return pc.if_else(values.is_valid(), encoded, b"") if values.null_count else encoded
 
 
 def _plain(values: pa.Array) -> pa.Array:

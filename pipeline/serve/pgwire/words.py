@@ -33,13 +33,13 @@ _SPACE: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)+", re.DOTALL)
 
 _TAKEN: Final = frozenset({
     "application_name", "array_nulls", "client_connection_check_interval", "client_min_messages",
-    "cursor_tuple_fraction",
-    "enable_bitmapscan", "enable_hashjoin", "enable_indexscan", "enable_mergejoin",
-    "enable_nestloop", "enable_seqscan", "enable_sort", "default_transaction_deferrable", "default_transaction_isolation",
-    "default_transaction_read_only", "extra_float_digits", "idle_in_transaction_session_timeout",
-    "idle_session_timeout", "jit", "lock_timeout", "row_security", "search_path",
-    "synchronize_seqscans", "synchronous_commit", "tcp_keepalives_idle", "transaction_isolation",
-    "transaction_read_only", "work_mem", "xmloption",
+    "cursor_tuple_fraction", "default_transaction_deferrable", "default_transaction_isolation",
+    "default_transaction_read_only", "enable_bitmapscan", "enable_hashjoin", "enable_indexscan",
+    "enable_mergejoin", "enable_nestloop", "enable_seqscan", "enable_sort", "extra_float_digits",
+    "idle_in_transaction_session_timeout", "idle_session_timeout", "jit", "lock_timeout",
+    "row_security", "search_path", "synchronize_seqscans", "synchronous_commit",
+    "tcp_keepalives_idle", "transaction_isolation", "transaction_read_only", "work_mem",
+    "xmloption",
 })  # fmt: skip
 """Settings of PostgreSQL that change nothing of what is answered here."""
 _ONLY: Final = {
