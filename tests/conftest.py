@@ -13,7 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from pipeline.lake import Lake
 
-pytest_plugins = ["apiserver", "brokers", "demo_lake"]
+pytest_plugins = ["apiserver", "brokers", "demo_lake", "postgres", "serving"]
 
 _IN_CI = os.environ.get("CI") == "true"
 _CORPUS = Path(
@@ -25,6 +25,7 @@ _TOGETHER = {
     "tests/integration/test_live_export.py": "namespaces",
     "tests/collectors/log/": "kafka",
     "tests/integration/test_kill.py": "kafka",
+    "tests/serve/": "serve",
     "tests/test_demo.py": "demo",
     "tests/test_notebooks.py": "demo",
     "tests/test_connect.py": "demo",

@@ -26,6 +26,7 @@ _ARRAY: Final = np.dtype(
 )
 _EMPTY_ARRAY_BYTES: Final = 12
 """Dimensions, nulls and type: an empty array has no dimension."""
+_NEEDS_QUOTES: Final = r'^$|^(?i:null)$|["\\{},\s\x0b]'
 _QUOTED: Final = (("\\", "\\\\"), ('"', '\\"'))
 
 
@@ -101,13 +102,15 @@ def _joined(offsets: pa.Array, elements: pa.Array, separator: bytes) -> pa.Array
 
 
 def _array_text(values: pa.Array, column: Sent) -> pa.Array:
-    """``{1,2,NULL}``; text in quotes."""
+    """``{1,2,NULL}``; in quotes what could be read as something else."""
     flat, offsets = _flat(values)
     text = scalars.as_text(column.kind, flat).cast(pa.string())
     if column.kind not in scalars.NUMBERS:
+        quoted = text
         for found, escaped in _QUOTED:
-            text = pc.replace_substring(text, found, escaped)
-        text = pc.binary_join_element_wise('"', text, '"', "")
+            quoted = pc.replace_substring(quoted, found, escaped)
+        quoted = pc.binary_join_element_wise('"', quoted, '"', "")
+        text = pc.if_else(pc.match_substring_regex(text, _NEEDS_QUOTES), quoted, text)
     if flat.null_count:
         text = pc.if_else(flat.is_null(), "NULL", text)
     inside = _joined(offsets, text.cast(pa.binary()), b",")

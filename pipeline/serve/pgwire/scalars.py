@@ -26,6 +26,8 @@ _EPOCH_DAYS: Final = 10_957
 _EPOCH_US: Final = _EPOCH_DAYS * 86_400_000_000
 _BASE: Final = 10_000
 """Of a numeric's digits."""
+_LEAST_EXPONENT: Final = -4
+"""Of a float that is written without one."""
 _NOT_FINITE: Final = (
     ("nan", "NaN"), ("-nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity"),
 )  # fmt: skip
@@ -77,17 +79,63 @@ def _bool_text(values: pa.Array) -> pa.Array:
     return pc.if_else(values, b"t", b"f")
 
 
-def _float_text(values: pa.Array) -> pa.Array:
-    text = values.cast(pa.string())
-    if pc.all(pc.is_finite(values)).as_py() is False:
-        for arrow, postgres in _NOT_FINITE:
-            text = pc.if_else(pc.equal(text, arrow), postgres, text)
-    return text
+def _float_text(most: int) -> Callable[[pa.Array], pa.Array]:
+    """Shortest digits, with an exponent where they would be many: from ``most`` on."""
+
+    def convert(values: pa.Array) -> pa.Array:
+        text = values.cast(pa.string())
+        if pc.all(pc.is_finite(values)).as_py() is False:
+            for arrow, postgres in _NOT_FINITE:
+                text = pc.if_else(pc.equal(text, arrow), postgres, text)
+        size = pc.abs(values)
+        small = pc.and_(pc.less(size, 10.0**_LEAST_EXPONENT), pc.greater(size, 0.0))
+        odd = pc.or_(pc.or_(small, pc.greater_equal(size, 10.0**most)), _has(text, "e"))
+        return _where(pc.and_(odd, pc.is_finite(values)), text, lambda one: _scientific(one, most))
+
+    return convert
+
+
+def _scientific(text: str, most: int) -> str:
+    """
+    A number with an exponent where PostgreSQL writes one.
+
+    >>> _scientific("1.234e-7", 15), _scientific("1e+14", 15), _scientific("16777216", 6)
+    ('1.234e-07', '100000000000000', '1.6777216e+07')
+    """
+    number = Decimal(text)
+    exponent = number.adjusted()
+    if _LEAST_EXPONENT <= exponent < most:
+        return format(number, "f")
+    sign, digits, _ = number.normalize().as_tuple()
+    first, *others = map(str, digits)
+    fraction = f".{''.join(others)}" if others else ""
+    return f"{'-' * sign}{first}{fraction}e{exponent:+03d}"
+
+
+def _numeric_text(values: pa.Array) -> pa.Array:
+    """Arrow writes small ones with an exponent."""
+    text = _plain(values)
+    return _where(_has(text, "E"), text, lambda one: format(Decimal(one), "f"))
+
+
+def _has(text: pa.Array, part: str) -> pa.Array:
+    return pc.match_substring(text, part)
+
+
+def _where(condition: pa.Array, text: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    """Text, changed one by one where a condition holds that seldom does."""
+    condition = pc.fill_null(condition, False)
+    if not pc.any(condition).as_py():
+        return text
+    changed = [change(one) for one in text.filter(condition).to_pylist()]
+    return pc.replace_with_mask(text, condition, pa.array(changed, text.type))
 
 
 def _timestamp_text(values: pa.Array, zone: str = "") -> pa.Array:
+    """No fraction of a second where there is none, and no zeros at its end."""
     number = values.cast(pa.timestamp("us"), safe=False)
-    text = pc.binary_join_element_wise(number.cast(pa.string()), pa.scalar(zone), "")
+    text = pc.replace_substring_regex(number.cast(pa.string()), r"\.0{6}$|0+$", "")
+    text = pc.binary_join_element_wise(text, pa.scalar(zone), "")
     return _endless(text, number.view(pa.int64()), np.iinfo(np.int64).max)
 
 
@@ -109,8 +157,10 @@ def _endless(text: pa.Array, number: pa.Array, most: int) -> pa.Array:
 
 
 def _interval_text(values: pa.Array) -> pa.Array:
-    """DuckDB says months, PostgreSQL mons."""
-    return pc.replace_substring(values, "month", "mon")
+    """DuckDB says months, PostgreSQL mons; and what is not negative after what is, is +."""
+    text = pc.replace_substring(values, "month", "mon")
+    text = pc.replace_substring_regex(text, r"(-1 (?:year|mon|day))\b", r"\1s")
+    return pc.replace_substring_regex(text, r"(-\d+ [a-z]+) (\d)", r"\1 +\2")
 
 
 def _bytea_text(values: pa.Array) -> pa.Array:
@@ -226,8 +276,9 @@ def _time(text: str) -> bytes:
 _TEXT: Final = {
     types.BOOL: _bool_text,
     types.BYTEA: _bytea_text,
-    types.FLOAT4: _float_text,
-    types.FLOAT8: _float_text,
+    types.FLOAT4: _float_text(6),
+    types.FLOAT8: _float_text(15),
+    types.NUMERIC: _numeric_text,
     types.TIMESTAMP: _timestamp_text,
     types.TIMESTAMPTZ: _timestamptz_text,
     types.DATE: _date_text,

@@ -1,0 +1,125 @@
+"""
+A SQL server over a small lake, for every client: all roles, all types, one a session.
+
+``v_types`` has a row of values, and a row of nulls. `TYPES` says its columns.
+"""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from authority import Authority
+
+from pipeline.config import RoleConfig, ServeConfig
+from pipeline.lake import Lake
+from pipeline.serve.engine import Engine
+from pipeline.serve.pgwire.server import Server
+
+PASSWORD = "correct horse"  # noqa: S105 - of nothing else
+"""Of every role."""
+LONG = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 9"
+"""A statement that would run for days."""
+
+
+class Column(NamedTuple):
+    """A column of ``v_types``: DuckDB's SQL of its value, and what PostgreSQL calls its type."""
+
+    name: str
+    value: str
+    kind: str
+
+
+TYPES = (
+    Column("number", "1::BIGINT", "bigint"),
+    Column("yes", "true", "boolean"),
+    Column("tiny", "(-8)::TINYINT", "smallint"),
+    Column("grpc_status", "200::UTINYINT", "smallint"),
+    Column("small", "(-300)::SMALLINT", "smallint"),
+    Column("status", "65535::USMALLINT", "integer"),
+    Column("whole", "70000::INTEGER", "integer"),
+    Column("attempts", "4294967295::UINTEGER", "bigint"),
+    Column("big", "9007199254740993::BIGINT", "bigint"),
+    Column("bytes", "18446744073709551615::UBIGINT", "numeric"),
+    Column("huge", "(-170141183460469231731687303715884105727)::HUGEINT", "numeric"),
+    Column("single", "0.5::FLOAT", "real"),
+    Column("share", "0.1::DOUBLE", "double precision"),
+    Column("confidence", "1.5::DECIMAL(2,1)", "numeric(2,1)"),
+    Column("name", "'Zürich ☃ ''quoted'' \\ \"'", "text"),
+    Column("raw", "'\\x00\\xFF\\x5Ca'::BLOB", "bytea"),
+    Column("day", "DATE '2026-11-20'", "date"),
+    Column("clock", "TIME '23:59:59.999999'", "time without time zone"),
+    Column("local_time", "TIMESTAMP '2026-11-20 01:02:03.456789'", "timestamp without time zone"),
+    Column("seen_time", "TIMESTAMPTZ '2026-11-20 01:02:03.456789+00'", "timestamp with time zone"),
+    Column("took", "INTERVAL '1 month 2 days 03:04:05.5'", "interval"),
+    Column("id", "'9f8e7d6c-0000-4000-8000-00000000002a'::UUID", "uuid"),
+    Column("labels", """'{"a": [1, null]}'::JSON""", "json"),
+    Column("seen_by", "['a', NULL, 'b,c', '\"', '']::VARCHAR[]", "text[]"),
+    Column("counts", "[1, NULL, 18446744073709551615]::UBIGINT[]", "numeric[]"),
+    Column("times", "[TIMESTAMPTZ '2026-11-20 00:00:00+00']", "timestamp with time zone[]"),
+    Column("durations", "[{'bucket': 3::SMALLINT, 'calls': 2::UBIGINT}]", "json"),
+    Column("outcomes", "MAP {'ok': 7::UBIGINT}", "json"),
+)
+
+
+class Served(NamedTuple):
+    """Where it listens, and who may come: roles ``reader``, ``brief`` and ``confined``."""
+
+    host: str
+    port: int
+    certificate: str
+    """Of the authority that signed the server's."""
+    engine: Engine
+    config: ServeConfig
+
+    def dsn(self, role: str = "reader", **more: str) -> str:
+        """As libpq takes it."""
+        parts = {"host": self.host, "port": self.port, "user": role, "dbname": "crosspane"}
+        return psycopg.conninfo.make_conninfo(**(parts | {"password": PASSWORD} | more))
+
+    def url(self, role: str = "reader") -> str:
+        """As SQLAlchemy takes it, without the scheme."""
+        return f"{role}:{PASSWORD.replace(' ', '%20')}@{self.host}:{self.port}/crosspane"
+
+    def connect(self, role: str = "reader", **more: str) -> psycopg.Connection:
+        """A connection of psycopg's, outside of any transaction."""
+        return psycopg.connect(self.dsn(role, **more), autocommit=True)
+
+
+def _lake(root: Path) -> None:
+    with Lake(root) as lake:
+        values = ", ".join(f"{one.value} AS {one.name}" for one in TYPES)
+        nulls = ", ".join(f"CASE WHEN {one.name} IS NULL THEN {one.name} END" for one in TYPES)
+        lake.connection.execute(
+            f"CREATE VIEW v_types AS WITH one AS (SELECT {values})"
+            f" FROM one UNION ALL SELECT {nulls} FROM one"
+        )
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The session's server; nothing that a test does is seen by another."""
+    folder = tmp_path_factory.mktemp("served")
+    _lake(folder / "lake")
+    password = folder / "password"
+    password.write_text(PASSWORD + "\n")
+    authority = Authority(folder, "authority")
+    issued = authority.issue("server", "DNS:localhost,IP:127.0.0.1")
+    roles = {
+        "reader": RoleConfig(password_file=str(password), max_connections=64),
+        "brief": RoleConfig(password_file=str(password), max_time_s=0.3, max_rows=100),
+    }
+    config = ServeConfig(
+        roles=roles, tls_certificate=issued.cert, tls_key=issued.key, max_clients=100
+    )
+    engine = Engine(folder / "lake", config)
+    server = Server(engine, config, "127.0.0.1:0")
+    try:
+        yield Served(*server.address, authority.cert, engine, config)
+    finally:
+        server.close()
+        engine.close()
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("pgwire")]
+    assert left == []
