@@ -25,6 +25,7 @@ export function sectionsOf(panels: Panel[]): Section[] {
 export class Board {
   readonly element = el("div", { class: "board" });
   private readonly views = new Map<Element, PanelView>();
+  private readonly titles = new Map<HTMLElement, string>();
   private readonly stale = new Set<PanelView>();
   private readonly visible = new Set<Element>();
   private readonly observer = new IntersectionObserver((entries) => {
@@ -47,6 +48,8 @@ export class Board {
     const grid = el("div", { class: isAlone ? "grid alone" : "grid", id: freshId("row"), hidden: isFolded });
     for (const panel of panels) grid.append(this.panel(panel, top));
     if (title === null) return grid;
+    const words = el("span", { text: fillText(title, this.page.place) });
+    this.titles.set(words, title);
     const sign = el("span", { class: "sign", "aria-hidden": "true", text: isFolded ? "▸" : "▾" });
     const button = el("button", {
       type: "button", class: "row-title", "aria-expanded": String(!isFolded), "aria-controls": grid.id, onclick: () => {
@@ -54,13 +57,13 @@ export class Board {
         sign.textContent = grid.hidden ? "▸" : "▾";
         button.setAttribute("aria-expanded", String(!grid.hidden));
       },
-    }, sign, fillText(title, this.page.place));
+    }, sign, words);
     return el("section", { class: "row" }, el("h2", {}, button), grid);
   }
 
   private panel(panel: Panel, top: number): HTMLElement {
-    const { go, place } = this.page;
     const view = new PanelView(panel, this.page, () => {
+      const { go, place } = this.page;
       const query = new URLSearchParams(location.search);
       if (place.panel === null) query.set("viewPanel", String(panel.id));
       else query.delete("viewPanel");
@@ -78,6 +81,7 @@ export class Board {
   /** Asks what is seen now, and the others when they come into sight. */
   refresh(page: Page): void {
     this.page = page;
+    for (const [words, title] of this.titles) words.textContent = fillText(title, page.place);
     for (const view of this.views.values()) this.stale.add(view);
     this.askVisible();
   }

@@ -3,6 +3,7 @@
 import * as api from "./api";
 import { Board } from "./board";
 import { el } from "./dom";
+import { icon } from "./icons";
 import { fillText } from "./links";
 import type { Page } from "./panel";
 import { address, openingSpan, parse, resolve } from "./place";
@@ -64,12 +65,13 @@ function drawNav(): void {
       "aria-current": uid === place.uid ? "page" : null,
     })))),
     el("button", {
-      type: "button", class: "theme", text: theme.isDark() ? "☀ Light" : "☾ Dark", onclick: () => {
+      type: "button", class: "theme", onclick: () => {
         theme.toggle();
         drawNav();
+        nav.querySelector<HTMLElement>(".theme")!.focus();
         board?.redraw();
       },
-    }));
+    }, icon(theme.isDark() ? "sun" : "moon"), theme.isDark() ? " Light" : " Dark"));
 }
 
 function drawTop(): void {
@@ -137,9 +139,15 @@ async function show(): Promise<void> {
   document.title = `${fillText(found.title, place)} · crosspane`;
   drawNav();
   drawTop();
-  board?.close();
-  board = new Board(found, page());
-  main.replaceChildren(board.element);
+  const shown = `${uid} ${place.panel}`;
+  if (board && main.dataset.shown === shown && main.contains(board.element)) board.refresh(page());
+  else {
+    board?.close();
+    board = new Board(found, page());
+    main.dataset.shown = shown;
+    main.replaceChildren(board.element);
+    scrollTo(0, 0);
+  }
   void annotate();
 }
 
@@ -148,7 +156,10 @@ function fail(error: unknown): void {
 }
 
 async function start(): Promise<void> {
-  theme.start(() => board?.redraw());
+  theme.start(() => {
+    drawNav();
+    board?.redraw();
+  });
   [{ dashboards: listed }, data] = await Promise.all([api.listDashboards(), api.dataRange()]);
   if (!listed.length) throw new Error("No dashboards: dashboards/grafana is empty");
   addEventListener("popstate", () => void show().catch(fail));

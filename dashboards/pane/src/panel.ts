@@ -3,6 +3,7 @@
 import * as api from "./api";
 import { el, freshId } from "./dom";
 import { framesOf } from "./fields";
+import { icon } from "./icons";
 import { fillText } from "./links";
 import { PANELS } from "./panels/index";
 import type { Context, End } from "./panels/context";
@@ -34,9 +35,11 @@ export class PanelView {
   private results: Record<string, QueryResult> | null = null;
   private seen = "";
   private isTable = false;
+  private readonly heading = el("h3", { id: freshId("panel") });
 
   constructor(private readonly panel: Panel, private page: Page, enlarge: (() => void) | null) {
-    const heading = el("h3", { id: freshId("panel"), text: fillText(panel.title ?? "", page.place) });
+    const { heading } = this;
+    heading.textContent = fillText(panel.title ?? "", page.place);
     this.element = el("section", {
       class: panel.transparent ? "panel transparent" : "panel", "aria-labelledby": heading.id, "data-panel": panel.id,
       "data-type": panel.type,
@@ -45,10 +48,10 @@ export class PanelView {
     if (this.asks) this.buttons.append(this.sqlButton());
     if (enlarge) {
       this.buttons.append(el("button", {
-        type: "button", text: page.place.panel === null ? "⛶" : "✕", onclick: enlarge,
+        type: "button", onclick: enlarge,
         "aria-label": page.place.panel === null ? "This panel alone" : "All panels",
         title: page.place.panel === null ? "This panel alone" : "All panels",
-      }));
+      }, icon(page.place.panel === null ? "enlarge" : "shrink")));
     }
   }
 
@@ -69,13 +72,13 @@ export class PanelView {
 
   private tableButton(): HTMLElement {
     return el("button", {
-      type: "button", class: "as-table", text: "▤", "aria-pressed": "false", "aria-label": "Show as a table", title: "Show as a table",
+      type: "button", class: "as-table", "aria-pressed": "false", "aria-label": "Show as a table", title: "Show as a table",
       onclick: (event: MouseEvent) => {
         this.isTable = !this.isTable;
         (event.currentTarget as HTMLElement).setAttribute("aria-pressed", String(this.isTable));
         this.draw();
       },
-    });
+    }, icon("table"));
   }
 
   private sqlButton(): HTMLElement {
@@ -95,6 +98,7 @@ export class PanelView {
   /** Asks again, and draws what came if it is not what is shown already. */
   async refresh(page: Page): Promise<void> {
     this.page = page;
+    this.heading.textContent = fillText(this.panel.title ?? "", page.place);
     if (!this.asks) {
       this.plain();
       return;

@@ -2,31 +2,32 @@
 
 const KEY = "crosspane-theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
+let chosen: string | null = null;
 
-export function isDark(): boolean {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : system.matches;
-}
+export const isDark = (): boolean => (chosen ? chosen === "dark" : system.matches);
 
-function remembered(): string | null {
-  try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null; // storage is forbidden: the system's it is
-  }
-}
+const apply = (): void => {
+  document.documentElement.dataset.theme = isDark() ? "dark" : "light";
+};
 
 export function start(changed: () => void): void {
-  const chosen = remembered();
-  if (chosen === "dark" || chosen === "light") document.documentElement.dataset.theme = chosen;
-  system.addEventListener("change", changed);
+  try {
+    chosen = localStorage.getItem(KEY);
+  } catch {
+    // storage is forbidden: the system's it is
+  }
+  apply();
+  system.addEventListener("change", () => {
+    apply();
+    changed();
+  });
 }
 
 export function toggle(): void {
-  const next = isDark() ? "light" : "dark";
-  document.documentElement.dataset.theme = next;
+  chosen = isDark() ? "light" : "dark";
+  apply();
   try {
-    localStorage.setItem(KEY, next);
+    localStorage.setItem(KEY, chosen);
   } catch {
     // it holds for this page only
   }

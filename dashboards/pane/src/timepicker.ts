@@ -1,6 +1,7 @@
 // Which span of time, and how often it is asked for again.
 
 import { el, freshId } from "./dom";
+import { icon } from "./icons";
 import { QUICK, spanName } from "./place";
 import type { Place, Span } from "./types";
 import { ago, clock } from "./units";
@@ -74,5 +75,5 @@ export function timePicker(settings: Settings): HTMLElement {
     onchange: (event: Event) => setEvery(Number((event.target as HTMLSelectElement).value)),
   }, ...EVERY.map(([seconds, text]) => el("option", { value: seconds, text, selected: seconds === every })));
   return el("div", { class: "times-bar" }, root,
-    el("button", { type: "button", class: "refresh", text: "↻", "aria-label": "Refresh", title: "Refresh", onclick: refresh }), select);
+    el("button", { type: "button", class: "refresh", "aria-label": "Refresh", title: "Refresh", onclick: refresh }, icon("refresh")), select);
 }

@@ -1,12 +1,12 @@
 // The picture of a node graph: boxes, edges, nodes; nothing of it moves by itself.
 
-import { faded, ink } from "../colors";
+import { between, ink } from "../colors";
 import { svg } from "../dom";
 import { pathOf, type Box, type Layout, type Point } from "./layout";
 import type { GraphEdge, GraphNode } from "./model";
 
 const TAU = Math.PI * 2;
-const LETTERS = 20;
+const LETTERS = 17;
 const shorten = (text: string, letters = LETTERS): string =>
   text.length > letters ? `${text.slice(0, letters - 1)}…` : text;
 
@@ -53,13 +53,13 @@ export function nodeShape(node: GraphNode, at: Point, kind: string | null): SVGG
     role: "button", tabindex: -1, "aria-label": wordsOf(node, kind),
   },
     svg("circle", { class: "halo", r: radius + 8 }),
-    svg("circle", { class: "disc", r: radius, fill: color ? faded(color, 0.16) : ink("panel") }),
+    svg("circle", { class: "disc", r: radius, fill: color ? between(ink("panel"), color, 0.14) : ink("panel") }),
     svg("circle", { class: "track", r: radius }),
     ...ring(node),
     main ? svg("text", { class: "main", y: middle, text: shorten(main, 11) }) : null,
     secondary ? svg("text", { class: "secondary", y: main ? 11 : 4, text: shorten(secondary, 11) }) : null,
     svg("text", { class: "title", y: radius + 17, text: shorten(title) }),
-    subtitle ? svg("text", { class: "subtitle", y: radius + 31, text: shorten(subtitle, 24) }) : null);
+    subtitle ? svg("text", { class: "subtitle", y: radius + 31, text: shorten(subtitle, 20) }) : null);
 }
 
 /** Where an edge's words stand: half way along its line. */
@@ -93,7 +93,7 @@ export function edgeShape(edge: GraphEdge, points: Point[], hasWords: boolean): 
 /** The corner and size that hold all that is drawn. */
 export function extent({ nodes, edges, boxes }: Layout): { x: number; y: number; width: number; height: number } {
   const points = [
-    ...[...nodes.values()].flatMap(({ x, y }) => [{ x: x - 74, y: y - 44 }, { x: x + 74, y: y + 72 }]),
+    ...[...nodes.values()].flatMap(({ x, y }) => [{ x: x - 64, y: y - 38 }, { x: x + 64, y: y + 68 }]),
     ...[...edges.values()].flat(),
     ...boxes.flatMap(({ x, y, width, height }) => [{ x, y }, { x: x + width, y: y + height }]),
   ];

@@ -22,7 +22,7 @@ export const barchart: Renderer = (context) => {
   const { chart, end } = chartIn(context, `${panel.title ?? "Bars"}: ${bars.map((one) => nameOf(one, bars)).join(", ")} by ${category.name}`);
   const categories = axis({
     type: "category", data: names, inverse: isAcross, splitLine: { show: false },
-    axisLabel: { width: isAcross ? 190 : 110, overflow: "truncate", interval: isAcross ? 0 : "auto" },
+    axisLabel: { width: isAcross ? 190 : Math.max(44, (context.body.clientWidth - 60) / names.length - 6), overflow: "truncate", interval: isAcross || names.length <= 8 ? 0 : "auto" },
   });
   const values = axis({
     type: "value", splitNumber: 4, min: bars[0]?.config.min ?? undefined, max: bars[0]?.config.max ?? undefined,

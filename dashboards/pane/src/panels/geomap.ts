@@ -92,7 +92,13 @@ function markers({ frame, at }: Places, style: Style): Record<string, unknown> {
   const size = scaler(style.size?.field ? named(frame, style.size.field) : undefined, style, 12);
   const words = named(frame, style.text?.field ?? "title") ?? named(frame, "id");
   const ids = [...at.keys()];
-  const middle = ids.reduce((sum, name) => sum + at.get(name)![0], 0) / ids.length;
+  const isBelow = (name: string): boolean => {
+    const [lon, lat] = at.get(name)!;
+    return ids.some((other) => {
+      const [x, y] = at.get(other)!;
+      return other !== name && Math.abs(x - lon) < 20 && (y > lat ? y - lat < 10 : y === lat && other < name);
+    });
+  };
   const id = named(frame, "id") ?? frame.fields.find((one) => one.type === "string");
   return {
     type: "scatter",
@@ -104,7 +110,7 @@ function markers({ frame, at }: Places, style: Style): Record<string, unknown> {
       return {
         value: at.get(name), frame, row, symbolSize: size(row) + 6,
         name: words ? show(words, words.values[row]).text : name,
-        label: { position: at.get(name)![0] > middle ? "right" : "left" },
+        label: { position: isBelow(name) ? "bottom" : "top" },
         itemStyle: { color, borderColor: ink("panel"), borderWidth: 2, shadowBlur: 6, shadowColor: "rgba(0,0,0,.3)" },
       };
     }),

@@ -3,6 +3,7 @@
 import { ink } from "../colors";
 import { isNumber, measures, nameOf } from "../fields";
 import { tooltipContent } from "../tooltip";
+import type { Field } from "../types";
 import { clock, format } from "../units";
 import { axis, chartIn, timeLabel, tooltip } from "./chart";
 import type { Renderer } from "./context";
@@ -13,7 +14,10 @@ export const heatmap: Renderer = (context) => {
   const { panel, span } = context;
   const frame = context.frames.find((one) => measures(one).length)!;
   const time = frame.fields.find((one) => one.type === "time")!;
-  const buckets = measures(frame);
+  const columns = measures(frame);
+  const bound = (one: Field): number => Number(nameOf(one, columns) || Number.NaN);
+  const isSorted = columns.every((one) => !Number.isNaN(bound(one)));
+  const buckets = isSorted ? columns.toSorted((a, b) => bound(a) - bound(b)) : columns;
   const unit = panel.options?.yAxis?.unit;
   const bounds = buckets.map((one) => {
     const name = nameOf(one, buckets);

@@ -8,9 +8,10 @@ import { card, chosenEdge, chosenNode } from "../graph/card";
 import { boxShape, edgeShape, extent, nodeShape } from "../graph/draw";
 import { layout, neighbour } from "../graph/layout";
 import { graphOf, type Graph } from "../graph/model";
+import { icon } from "../icons";
 import type { Context, Renderer } from "./context";
 
-const MOST_WORDS = 22;
+const MOST_WORDS = 9;
 const ARROWS: Record<string, [number, number]> = {
   ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1],
 };
@@ -52,12 +53,12 @@ function movable(picture: SVGSVGElement, whole: View): HTMLElement {
     apply();
   });
   apply();
-  const button = (text: string, label: string, action: () => void): HTMLElement =>
-    el("button", { type: "button", text, "aria-label": label, title: label, onclick: action });
+  const button = (sign: "plus" | "minus" | "fit", label: string, action: () => void): HTMLElement =>
+    el("button", { type: "button", "aria-label": label, title: label, onclick: action }, icon(sign));
   return el("div", { class: "graph-buttons" },
-    button("+", "Zoom in", () => zoom(1 / 1.3)),
-    button("−", "Zoom out", () => zoom(1.3)),
-    button("⤢", "Show all", () => {
+    button("plus", "Zoom in", () => zoom(1 / 1.3)),
+    button("minus", "Zoom out", () => zoom(1.3)),
+    button("fit", "Show all", () => {
       view = { ...whole };
       apply();
     }));
@@ -134,7 +135,7 @@ export const nodeGraph: Renderer = (context) => {
     context.body.append(el("p", { class: "empty", text: "No data" }));
     return;
   }
-  const places = layout(graph);
+  const places = layout(graph, { width: context.body.clientWidth, height: context.body.clientHeight });
   const hasWords = graph.edges.length <= MOST_WORDS;
   const picture = svg("svg", {
     class: "graph", role: "group", preserveAspectRatio: "xMidYMid meet",

@@ -35,13 +35,13 @@ export function stretches(times: number[], values: unknown[], span: Span, merge:
   return made;
 }
 
-function row(name: string, field: Field, parts: Stretch[], span: Span, colorOf: (value: unknown) => string): HTMLElement {
+function row(name: string, field: Field, parts: Stretch[], span: Span, colorOf: (value: unknown) => string, hasWords: boolean): HTMLElement {
   const track = el("div", { class: "states-track" });
   const share = (at: number): number => ((at - span.from) / (span.to - span.from)) * 100;
   for (const { from, to, value } of parts) {
     const color = colorOf(value);
     const { text } = show(field, value);
-    const bar = el("div", { class: "states-bar" }, el("span", { text }));
+    const bar = el("div", { class: "states-bar" }, hasWords ? el("span", { text }) : null);
     bar.style.left = `${share(from)}%`;
     bar.style.width = `${share(to) - share(from)}%`;
     bar.style.background = color;
@@ -74,7 +74,7 @@ export const stateTimeline: Renderer = (context) => {
         return palette.get(shown.text)!;
       };
       const parts = stretches(time.values as number[], field.values, span, merge);
-      return row(nameOf(field, states), field, parts, span, colorOf);
+      return row(nameOf(field, states), field, parts, span, colorOf, panel.options?.showValue !== "never");
     });
   });
   const marks = el("div", { class: "states-axis", "aria-hidden": "true" }, ...[0, 0.25, 0.5, 0.75, 1].map((share) =>
