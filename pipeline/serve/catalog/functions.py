@@ -194,6 +194,19 @@ def macros(
             f"has_{name}_privilege",
             *(f"({before} privilege) AS {allowed}" for before in ("a,", "a, b,", "a, b, c,")),
         )
+    # how Superset bounds a time: any other format would have to be read, and is refused
+    iso = "value::{kind} ELSE error('only the format {format}') END"
+    time, day = "YYYY-MM-DD HH24:MI:SS.US", "YYYY-MM-DD"
+    yield _macro(
+        "to_timestamp",
+        "(seconds) AS system.main.to_timestamp(seconds)",
+        f"(value, format) AS CASE WHEN format IN ('{time}', '{day}') THEN "
+        + iso.format(kind="TIMESTAMPTZ", format=time),
+    )
+    yield _macro(
+        "to_date(value, format)",
+        f"CASE WHEN format = '{day}' THEN " + iso.format(kind="DATE", format=day),
+    )
     yield _macro("pg_has_role", "(role, privilege) AS true", "(name, role, privilege) AS true")
     settings = _map(SETTINGS)
     setting = f"{settings}[lower(name)]"
