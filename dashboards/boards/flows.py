@@ -1,0 +1,132 @@
+"""
+Flow explorer: what went over the wire, by what one asks for, down to single records.
+
+Before: queries/flows/. After: boards/__init__.py.
+"""
+
+from typing import Final
+
+from dashboards.boards.columns import COLUMNS, ends
+from dashboards.boards.shared import completeness
+from dashboards.build import (
+    Board,
+    Choice,
+    Field,
+    OneOf,
+    Override,
+    Row,
+    Textbox,
+    bargauge,
+    common,
+    stat,
+    table,
+    timeseries,
+)
+
+__all__ = ["BOARD"]
+
+_DIMENSIONS: Final = (
+    "source",
+    "target",
+    "pair",
+    "source cluster",
+    "target cluster",
+    "clusters",
+    "networks",
+    "namespaces",
+    "clouds",
+    "protocol",
+    "port",
+)
+"""As ``queries/flows/top.sql`` knows them."""
+_RESOLUTIONS: Final = {
+    "resolved": ("resolved", "green"),
+    "ambiguous": ("ambiguous", "orange"),
+    "unknown": ("unknown", "red"),
+}
+
+BOARD: Final = Board(
+    name="flows",
+    title="Flow explorer",
+    description="What goes over the wire, between whom, and which record says so?",
+    variables=(
+        *common("namespace"),
+        Choice(name="exporter", label="Exporter", folder="flows"),
+        Choice(name="protocol", label="Protocol", folder="flows"),
+        Textbox(name="port", label="Port"),
+        Textbox(name="address", label="Address or range"),
+        Textbox(name="peer", label="And its peer"),
+        OneOf(
+            name="dimension",
+            label="By",
+            values=tuple((dimension, dimension) for dimension in _DIMENSIONS),
+            first="pair",
+        ),
+    ),
+    rows=(
+        Row(
+            "By $dimension",
+            (
+                stat(
+                    "totals",
+                    "On the wire",
+                    width=6,
+                    height=10,
+                    graph=True,
+                    text_mode="value_and_name",
+                    field=Field(unit="Bps", color="fixed:blue", no_value="no flows"),
+                    overrides=(
+                        Override("packets", Field(unit="pps")),
+                        Override("flows", Field(unit="cps")),
+                    ),
+                ),
+                bargauge(
+                    "top", "The 20 largest", width=18, height=10, field=Field(unit="bytes", min=0)
+                ),
+                timeseries(
+                    "series",
+                    "The ten largest, over time",
+                    width=16,
+                    height=10,
+                    stacked=True,
+                    field=Field(unit="Bps"),
+                ),
+                timeseries(
+                    "unnamed",
+                    "Addresses that could not be named",
+                    width=8,
+                    height=10,
+                    field=Field(unit="percentunit", min=0),
+                    overrides=(
+                        Override("ambiguous", Field(color="fixed:orange")),
+                        Override("unknown", Field(color="fixed:red")),
+                    ),
+                ),
+            ),
+        ),
+        Row(
+            "Records",
+            (
+                table(
+                    "latest",
+                    "The latest flows",
+                    height=14,
+                    filterable=True,
+                    overrides=(
+                        *COLUMNS,
+                        *ends("source", "target"),
+                        Override(
+                            "/^(source|target) is$/",
+                            Field(words=_RESOLUTIONS, custom={"cellOptions.type": "color-text"}),
+                            by="byRegexp",
+                        ),
+                        Override("seconds", Field(unit="s", decimals=1)),
+                    ),
+                ),
+                table("nat", "Translated addresses", height=8, overrides=COLUMNS),
+                table("exporters", "Exporters", height=7, overrides=COLUMNS),
+            ),
+        ),
+        completeness(),
+    ),
+)

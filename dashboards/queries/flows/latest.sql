@@ -1,0 +1,21 @@
+-- Which flows were these, and how were their addresses named?
+-- Units: octets and packets as the exporter counted them, and after sampling. The latest 500, of the last hour of the
+-- time range.
+WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]))
+SELECT start_time AS time, exporter, observer_cluster AS "seen in", network, src_ip AS "from", src_port AS "port",
+       src_entity AS source, src_resolution AS "source is", src_method AS "found by", dst_ip AS "to", dst_port AS "to port",
+       dst_entity AS target, dst_resolution AS "target is", dst_method AS "target found by", protocol, bytes, packets,
+       bytes_estimate AS "bytes estimated", sampling_factor AS sampling, epoch(end_time - start_time) AS seconds
+FROM v_flows
+WHERE start_time BETWEEN greatest($__timeFrom()::TIMESTAMPTZ, $__timeTo()::TIMESTAMPTZ - INTERVAL 1 HOUR)
+        AND $__timeTo()::TIMESTAMPTZ
+    AND ('*' IN ($exporter) OR exporter IN ($exporter))
+    AND (coalesce(src_cluster, '') IN (FROM picked) OR coalesce(dst_cluster, '') IN (FROM picked))
+    AND ('*' IN ($namespace) OR src_namespace IN ($namespace) OR dst_namespace IN ($namespace))
+    AND ('*' IN ($protocol) OR CASE protocol WHEN 6 THEN 'TCP' WHEN 17 THEN 'UDP' WHEN 1 THEN 'ICMP'
+        WHEN 58 THEN 'ICMPv6' WHEN 132 THEN 'SCTP' ELSE 'IP protocol ' || protocol END IN ($protocol))
+    AND ('$port' = '' OR TRY_CAST('$port' AS USMALLINT) IN (src_port, dst_port))
+    AND ('$address' = '' OR in_cidr(src_ip_hi, src_ip_lo, '$address') OR in_cidr(dst_ip_hi, dst_ip_lo, '$address'))
+    AND ('$peer' = '' OR in_cidr(src_ip_hi, src_ip_lo, '$peer') OR in_cidr(dst_ip_hi, dst_ip_lo, '$peer'))
+ORDER BY start_time DESC
+LIMIT 500

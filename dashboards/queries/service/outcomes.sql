@@ -1,0 +1,9 @@
+-- How do its calls end?
+-- Units: calls a second. Refused: status 400 to 499, denials included. Failed: 500 and above, or no response.
+WITH me AS (FROM entities_called('$service'))
+SELECT bucket_start AS time, sum((requests - errors - client_errors) / bucket_s) AS answered,
+       sum(client_errors / bucket_s) AS refused, sum(errors / bucket_s) AS failed
+FROM edges_between($__timeFrom(), $__timeTo())
+WHERE server_entity IN (FROM me)
+GROUP BY 1
+ORDER BY 1
