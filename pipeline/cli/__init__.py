@@ -5,6 +5,7 @@ The ``crosspane`` command.
     agent     agent: what runs on nodes, and needs no Polars and no DuckDB
     live      up, job, replay: what runs beside the lake
     demo      the bundled recording, through the same path
+    serve     the lake for PostgreSQL clients, and the pane in a browser
     decode    captures and logs to rows on standard output
     look      sql, health: what people ask
     topology  who talks to whom, at any level and time, and what changed
@@ -32,6 +33,7 @@ COMMANDS: Final = {
     "job": "live",
     "decode": "decode",
     "replay": "live",
+    "serve": "serve",
     "sql": "look",
     "topology": "topology",
     "health": "look",

@@ -41,6 +41,9 @@ DEFAULT: Final = configuration.Config(
 )
 """Without a file: one agent that takes NetFlow on 127.0.0.1:2055 into ./crosspane-data."""
 
+_SERVING: Final = frozenset({"serve", "dashboards"})
+"""Commands that need more packages than the pipeline does."""
+
 screen = Console(stderr=True)
 """For people: progress and remarks. What was asked for goes to standard output."""
 
@@ -107,7 +110,8 @@ class Commands(click.Group):
 
 
 def _not_installed(name: str, package: str) -> click.Command:
-    missing = f"needs the package {package}: pip install 'crosspane[pipeline]'"
+    extra = "serve" if name in _SERVING else "pipeline"
+    missing = f"needs the package {package}: pip install 'crosspane[{extra}]'"
 
     @click.command(name, help=missing, context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1)

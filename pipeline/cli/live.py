@@ -2,7 +2,7 @@
 What runs: the whole embedded pipeline, its parts apart, and captures replayed into it.
 
 ``up`` is one process group: the agents in a child process that does nothing
-but receive, the job in this one.
+but receive, readers served by another, the job in this one.
 
 Before: common.py. After: collectors/agent.py, run.py.
 """
@@ -92,7 +92,7 @@ Examples:
 @for_option
 def up(config: Config, for_s: float | None) -> None:
     """
-    Run everything on this machine: agents, log, stream job, lake.
+    Run everything on this machine: agents, log, stream job, lake, and what serves readers.
 
     Ends with Ctrl-C or SIGTERM, after what was received is in the lake.
     """
@@ -113,7 +113,7 @@ def up(config: Config, for_s: float | None) -> None:
         )
         ending.start()
         try:
-            with _live() as show:
+            with _served(config), _live() as show:
                 run(reader, lake, known, config, stop=stop, on_commit=show)
             # The agents have emptied their sockets into the log by now: take that too.
             run(reader, lake, known, config, stop=threading.Event(), until_idle=True)
@@ -122,6 +122,21 @@ def up(config: Config, for_s: float | None) -> None:
             agents.join(_END_S)
     if agents.exitcode:
         fail("the agents ended with an error, see above", 1)
+
+
+@contextmanager
+def _served(config: Config) -> Iterator[None]:
+    """Serve readers meanwhile, if the packages for it are there."""
+    try:
+        from pipeline.cli.serve import serving_beside  # noqa: PLC0415 - `crosspane[serve]`
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in {"collectors", "pipeline", "dashboards"}:
+            raise
+        screen.print("no reader is served: pip install 'crosspane\\[serve]'", highlight=False)
+        yield
+        return
+    with serving_beside(Path(config.lake.directory), config.serve):
+        yield
 
 
 def _end(
