@@ -101,3 +101,12 @@ CLUSTERS_PICKED: Final = Function(
         UNION ALL SELECT '' WHERE list_contains(clouds, '*') AND list_contains(regions, '*')
             AND list_contains(picked, '*') AND list_contains(networks, '*')""",
 )
+
+ENTITIES_CALLED: Final = Function(
+    "entities_called",
+    "Which entities may a name mean: one itself, or all of a service, as the level of services calls it?",
+    {"name": "entity; or cluster/host name, a node of `topology_edges('service', ...)`"},
+    {"entity": "`v_endpoints.entity`; the name itself is always among them"},
+    """SELECT name AS entity
+        UNION SELECT entity FROM v_endpoints WHERE concat_ws('/', cluster, service) = name""",
+)
