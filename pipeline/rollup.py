@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from pipeline.lake import Commit, Lake
+from pipeline.memory import FACTS, asked
 from pipeline.schema import rollups
 from pipeline.schema.rollups import Rollup
 from pipeline.views.rollups import merged, rolled_up
@@ -43,8 +44,8 @@ def rollup(lake: Lake, window: "Window") -> Commit:
     begun = f">= {start} AND start_time < {end}"
     commit = Commit({})
     for of, rows in (
-        (rollups.EDGES, calls_sql(f"(FROM requests WHERE {around})", begun)),
-        (rollups.LEGS, wire_sql(f"FROM flows WHERE {around}", f"start_time {begun}")),
+        (rollups.EDGES, calls_sql(f"(FROM {FACTS}requests WHERE {around})", begun)),
+        (rollups.LEGS, wire_sql(f"FROM {FACTS}flows WHERE {around}", f"start_time {begun}")),
     ):
         _add(commit, lake, window, of, rows)
     return commit
@@ -53,18 +54,18 @@ def rollup(lake: Lake, window: "Window") -> Commit:
 def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, records: str) -> None:
     """Add the rows of all four lengths."""
     shortest, *longer = of.tables
-    rows = lake.read(rolled_up(of, _time(window.start), records))
+    rows = asked(lake, rolled_up(of, _time(window.start), records), {})
     commit.frames[shortest.name] = rows
     own = commit.cleared[shortest.name] = _within(window.start, window.end)
     for finer, table, length in zip(of.tables, longer, _LONGER, strict=False):
         first = window.start - (window.start - _EPOCH) % length
         whole = _within(first, first + length)
-        others = f"FROM {finer.name} WHERE {whole} AND NOT ({own})"
-        lake.connection.register(_NEW, rows.to_arrow())
-        try:
-            rows = lake.read(merged(of, _time(first), f"{others} UNION ALL BY NAME FROM {_NEW}"))
-        finally:
-            lake.connection.unregister(_NEW)
+        others = f"FROM {FACTS}{finer.name} WHERE {whole} AND NOT ({own})"
+        rows = asked(
+            lake,
+            merged(of, _time(first), f"{others} UNION ALL BY NAME FROM {_NEW}"),
+            {_NEW: rows},
+        )
         commit.frames[table.name] = rows
         own = commit.cleared[table.name] = whole
 

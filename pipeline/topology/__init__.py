@@ -1,9 +1,10 @@
 """
 Who talks to whom, at any level, over any stretch of time, and what changed.
 
-    levels          provider, region, cluster ... workload, node: what each calls a thing
-    calls           logical calls of the stretch, by pair and path (SQL over requests)
-    legs            octets on the wire of the stretch, by pair and path (SQL over flows)
+    span            the stretch
+    covered         what tells of it: rollups, and records of what they do not have
+    calls           logical calls of the stretch, by pair and path
+    legs            octets on the wire of the stretch, by pair and path
     graph           both as one graph: nodes, edges, and who observed
     control_planes  who serves whose proxies, and which clusters each reads
     changes         two graphs in, what appeared, vanished, moved, got worse or better out

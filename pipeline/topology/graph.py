@@ -16,10 +16,11 @@ import polars as pl
 
 from pipeline.errors import UsageError
 from pipeline.topology.calls import calls
+from pipeline.topology.covered import covered
 from pipeline.topology.legs import legs
-from pipeline.views.levels import LEVELS, endpoints
 from pipeline.topology.span import Span, place
 from pipeline.views import health
+from pipeline.views.levels import LEVELS, endpoints
 
 EDGES: Final = {
     "source": "node it comes from",
@@ -32,7 +33,7 @@ EDGES: Final = {
     "error_share": "of the calls",
     "client_errors": "calls with status 400 to 499, denials included",
     "denied": "calls an authorization policy denied",
-    "p50_ms": "median duration, as the client's proxy saw it; from a gateway on, as the server's did",
+    "p50_ms": "median duration, as the client's proxy saw it; from a gateway on, as the server's did; 3 % off at most",
     "p95_ms": "95th percentile of it",
     "bytes_received": "request body octets",
     "bytes_sent": "response body octets",
@@ -141,7 +142,8 @@ def graph(
         raise UsageError(f"nothing lies between {since.isoformat()} and {until.isoformat()}")
     span, lake = Span(since, until), place(connection)
     observers = _observers(connection, span, lake)
-    edges = _joined(calls(connection, level, span, lake), legs(connection, level, span, lake))
+    told = covered(connection, span, lake, by_node=level == "node")
+    edges = _joined(calls(connection, level, told.edges), legs(connection, level, told.legs))
     edges = _judged(edges, observers).select(*EDGES).sort(_KEY, nulls_last=True)
     return Graph(level, span, _nodes(connection, level, lake, edges), edges, observers)
 

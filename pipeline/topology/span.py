@@ -4,7 +4,7 @@ A stretch of time of the lake: facts of it alone, for queries that stand behind.
 The condition on time stands at the scan, so Parquet files and row groups of
 other times are not read: what a question costs follows the span, not the lake.
 
-Before: levels.py. After: calls.py, legs.py.
+Before: views/levels.py. After: covered.py.
 """
 
 from datetime import datetime, timedelta

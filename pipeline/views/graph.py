@@ -14,11 +14,12 @@ from typing import Final
 
 from pipeline.schema import Function, rollups
 from pipeline.views.levels import LEVELS, elsewhere, kind, node
-from pipeline.views.rollups import SINCE, SPAN, UNTIL, covering
+from pipeline.views.rollups import SINCE, SPAN, UNTIL, covering, each_bucket_once
 
 _PLACE: Final = ("provider", "region", "cluster", "network", "namespace", "service")
 _METHODS: Final = ", ".join(
-    f"CASE WHEN sum(matched_{method}) > 0 THEN '{method}' END" for method in rollups.MATCH_METHODS
+    f"CASE WHEN sum(matched_{method}) > 0 THEN '{method}' END"
+    for method in sorted(rollups.MATCH_METHODS)
 )
 
 
@@ -36,8 +37,17 @@ def _place(end: str, at: str) -> str:
     )
 
 
-def calls_named(rows: str, level: str = "level") -> str:
-    """SQL of hops at a level, of SQL of rows of edges: ``source``, ``target``, their kinds, places."""
+def calls_named(rows: str, level: str = "level", *, nodes: bool = False) -> str:
+    """
+    SQL of hops at a level, of SQL of rows of edges: ``source``, ``target``, their kinds, places.
+
+    Parameters
+    ----------
+    level
+        SQL of a level's name.
+    nodes
+        Whether rows tell the machine at either end.
+    """
     through = f"{level} = 'gateway' AND gateway IS NOT NULL"
     called = f"""CASE WHEN {level} = 'service' AND service IS NOT NULL
         THEN concat_ws('/', server_cluster, service) END"""
@@ -59,8 +69,8 @@ def calls_named(rows: str, level: str = "level") -> str:
             {_place("client", "told_client")}, {_place("server", "told_server")},
             CASE WHEN server_kind = 'external' THEN 'external' ELSE path_model END AS path
         FROM (
-            SELECT *, NULL::VARCHAR AS client_gateway, NULL::VARCHAR AS server_gateway,
-                NULL::VARCHAR AS client_node, NULL::VARCHAR AS server_node FROM ({rows})
+            SELECT *, NULL::VARCHAR AS client_gateway, NULL::VARCHAR AS server_gateway
+                {_unknown(nodes, "client", "server")} FROM ({rows})
         ) calls {_at("client")} {_at("server")}
     )"""
 
@@ -81,7 +91,12 @@ def _hop(at: str, end: str, gateway_hop: int) -> str:
     )
 
 
-def legs_named(rows: str, level: str = "level") -> str:
+def _unknown(nodes: bool, *ends: str) -> str:
+    """Columns of machines, where rows do not have them."""
+    return "" if nodes else "".join(f", NULL::VARCHAR AS {end}_node" for end in ends)
+
+
+def legs_named(rows: str, level: str = "level", *, nodes: bool = False) -> str:
     """SQL of legs at a level, of SQL of rows of legs, likewise."""
     through = "coalesce(dst_gateway, src_gateway)"
     return f"""SELECT legs.*, {node(level, "src", "src_entity")} AS source,
@@ -94,7 +109,7 @@ def legs_named(rows: str, level: str = "level") -> str:
             WHEN src_cluster <> dst_cluster AND src_kind IN ('pod', 'vm') AND dst_kind IN ('pod', 'vm')
                 THEN 'flat' END AS path,
         CASE WHEN path = 'gateway' THEN {through} END AS gateway
-    FROM (SELECT *, NULL::VARCHAR AS src_node, NULL::VARCHAR AS dst_node FROM ({rows})) legs
+    FROM (SELECT * {_unknown(nodes, "src", "dst")} FROM ({rows})) legs
     {_at("src")} {_at("dst")}"""
 
 
@@ -106,6 +121,19 @@ def _one(name: str) -> str:
     return f"CASE WHEN min({name}) = max({name}) THEN min({name}) END AS {name}"
 
 
+_CALLS: Final = f"""SELECT 'call' AS kind, source, target, path_model, gateway,
+            {_one("source_cluster")}, {_one("target_cluster")},
+            sum(requests)::UBIGINT AS requests, sum(errors)::UBIGINT AS errors,
+            sum(client_errors)::UBIGINT AS client_errors, sum(denied)::UBIGINT AS denied,
+            (coalesce(sum(bytes_received), 0) + coalesce(sum(bytes_sent), 0))::UBIGINT AS bytes,
+            CASE WHEN bool_or(hop < 2) THEN sum(tls_requests)::UBIGINT END AS tls_requests,
+            string_agg(DISTINCT protocol, ', ' ORDER BY protocol) AS protocols,
+            concat_ws(', ', {_METHODS}) AS match_methods,
+            min(confidence) AS confidence, NULL::UBIGINT AS flows, NULL::UBIGINT AS packets,
+            min(first_time) AS first_time, max(last_time) AS last_time,
+            flatten(list(durations)) AS durations
+        FROM calls GROUP BY source, target, path_model, gateway"""
+
 _EDGES: Final = f"""WITH calls AS MATERIALIZED (
         SELECT * EXCLUDE (path_model, path), path AS path_model
         FROM ({calls_named(covering(rollups.EDGES))})
@@ -115,18 +143,8 @@ _EDGES: Final = f"""WITH calls AS MATERIALIZED (
         SELECT greatest(1, epoch(least({UNTIL}, last) - greatest({SINCE}, first))) AS span_s
         FROM (SELECT min(bucket_start) AS first, max(bucket_start + length) AS last
             FROM (SELECT bucket_start, length FROM calls UNION ALL SELECT bucket_start, length FROM legs))
-    ), told AS (
-        SELECT 'call' AS kind, source, target, path_model, gateway,
-            {_one("source_cluster")}, {_one("target_cluster")},
-            sum(requests)::UBIGINT AS requests, sum(errors)::UBIGINT AS errors,
-            sum(client_errors)::UBIGINT AS client_errors, sum(denied)::UBIGINT AS denied,
-            (coalesce(sum(bytes_received), 0) + coalesce(sum(bytes_sent), 0))::UBIGINT AS bytes,
-            CASE WHEN bool_or(hop < 2) THEN sum(tls_requests)::UBIGINT END AS tls_requests,
-            string_agg(DISTINCT protocol, ', ' ORDER BY protocol) AS protocols,
-            array_to_string(list_sort([{_METHODS}]), ', ') AS match_methods,
-            min(confidence) AS confidence, NULL::UBIGINT AS flows, NULL::UBIGINT AS packets,
-            min(first_time) AS first_time, max(last_time) AS last_time
-        FROM calls GROUP BY source, target, path_model, gateway
+    ), of_calls AS ({each_bucket_once(_CALLS, ["durations"])}), told AS (
+        FROM of_calls
         UNION ALL BY NAME
         SELECT 'leg' AS kind, source, target, path_model, gateway,
             {_one("source_cluster")}, {_one("target_cluster")}, sum(bytes)::UBIGINT AS bytes,
@@ -134,19 +152,12 @@ _EDGES: Final = f"""WITH calls AS MATERIALIZED (
             sum(flows)::UBIGINT AS flows, sum(packets)::UBIGINT AS packets,
             min(first_time) AS first_time, max(last_time) AS last_time
         FROM legs GROUP BY source, target, path_model, gateway
-    ), buckets AS (
-        SELECT source, target, path_model, gateway, one.bucket, sum(one.calls)::UBIGINT AS calls
-        FROM (SELECT source, target, path_model, gateway, unnest(durations) AS one FROM calls) GROUP BY ALL
-    ), timed AS (
-        SELECT 'call' AS kind, source, target, path_model, gateway,
-            list({{'bucket': bucket, 'calls': calls}} ORDER BY bucket) AS durations
-        FROM buckets GROUP BY ALL
-    ), durations AS (SELECT {_ID} AS edge_id, durations FROM timed)
+    )
     SELECT told.*, {_ID} AS edge_id, errors / requests AS error_share, requests / span_s AS requests_per_s,
         bytes / span_s AS bytes_per_s, tls_requests / requests AS tls_share,
         histogram_quantile(durations, 0.5) AS p50_ms, histogram_quantile(durations, 0.95) AS p95_ms,
         histogram_quantile(durations, 0.99) AS p99_ms
-    FROM told CROSS JOIN extent LEFT JOIN durations ON durations.edge_id = {_ID}"""
+    FROM told CROSS JOIN extent"""
 
 _GRAPH: Final = {
     "level": f"what a node is: {', '.join(LEVELS)}; rollups keep no nodes, so there a pod's is unknown"

@@ -14,18 +14,22 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from two_clusters import INVENTORY
 
 from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.rollup import rollup
+from pipeline.topology import graph
 from pipeline.windows import Window
 
-EAST, WEST = 1, 2
+EAST, WEST, ROUTER, NODE = 1, 2, 3, 4
 VANTAGES = [
     (EAST, "east", "net-east", "a", "frontend.log", "envoy_json", 0),
     (WEST, "west", "net-west", "b", "reviews.log", "envoy_json", 0),
+    (ROUTER, "east", "net-east", "a", "10.0.0.1", "ipfix", 0),
+    (NODE, "east", "net-east", "a", "10.0.0.2", "ipfix", 0),
 ]
 DAY = timedelta(days=1)
 MAPPED = 0xFFFF << 32
@@ -292,6 +296,76 @@ def test_what_is_no_duration_is_counted_and_not_timed(lake: Lake):
     assert rows == [(1, None, None, 0, 0)] * 6
     told = "p50_ms, p95_ms, p99_ms, mean_ms, server_mean_ms, on_the_way_ms"
     assert lake.read(f"SELECT {told} FROM v_edges_1d {this}").rows() == [(None,) * 6] * 6
+
+
+def flow(start: datetime, octets: int, **values: Any) -> dict[str, Any]:
+    """From the frontend to the gateway, as its node saw it."""
+    ends = {"src_ip_lo": FRONTEND, "dst_ip_lo": GATEWAY, "src_port": 40_000, "dst_port": 15443}
+    times = dict.fromkeys(("start_time", "end_time", "received_time"), start)
+    counts = {"bytes": octets, "packets": 1, "sampling_factor": 1.0, "protocol": 6}
+    how = {"src_method": "exact", "dst_method": "none", "src_ip_hi": 0, "dst_ip_hi": 0}
+    return {"vantage_id": ROUTER} | ends | times | counts | how | values
+
+
+def capture(lake: Lake, *rows: dict[str, Any]) -> None:
+    """Put rows into `flows`."""
+    ((frontend,),) = lake.read("SELECT endpoint_id FROM endpoints WHERE cluster = 'east'").rows()
+    columns = schema.FLOWS.schema
+    told = [
+        {name: ({"src_endpoint_id": frontend} | row).get(name) for name in columns} for row in rows
+    ]
+    lake.commit(Commit({"flows": pl.DataFrame(told, schema=columns)}))
+
+
+def test_a_leg_is_what_one_exporter_saw_of_each_pair(lake: Lake):
+    """Whichever minute the clocks of two put it in; other pairs of the same two add up."""
+    at, second = day(10) + timedelta(minutes=1), timedelta(seconds=1)
+    capture(
+        lake,
+        flow(at, 700),
+        flow(at - second, 700, vantage_id=NODE),  # the same, by a clock that is behind
+        flow(at + second, 40, vantage_id=NODE, sampling_factor=10.0, dst_ip_lo=GATEWAY + 1),
+        flow(at + second, 5, src_port=9080, dst_port=40_001, dst_ip_lo=GATEWAY + 2),
+    )
+    roll(lake, at - timedelta(minutes=1), at)
+    told = "src_entity, dst_entity, src_port, dst_port, flows, bytes, packets, exporters"
+    ends = ("east/shop/frontend", "unknown in net-east")
+    for table in ("legs_1m", "legs_10m", "legs_1h", "legs_1d"):
+        own = f"FROM {table} WHERE bucket_start >= '{day(10)}' AND bucket_start < '{day(11)}'"
+        rows = lake.read(f"SELECT {told} {own} ORDER BY dst_port NULLS FIRST").rows()
+        assert rows == [(*ends, 9080, None, 1, 5, 1, 1), (*ends, None, 15443, 2, 1_100, 11, 2)]
+
+
+def test_a_scan_of_ports_is_some_rows(lake: Lake):
+    """Of two nodes, the 32 ports that carried most; the rest are one row, and nothing is lost."""
+    ports = [flow(day(11), n, dst_port=n) for n in range(1, 101)]
+    capture(lake, *ports)
+    roll(lake, day(11))
+    counted = f"count(*), min(dst_port), sum(flows)::INT, sum(bytes)::INT FROM legs_1d WHERE bucket_start = '{day(11)}'"
+    assert lake.read(f"SELECT {counted}").rows() == [(33, 69, 100, 5_050)]
+
+
+@pytest.mark.parametrize("level", ["region", "service", "workload", "gateway"])
+def test_a_graph_of_rollups_is_that_of_records(lake: Lake, level: str):
+    """Whichever minutes are worked out; what a span cuts of a minute is of records anyway."""
+    at = day(12) + timedelta(hours=7, minutes=9)
+    minutes = [at + timedelta(minutes=n) for n in range(3)]
+    if level == "region":
+        log(lake, *random_rows(12, at, 3, 150))
+        capture(lake, *(flow(minute, 100 + n) for n, minute in enumerate(minutes)))
+        roll(lake, *minutes)
+    since, until = at + timedelta(seconds=30), at + timedelta(minutes=2, seconds=40)
+    of_records = graph(lake.connection, level, since, until)
+    assert of_records.edges["requests"].sum() > 50
+    exact = pl.exclude("p50_ms", "p95_ms", "state")
+    for worked_out in ([0, 1, 2], [0, 2]):
+        rows = [(start, n not in worked_out, day(30)) for n, start in enumerate(minutes)]
+        frame = pl.DataFrame(rows, schema.WINDOWS.schema, orient="row")
+        lake.commit(Commit({"windows": frame}, replaced={"windows": "window_start"}))
+        of_rollups = graph(lake.connection, level, since, until)
+        assert_frame_equal(of_rollups.edges.select(exact), of_records.edges.select(exact))
+        assert_frame_equal(of_rollups.nodes, of_records.nodes)
+    lake.connection.execute("DELETE FROM windows")
 
 
 def test_more_than_some_edges_go_to_files(lake: Lake):
