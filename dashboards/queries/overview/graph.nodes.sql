@@ -11,7 +11,7 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
     GROUP BY target
 ), health AS (
     SELECT entity, arg_max(state, minute) AS state,
-           arg_max(array_to_string(reasons, '; '), minute) AS reasons
+           arg_max(concat_ws('; ', array_to_string(reasons, '; '), 'because of ' || caused_by), minute) AS reasons
     FROM v_health_1m
     WHERE $__timeFilter(minute) AND entity_kind = 'cluster'
     GROUP BY entity

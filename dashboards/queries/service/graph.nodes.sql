@@ -15,11 +15,13 @@ WITH me AS (FROM entities_called('$service')), edges AS (
         UNION ALL SELECT source, source_cluster, NULL, NULL, NULL, NULL FROM edges
     )
     GROUP BY id
-), health AS (
-    SELECT entity, arg_max(state, minute) AS state
+), judged AS (
+    SELECT entity_kind, entity, arg_max(state, minute) AS state
     FROM v_health_1m
     WHERE $__timeFilter(minute) AND entity_kind IN ('service', 'workload')
-    GROUP BY entity
+    GROUP BY ALL
+), health AS (
+    SELECT entity, arg_max(state, entity_kind = 'service') AS state FROM judged GROUP BY entity
 )
 SELECT id, split_part(id, '/', -1) AS title, coalesce(cluster, 'unknown cluster') AS subtitle,
        coalesce(per_s, 0) AS mainstat, coalesce(errors / requests, 0) AS secondarystat,

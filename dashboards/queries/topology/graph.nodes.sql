@@ -21,14 +21,28 @@ WITH picked AS (
     FROM edges
     WHERE kind = 'call'
     GROUP BY target
-), health AS (
-    SELECT entity, arg_max(state, minute) AS state,
-           arg_max(array_to_string(reasons, '; '), minute) AS reasons
+), called AS (
+    SELECT DISTINCT entity, concat_ws('/', cluster, service) AS node FROM v_endpoints
+    WHERE '$level' = 'service' AND service IS NOT NULL
+), judged AS (
+    SELECT entity_kind, entity, arg_max(state, minute) AS state,
+           arg_max(concat_ws('; ', array_to_string(reasons, '; '), 'because of ' || caused_by), minute) AS reasons
     FROM v_health_1m
-    WHERE $__timeFilter(minute) AND '$level' IN (entity_kind, replace(entity_kind, 'service', 'workload'))
-    GROUP BY entity
+    WHERE $__timeFilter(minute) AND CASE '$level' WHEN 'cluster' THEN entity_kind = 'cluster'
+        WHEN 'gateway' THEN entity_kind IN ('cluster', 'gateway') ELSE entity_kind IN ('service', 'workload') END
+    GROUP BY ALL
+), health AS (
+    SELECT coalesce(node, CASE entity_kind WHEN 'gateway' THEN 'gateway:' || entity ELSE entity END) AS id,
+           arg_max(state, severity) AS state, arg_max(reasons, severity) AS reasons
+    FROM (
+        SELECT *, CASE entity_kind WHEN 'workload' THEN 0 ELSE 10 END
+            + list_position(['unknown', 'healthy', 'degraded', 'failing'], state) AS severity
+        FROM judged LEFT JOIN called USING (entity)
+    )
+    GROUP BY 1
 )
-SELECT node_id AS id, split_part(node_id, '/', -1) AS title, coalesce(nullif(concat_ws(' ', namespace, cluster), ''), concat_ws(' ', provider, region)) AS subtitle,
+SELECT node_id AS id, CASE '$level' WHEN 'service' THEN split_part(split_part(node_id, '/', -1), '.', 1)
+           ELSE split_part(node_id, '/', -1) END AS title, coalesce(nullif(concat_ws(' ', namespace, cluster), ''), concat_ws(' ', provider, region)) AS subtitle,
        coalesce(per_s, 0) AS mainstat, coalesce(errors / requests, 0) AS secondarystat,
        coalesce((requests - errors - coalesce(slow, 0)) / requests, 0) AS arc__ok,
        coalesce(slow / requests, 0) AS arc__slow, coalesce(errors / requests, 0) AS arc__failed,
@@ -40,6 +54,6 @@ SELECT node_id AS id, split_part(node_id, '/', -1) AS title, coalesce(nullif(con
        bytes_in AS detail__bytes_in, bytes_out AS detail__bytes_out
 FROM topology_nodes('$level', $__timeFrom(), $__timeTo())
 LEFT JOIN calls ON calls.id = node_id
-LEFT JOIN health ON health.entity = replace(node_id, 'gateway:', '')
+LEFT JOIN health ON health.id = node_id
 WHERE node_id IN (FROM shown)
 ORDER BY requests_in + requests_out DESC, bytes_in + bytes_out DESC, id
