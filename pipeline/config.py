@@ -94,9 +94,9 @@ class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         ),
     ] = 900
     work_out: Annotated[
-        tuple[Literal["stitch", "rollup", "findings"], ...],
+        tuple[Literal["stitch", "rollup", "health", "findings"], ...],
         Meta(description="what is worked out of minutes that are over, in this order; []: nothing"),
-    ] = ("stitch", "rollup", "findings")
+    ] = ("stitch", "rollup", "health", "findings")
     window_grace_s: Annotated[
         float,
         Meta(

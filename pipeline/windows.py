@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import duckdb
@@ -24,6 +25,7 @@ import polars as pl
 from pipeline import schema
 from pipeline.errors import LakeError
 from pipeline.findings.stage import findings
+from pipeline.health.stage import health
 from pipeline.lake import Commit, Lake
 from pipeline.rollup import rollup
 from pipeline.stitch.stage import stitch_minute
@@ -40,10 +42,18 @@ _READ: Final = {"requests": "start_time", "flows": "start_time"}
 
 
 class Window(NamedTuple):
-    """One minute: [start, end), UTC."""
+    """
+    One minute: [start, end), UTC.
+
+    Attributes
+    ----------
+    made
+        What the stages before made of it, by table: it is in the lake when all are done.
+    """
 
     start: datetime
     end: datetime
+    made: Mapping[str, pl.DataFrame] = MappingProxyType({})
 
 
 Stage = Callable[[Lake, Window], Commit | None]
@@ -51,6 +61,7 @@ Stage = Callable[[Lake, Window], Commit | None]
 STAGES: Final[dict[str, Stage]] = {
     "stitch": stitch_minute,
     "rollup": rollup,
+    "health": health,
     "findings": findings,
 }
 """What is done with a minute that is over, in order. One line here adds one."""
@@ -117,7 +128,7 @@ class Windows:
         whole = Commit({})
         for stage in self._stages:
             try:
-                part = stage(self._lake, window)
+                part = stage(self._lake, window._replace(made=whole.frames))
             except (duckdb.Error, LakeError, pl.exceptions.PolarsError):
                 log.exception("%s of %s failed", stage.__name__, window.start.isoformat())
                 continue

@@ -5,8 +5,10 @@ Findings: what a person should look at, opened, updated and closed by the job.
                                                                                  |
                                                                    alertmanager.py --> webhook
 
-    kinds         every kind: its query, its evidence, what to do about it
     moment        the lake as it was at the end of a minute, so that views speak of then
+    kind          what a kind is: its query, its evidence, what to do about it
+    calls, space, telemetry, proxies    every kind, by what it is about
+    kinds         all of them
     stage         what a minute changes of the findings there are
     alertmanager  tells Alertmanagers, from threads of their own
 

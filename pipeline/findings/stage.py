@@ -16,17 +16,20 @@ Before: kinds.py. After: windows.py (which commits), alertmanager.py.
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 import duckdb
 import polars as pl
 import xxhash
 
-from pipeline.findings.kinds import FINDINGS, Kind, evidence, literal
+from pipeline.findings.kind import Kind, evidence, literal
+from pipeline.findings.kinds import FINDINGS
 from pipeline.findings.moment import Moment, moment
 from pipeline.lake import Commit, Lake
+from pipeline.memory import memory, sources
 from pipeline.schema.findings import FINDING_RUNS
 from pipeline.schema.findings import FINDINGS as TABLE
 from pipeline.schema.job import ACCOUNTING, WINDOWS
@@ -56,7 +59,10 @@ def findings(lake: Lake, window: "Window") -> Commit | None:
     ]
     if not due or _is_behind(lake, window.start):
         return None
-    with moment(lake, until) as then:
+    due = _changed(lake, window, due, runs)
+    if not due:
+        return None
+    with moment(lake, until, window.made) as then:
         looks = [_Look(then, kind, until) for kind in due]
     seen = {row["finding_id"]: row for look in looks for row in look.rows}
     known = _known(lake, seen)
@@ -84,6 +90,28 @@ def findings(lake: Lake, window: "Window") -> Commit | None:
         commit.frames[TABLE.name] = pl.DataFrame(changed, TABLE.schema)
         commit.replaced[TABLE.name] = "finding_id"
     return commit
+
+
+_SEEN: Final[MutableMapping[Lake, dict[str, int]]] = WeakKeyDictionary()
+"""Of each lake and kind, the last change of what it reads that it has been asked after."""
+
+
+def _changed(
+    lake: Lake, window: "Window", due: Sequence[Kind], runs: Collection[str]
+) -> list[Kind]:
+    """Those that may say other than when they were asked last, or have findings to close."""
+    seen, versions = _SEEN.setdefault(lake, {}), memory(lake).versions
+    open_ones = f"SELECT DISTINCT kind, entity FROM {TABLE.name} WHERE closed_time IS NULL"
+    is_open = {entity if kind == FAILED else kind for kind, entity in lake.read(open_ones).rows()}
+    changed = []
+    for kind in due:
+        tables = sources(kind.rows)
+        version = max((versions[table] for table in tables), default=0)
+        is_new = version > seen.get(kind.name, -1) or not tables.isdisjoint(window.made)
+        if is_new or kind.by_time or kind.name in is_open or kind.name not in runs:
+            changed.append(kind)
+            seen[kind.name] = version
+    return changed
 
 
 def _is_behind(lake: Lake, start: datetime) -> bool:
@@ -116,7 +144,7 @@ class _Look:
             list_position(['error', 'warning', 'info'], severity), entity LIMIT {MOST + 1}"""
         started, error, found = time.perf_counter(), None, []
         try:
-            found = then.ask(query, kind.lookback)
+            found = then.ask(query, kind.lookback, kind.only_if)
         except duckdb.Error as raised:
             error = str(raised)
             log.warning("%s until %s: %s", kind.name, until.isoformat(), error)
@@ -131,6 +159,7 @@ class _Look:
 
 def _finding(kind: Kind, row: Row, until: datetime) -> Row:
     told = {name: row[name] for name in ("entity", "severity", "clusters", "summary")}
+    told["symptoms"] = row.get("symptoms") or []
     return {
         "finding_id": finding_id(kind.name, row["entity"]),
         "kind": kind.name,
@@ -148,6 +177,7 @@ def _failure(kind: Kind, summary: str) -> Row:
         "severity": "warning",
         "clusters": [],
         "summary": summary,
+        "symptoms": [],
         "action": _FAILED_ACTION,
         "evidence_sql": f"FROM {FINDING_RUNS.name} WHERE kind = {literal(kind.name)}",
     }

@@ -20,6 +20,11 @@ FINDINGS: Final = Table(
         Column("entity", TEXT, "what it is about, in the words of the views"),
         Column("clusters", pl.List(pl.String), "clusters it concerns; empty if none is known"),
         Column("summary", TEXT, "what is wrong, with figures, as it was seen last"),
+        Column(
+            "symptoms",
+            pl.List(pl.String),
+            "what suffers from it, and is no finding of its own: kind and entity, as it was seen last",
+        ),
         Column("action", TEXT, "what to do about it"),
         Column("evidence_sql", TEXT, "a query for the rows behind it, as it was seen last"),
         Column("first_seen", TIME, "when it was seen for the first time ever"),

@@ -1,17 +1,17 @@
 """
 Is it well, is it complete, and is the pipeline itself keeping up?
 
-Health here is from golden signals against fixed thresholds, over the last
-quarter of an hour of what the lake holds. An edge that is too quiet to judge
-is *unknown*, not healthy.
+Health is from golden signals against fixed thresholds, over the last quarter of an
+hour of the rollup; what was usual, and who suffers from whom, is of the last minute
+of `health_1m`. An edge that is too quiet to judge is *unknown*, not healthy.
 
-Before: topology.py. After: pane.py.
+Before: rollups.py. After: pane.py.
 """
 
 from typing import Final
 
 from pipeline.accounting import COUNTERS
-from pipeline.schema import View
+from pipeline.schema import View, health
 
 WINDOW_MINUTES: Final = 15
 MIN_REQUESTS: Final = 5
@@ -23,29 +23,85 @@ SLOW_TAIL: Final = 10
 """p95 more than so many times the median, and over `SLOW_MS`, is a degraded tail."""
 SLOW_MS: Final = 100
 
-_WINDOW: Final = f"""(SELECT * FROM v_calls
-    WHERE start_time > (SELECT max(start_time) FROM requests) - INTERVAL {WINDOW_MINUTES} MINUTE)"""
-
-
 _COUNTED: Final = "('netflow5', 'netflow9', 'ipfix', 'unknown')"
 """Formats of exporters that number what they send; proxies do not, so nothing is judged by it."""
 
-_NOT_ARRIVED: Final = "error AND server_duration_ms IS NULL"
-"""A gateway answers for calls the server's proxy never saw, and for time not spent there."""
+_KINDS: Final = {
+    "service": "server_entity",
+    "workload": "client_entity",
+    "edge": "coalesce(client_entity, 'unknown') || ' -> ' || server_entity",
+    "gateway": "gateway",
+    "cluster": "server_cluster",
+    "cloud_link": """CASE WHEN client_provider IS NOT NULL AND server_provider IS NOT NULL
+            AND (client_provider, client_region) IS DISTINCT FROM (server_provider, server_region)
+        THEN concat_ws('/', client_provider, client_region) || ' -> '
+            || concat_ws('/', server_provider, server_region) END""",
+}
+"""Kinds of entities that have calls, and what an edge's row calls them."""
 
-_ANSWERED: Final = "coalesce(duration_ms, server_duration_ms)"
+_EACH: Final = " UNION ALL ".join(
+    f"SELECT '{kind}' AS entity_kind, {entity} AS entity, * FROM recent"
+    for kind, entity in _KINDS.items()
+)
+_KEPT: Final = "contains(reason, ', usually ') OR starts_with(reason, 'gateway ')"
+"""Reasons that only `health_1m` knows: what was usual, and what gateways a cluster has."""
 
+_CALLS: Final = f"""
+    WITH recent AS MATERIALIZED (SELECT * FROM edges_1m WHERE bucket_start
+            > (SELECT max(bucket_start) FROM edges_1m) - INTERVAL {WINDOW_MINUTES} MINUTE
+    ), measured AS (
+        SELECT entity_kind, entity, sum(requests)::BIGINT AS requests,
+            sum(CASE entity_kind WHEN 'gateway' THEN unserved_errors ELSE errors END)
+                / sum(requests) AS error_share,
+            sum(denied)::BIGINT AS denied, histogram_merge(durations) AS durations,
+            sum(on_the_way_ns) / 1e6 / nullif(sum(both_timed), 0) AS way_ms,
+            min(first_time) AS window_start, max(last_time) AS window_end
+        FROM ({_EACH}) WHERE entity IS NOT NULL GROUP BY entity_kind, entity
+    ), told AS (
+        SELECT entity_kind, entity, coalesce(list_sort(list_distinct(flatten(list(flags)))), []) AS flags,
+            arg_max(blamed, errors) AS blamed, arg_max(reasons, minute) AS reasons_then,
+            arg_max(caused_by, minute) FILTER (state IN ('degraded', 'failing')) AS caused_by
+        FROM health_1m WHERE minute
+            > (SELECT max(bucket_start) FROM edges_1m) - INTERVAL {WINDOW_MINUTES} MINUTE
+        GROUP BY entity_kind, entity
+    ), timed AS (
+        SELECT * EXCLUDE (durations, flags),
+            CASE entity_kind WHEN 'gateway' THEN way_ms ELSE histogram_quantile(durations, 0.5) END AS p50_ms,
+            CASE WHEN entity_kind <> 'gateway' THEN histogram_quantile(durations, 0.95) END AS p95_ms,
+            coalesce(flags, []) AS flags,
+            coalesce(list_filter(reasons_then, lambda reason: {_KEPT}), []) AS kept
+        FROM measured LEFT JOIN told USING (entity_kind, entity)
+    ), reasoned AS (
+        SELECT *, list_filter([
+                CASE WHEN requests < {MIN_REQUESTS} THEN format('only {{}} calls', requests) END,
+                CASE WHEN error_share >= {DEGRADED_ERRORS} THEN format('{{:.1f}}% errors', error_share * 100) END,
+                CASE WHEN error_share >= {DEGRADED_ERRORS} AND len(flags) > 0
+                    THEN 'flags ' || array_to_string(flags, ',') END,
+                CASE WHEN error_share >= {DEGRADED_ERRORS} AND blamed IS NOT NULL THEN 'blame: ' || blamed END,
+                CASE WHEN p95_ms > {SLOW_MS} AND p95_ms > {SLOW_TAIL} * p50_ms
+                    THEN format('p95 {{:.0f}} ms is {{:.0f}} times the median', p95_ms, p95_ms / p50_ms) END
+            ], lambda reason: reason IS NOT NULL) || kept AS reasons
+        FROM timed
+    )
+    SELECT * EXCLUDE (caused_by), CASE WHEN state IN ('degraded', 'failing') THEN caused_by END AS caused_by
+    FROM (
+        SELECT *, CASE
+                WHEN len(list_filter(kept, lambda reason: ends_with(reason, ' is failing'))) > 0 THEN 'failing'
+                WHEN requests < {MIN_REQUESTS} THEN CASE WHEN len(kept) > 0 THEN 'degraded' ELSE 'unknown' END
+                WHEN error_share >= {FAILING_ERRORS} THEN 'failing'
+                WHEN len(reasons) > 0 THEN 'degraded' ELSE 'healthy' END AS state
+        FROM reasoned
+    )"""
+"""What calls of the last minutes say, of their rollup; and of `health_1m`, what they do not."""
 
-def _judged(kind: str, entity: str, error: str = "error", time_ms: str = _ANSWERED) -> str:
-    """Figures of each entity; a call without one is left out."""
-    return f"""SELECT '{kind}' AS entity_kind, {entity} AS entity, count(*) AS requests,
-        count(*) FILTER ({error}) / count(*) AS error_share,
-        count(*) FILTER (denied) AS denied,
-        quantile_cont({time_ms}, 0.5) AS p50_ms, quantile_cont({time_ms}, 0.95) AS p95_ms,
-        coalesce(list_sort(list_distinct(flatten(list(response_flags) FILTER ({error})))), []) AS flags,
-        mode(concat_ws(' ', blame, blamed_entity)) FILTER ({error} AND blame IS NOT NULL) AS blamed,
-        min(start_time) AS window_start, max(start_time) AS window_end
-    FROM {_WINDOW} WHERE {entity} IS NOT NULL GROUP BY entity"""
+_EXPORTERS: Final = f"""
+    SELECT 'exporter' AS entity_kind, observer_cluster || '/' || exporter AS entity,
+        loss_share AS error_share, first_time AS window_start, last_time AS window_end,
+        CASE WHEN loss_share IS NULL THEN 'unknown' WHEN loss_share > {DEGRADED_LOSS} THEN 'degraded'
+            ELSE 'healthy' END AS state,
+        CASE WHEN loss_share > {DEGRADED_LOSS}
+            THEN [format('{{:.2f}}% lost before us', loss_share * 100)] ELSE [] END AS reasons
+    FROM v_completeness WHERE format IN {_COUNTED}"""
 
 
 _TOLD: Final = """
@@ -91,53 +147,33 @@ HEALTH: Final = View(
     "v_health",
     "Which services, edges, gateways and exporters are not well, and why?",
     {
-        "entity_kind": "service, edge, gateway, exporter; upstream (what one proxy sends to), certificate, control_plane, target (of scrapes), probe, as far as statistics are collected",
+        "entity_kind": "service, workload, edge, gateway, cluster, cloud_link, as in `health_1m`; exporter; upstream (what one proxy sends to), certificate, control_plane, target (of scrapes), probe, as far as statistics are collected",
         "entity": "`v_topology_nodes.entity`; for an edge client -> server; for an exporter or target cluster/exporter; for an upstream cluster/proxy -> upstream; for a certificate cluster/proxy: certificate; for a control plane the proxy it serves; for a probe cluster/agent -> target",
         "state": "healthy, degraded, failing, unknown (too little seen to say)",
         "reasons": "why it is not healthy, with figures",
-        "requests": "calls in the window; null for all but services, edges and gateways",
+        "caused_by": "what it suffers from, as far as that is told: `health_1m.caused_by`",
+        "requests": "calls in the window; null where no calls are judged",
         "error_share": "share the server side failed; for exporters the share of units lost on the way to us; for probes the share of tries",
         "denied": "calls a policy denied: not an error of the service",
-        "p50_ms": "median duration",
-        "p95_ms": "95th percentile",
+        "p50_ms": "median duration, 3 % off at most; of a gateway the mean of what calls took beyond their time at the server",
+        "p95_ms": "95th percentile, likewise; of a gateway null",
         "flags": "response flags seen",
         "window_start": "first call of the window",
         "window_end": "last call of the window",
     },
-    f"""SELECT *, CASE
-            WHEN entity_kind <> 'exporter' AND requests < {MIN_REQUESTS} THEN 'unknown'
-            WHEN error_share IS NULL THEN 'unknown'
-            WHEN entity_kind = 'exporter' THEN CASE WHEN len(reasons) > 0 THEN 'degraded' ELSE 'healthy' END
-            WHEN error_share >= {FAILING_ERRORS} THEN 'failing'
-            WHEN len(reasons) > 0 THEN 'degraded' ELSE 'healthy' END AS state
-    FROM (
-        SELECT *, list_filter([
-                CASE WHEN entity_kind <> 'exporter' AND requests < {MIN_REQUESTS}
-                    THEN format('only {{}} calls', requests) END,
-                CASE WHEN entity_kind <> 'exporter' AND error_share >= {DEGRADED_ERRORS}
-                    THEN format('{{:.1f}}% errors', error_share * 100) END,
-                CASE WHEN entity_kind <> 'exporter' AND error_share >= {DEGRADED_ERRORS} AND len(flags) > 0
-                    THEN 'flags ' || array_to_string(flags, ',') END,
-                CASE WHEN error_share >= {DEGRADED_ERRORS} AND blamed IS NOT NULL
-                    THEN 'blame: ' || blamed END,
-                CASE WHEN p95_ms > {SLOW_MS} AND p95_ms > {SLOW_TAIL} * p50_ms
-                    THEN format('p95 {{:.0f}} ms is {{:.0f}} times the median', p95_ms, p95_ms / p50_ms) END,
-                CASE WHEN entity_kind = 'exporter' AND error_share > {DEGRADED_LOSS}
-                    THEN format('{{:.2f}}% lost before us', error_share * 100) END
-            ], lambda reason: reason IS NOT NULL) AS reasons
-        FROM (
-            {_judged("service", "server_entity")}
-            UNION ALL BY NAME
-            {_judged("edge", "coalesce(client_entity, 'unknown') || ' -> ' || server_entity")}
-            UNION ALL BY NAME
-            {_judged("gateway", "gateway", _NOT_ARRIVED, "duration_ms - server_duration_ms")}
-            UNION ALL BY NAME
-            SELECT 'exporter' AS entity_kind, observer_cluster || '/' || exporter AS entity,
-                loss_share AS error_share, first_time AS window_start, last_time AS window_end
-            FROM v_completeness WHERE format IN {_COUNTED}
-        )
-    )
+    f"""{_CALLS}
+    UNION ALL BY NAME {_EXPORTERS}
     UNION ALL BY NAME {_TOLD}""",
+)
+
+OF_CALLS: Final = View("health_of_calls", HEALTH.meaning, HEALTH.columns, _CALLS)
+"""The rows of `v_health` that calls tell: what findings ask every minute. Not in the lake."""
+
+HEALTH_1M: Final = View(
+    "v_health_1m",
+    "How well was everything, minute by minute, why, and because of what?",
+    {column.name: column.meaning for column in health.HEALTH_1M.columns},
+    "FROM health_1m",
 )
 
 COMPLETENESS: Final = View(

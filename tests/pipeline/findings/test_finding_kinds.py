@@ -4,9 +4,27 @@ from typing import Any
 
 import pytest
 from small_lake import SmallLake, emptied
-from troubled import EAST, NOON, PAY, TROUBLES, WEB, Trouble, at, calls, endpoint, fleet
+from troubled import (
+    CART,
+    EAST,
+    NOON,
+    PAY,
+    TROUBLES,
+    WEB,
+    Trouble,
+    at,
+    calls,
+    endpoint,
+    fleet,
+    judged,
+    rolled,
+    worse,
+)
 
-from pipeline.findings.kinds import FINDINGS, evidence
+from pipeline.findings.kind import evidence
+from pipeline.findings.kinds import FINDINGS
+from pipeline.schema import create_view
+from pipeline.views.health import OF_CALLS
 
 KINDS = {kind.name: kind for kind in FINDINGS}
 UNTIL = at(60)
@@ -16,6 +34,7 @@ UNTIL = at(60)
 def lake() -> SmallLake:
     """The fleet, at peace."""
     lake = emptied()
+    lake.connection.execute(create_view(OF_CALLS))
     lake.connection.execute(f"SET VARIABLE until = TIMESTAMPTZ '{UNTIL.isoformat()}'")
     fleet(lake)
     return lake
@@ -66,10 +85,56 @@ def test_a_gateway_that_nothing_gets_through(lake: SmallLake):
     through = {"upstream_remote_ip": "203.0.113.20", "upstream_remote_port": 15443}
     lost = {"dst_endpoint_id": None, "status": 503, "service": "pay.shop"}
     lake.add("requests", *calls(10, WEB, PAY, **through, **lost))
+    gone = {"errors": 10, "unserved_errors": 10, "gateway": "way-west"}
+    lake.add("edges_1m", rolled(10, WEB, PAY, **gone))
     (row,) = ask(lake, "unhealthy_gateway")
     assert told(row)[:3] == ("error", "way-west", ["west"])
     assert row["summary"].startswith("failing: 100.0% errors")
     assert len(lake.read(evidence(KINDS["unhealthy_gateway"], row, UNTIL))) == 10
+
+
+def test_what_only_suffers_is_no_finding(lake: SmallLake):
+    """A gateway is down: it is told, with the service, edge and cluster that suffer from it."""
+    gone = {"errors": 10, "unserved_errors": 10, "gateway": "way-west"}
+    lake.add("edges_1m", rolled(10, WEB, PAY, **gone))
+    suffers = {"state": "failing", "errors": 10, "caused_by": "gateway way-west"}
+    lake.add(
+        "health_1m",
+        judged("gateway", "way-west", cluster="west", state="failing", errors=10),
+        judged("service", "west/shop/pay", 0, **suffers),
+        judged("edge", "east/shop/web -> west/shop/pay", 0, **suffers),
+        judged("cluster", "west", 0, **suffers),
+    )
+    assert ask(lake, "unhealthy_service") == ask(lake, "unhealthy_edge") == []
+    (row,) = ask(lake, "unhealthy_gateway")
+    assert row["symptoms"] == [
+        "cluster west",
+        "edge east/shop/web -> west/shop/pay",
+        "service west/shop/pay",
+    ]
+    assert row["summary"] == "failing: 100.0% errors (10 calls); 3 others suffer from it"
+
+
+def test_what_suffers_from_nobody_found_is_told_itself(lake: SmallLake):
+    """A cause that is not bad enough to be a finding hides nothing."""
+    lake.add("edges_1m", rolled(30, WEB, CART, errors=30))
+    told_by = {"state": "failing", "errors": 30, "caused_by": "certificate east/shop/cart"}
+    lake.add("health_1m", judged("service", "east/shop/cart", 0, **told_by))
+    assert [row["entity"] for row in ask(lake, "unhealthy_service")] == ["east/shop/cart"]
+
+
+def test_slower_for_a_gateway_is_the_gateways(lake: SmallLake):
+    """Its clients' edges and services are told with it; a slow minute alone is none."""
+    slow = {"caused_by": "gateway way-west"}
+    lake.add(
+        "health_1m",
+        *worse("latency", "mean on the way 31 ms, usually 2.0 ms", ("gateway", "way-west")),
+        *worse("latency", "median 33 ms, usually 4.0 ms", ("service", "west/shop/pay"), **slow),
+        judged("service", "east/shop/cart", 0, regressed=["latency"], state="degraded"),
+    )
+    assert ask(lake, "latency_regressed") == []
+    (row,) = ask(lake, "gateway_tax_regressed")
+    assert row["symptoms"] == ["service west/shop/pay"]
 
 
 def test_nobody_sees_what_is_there(lake: SmallLake):

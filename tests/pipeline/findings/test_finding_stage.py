@@ -13,15 +13,17 @@ from small_lake import number as address
 from troubled import CART, NOON, WEB, Row, at, calls, endpoint, fleet
 
 from pipeline import schema
-from pipeline.findings import moment as moments
 from pipeline.findings import stage
 from pipeline.findings.kinds import FINDINGS
 from pipeline.findings.stage import FAILED, findings
+from pipeline.health.stage import health
 from pipeline.lake import Commit, Lake
+from pipeline.rollup import rollup
 from pipeline.windows import Window, Windows
 
 TABLES = {table.name: table.schema for table in schema.TABLES}
-ONE = next(kind for kind in FINDINGS if kind.name == "unhealthy_service")
+SERVICE = next(kind for kind in FINDINGS if kind.name == "unhealthy_service")
+ONE = SERVICE._replace(by_time=True)
 STATE = f"""SELECT entity, severity, epoch(opened_time - noon) // 60, epoch(last_seen - noon) // 60,
     epoch(closed_time - noon) // 60, evaluations_missed, times_reopened
     FROM v_findings, (SELECT TIMESTAMPTZ '{NOON.isoformat()}' AS noon)
@@ -54,9 +56,9 @@ class Told:
         self.rows: list[tuple[str, str]] = []
         self.error = ""
 
-    def ask(self, query: str, lookback: timedelta) -> list[Row]:
+    def ask(self, query: str, lookback: timedelta, only_if: str) -> list[Row]:
         """What there is to look at."""
-        del lookback
+        del lookback, only_if
         if self.error:
             raise duckdb.BinderException(self.error)
         most = int(query.rpartition("LIMIT")[2])
@@ -72,8 +74,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     then = Told()
 
     @contextlib.contextmanager
-    def moment(lake: Lake, until: datetime) -> Iterator[Told]:
-        del lake, until
+    def moment(lake: Lake, until: datetime, made: object) -> Iterator[Told]:
+        del lake, until, made
         yield then
 
     monkeypatch.setattr(stage, "moment", moment)
@@ -255,7 +257,13 @@ def test_in_a_real_lake_the_end_of_the_minute_is_now(lake: Lake, monkeypatch: py
     assert lake.read(open_ones).rows() == [conflict]
     runs = lake.read("SELECT kind, error FROM finding_runs").rows()
     assert sorted(runs) == sorted((kind.name, None) for kind in FINDINGS)
-    monkeypatch.setattr(stage, "FINDINGS", tuple(k for k in FINDINGS if k.name == ONE.name))
+    monkeypatch.setattr(stage, "FINDINGS", (SERVICE,))
+    window = Window(at(600), at(660), {})
+    rolled = rollup(lake, window)
+    judged = health(lake, window._replace(made=rolled.frames))
+    assert judged is not None
+    lake.commit(rolled)
+    lake.commit(judged)
     minute(lake, 10)
     assert service in lake.read(f"SELECT kind, entity FROM ({open_ones})").rows()
     minute(lake, 16)
@@ -263,26 +271,33 @@ def test_in_a_real_lake_the_end_of_the_minute_is_now(lake: Lake, monkeypatch: py
     assert service not in lake.read(open_ones).rows()
 
 
-def test_a_view_that_cannot_be_put_together_fails_what_asks_it_alone(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-):
-    """Calls fail; what an agent lost is found all the same."""
+def test_a_kind_that_fails_fails_alone(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    """What an agent lost is found all the same."""
     lost = {"minute": at(1_800), "cluster": "east", "agent": "a", "reason": "kernel", "payloads": 1}
     Adding(lake).add("agent_drops", lost)
     loss = next(kind for kind in FINDINGS if kind.name == "agent_loss")
-    plain = next(kind for kind in FINDINGS if kind.name == "plaintext_edge")
-    monkeypatch.setattr(stage, "FINDINGS", (plain, loss))
-    then = moments._then
-
-    def broken(view: schema.View, what: str) -> str:
-        return "SELECT error('no')" if view.name == "v_calls" else then(view, what)
-
-    Adding(lake).add("requests", *calls(5, WEB, CART, start_time=at(1_800)))
-    minute(lake, 29)
-    monkeypatch.setattr(moments, "_then", broken)
+    broken = loss._replace(name="broken", rows="SELECT error('no') FROM agent_drops")
+    monkeypatch.setattr(stage, "FINDINGS", (broken, loss))
     minute(lake, 30)
     found = lake.read("SELECT kind, entity FROM v_findings WHERE state = 'open' ORDER BY kind")
-    assert found.rows() == [("agent_loss", "east/a"), (FAILED, "plaintext_edge")]
+    assert found.rows() == [("agent_loss", "east/a"), (FAILED, "broken")]
+
+
+def test_what_nothing_changed_for_is_not_asked_again(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    """Until what it reads changes; what is open is asked until it is closed."""
+    loss = next(kind for kind in FINDINGS if kind.name == "agent_loss")
+    monkeypatch.setattr(stage, "FINDINGS", (loss,))
+    lost = {"cluster": "east", "agent": "a", "reason": "kernel", "payloads": 1}
+
+    def asked(*minutes: int) -> list[int]:
+        return [number for number in minutes if minute(lake, number) is not None]
+
+    assert asked(100, 101, 102) == [100]
+    Adding(lake).add("agent_drops", lost | {"minute": at(6_180)})
+    Adding(lake).add("rejects", {"received_time": at(6_180), "reason": "json_malformed"})
+    # Lost at 103: found until 117, a quarter of an hour on; missed twice; closed.
+    assert asked(*range(103, 123)) == [*range(103, 120)]
+    assert lake.read("SELECT epoch(closed_time) FROM findings").item() == at(7_200).timestamp()
 
 
 def test_it_is_a_stage_of_the_job(lake: Lake, told: Told):

@@ -47,13 +47,15 @@ def fleet(lake: Adds) -> None:
     """Two clusters, four pods, who watches them, and five good calls of each pair."""
     for cluster in ("east", "west"):
         lake.add("networks", {"network": f"net-{cluster}", "model": "gateway"})
-        lake.add("clusters", {"cluster": cluster, "network": f"net-{cluster}", "provider": "aws"})
+        here = {"cluster": cluster, "network": f"net-{cluster}", "provider": "aws"}
+        lake.add("clusters", here | {"trust_domain": "shop.test"})
     lake.add("endpoints", *FLEET)
     for number, cluster, exporter, form in (
         (EAST, "east", "web-0", "envoy_json"),
         (WEST, "west", "pay-0", "envoy_json"),
         (ROUTER, "east", "10.1.0.254", "ipfix"),
         (ISTIOD, "east", "istiod-1", "istiod"),
+        (WEB_TARGET, "east", "web-0", "prometheus"),
     ):
         one = {"vantage_id": number, "cluster": cluster, "network": f"net-{cluster}"}
         lake.add("vantages", one | {"agent": "node-1", "exporter": exporter, "format": form})
@@ -69,7 +71,81 @@ def fleet(lake: Adds) -> None:
                 "sequence_units_received": 999,
             },
         )
-    lake.add("requests", *calls(10, WEB, CART), *calls(10, WEB, PAY), *calls(10, BATCH, PAY))
+    for pair in ((WEB, CART), (WEB, PAY), (BATCH, PAY)):
+        lake.add("requests", *calls(10, *pair))
+        lake.add("edges_1m", rolled(10, *pair))
+        lake.add("security_1m", secured(10, *pair))
+    lake.add("health_1m", judged("service", "east/shop/cart"), judged("service", "west/shop/pay"))
+
+
+NAMES: Final = {
+    number: f"{'east' if number < PAY else 'west'}/shop/{name}"
+    for number, name in ((WEB, "web"), (CART, "cart"), (PAY, "pay"), (BATCH, "batch"))
+}
+
+
+def _ends(client: int, server: int) -> Row:
+    return {
+        f"{side}_{name}": value
+        for side, number in (("client", client), ("server", server))
+        for name, value in (
+            ("entity", NAMES[number]),
+            ("cluster", NAMES[number].partition("/")[0]),
+        )
+    }
+
+
+def rolled(count: int, client: int, server: int, errors: int = 0, **more: object) -> Row:
+    """Calls of the first minute as the rollup has them, of two milliseconds each."""
+    return {
+        "bucket_start": NOON,
+        **_ends(client, server),
+        "service": "a",
+        "requests": count,
+        "errors": errors,
+        "unserved_errors": 0,
+        "denied": 0,
+        "both_timed": 0,
+        "durations": [{"bucket": 12, "calls": count}],
+        "first_time": at(0),
+        "last_time": at(30),
+    } | more
+
+
+def secured(count: int, client: int, server: int, **more: object) -> Row:
+    """The same calls, as they were encrypted and identified."""
+    return {
+        "minute": NOON,
+        **_ends(client, server),
+        "conversations": count,
+        "encrypted": count,
+        "identified": count,
+        "open_legs": [],
+        "client_trust_domains": ["shop.test"],
+        "server_trust_domains": ["shop.test"],
+    } | more
+
+
+def judged(entity_kind: str, entity: str, seconds: float = 0, **more: object) -> Row:
+    """How something was in the minute from then on: well, unless ``more`` says."""
+    return {
+        "minute": at(seconds),
+        "entity_kind": entity_kind,
+        "entity": entity,
+        "cluster": entity.partition("/")[0],
+        "state": "healthy",
+        "reasons": [],
+        "regressed": [],
+        "flags": [],
+        "requests": 20,
+        "errors": 0,
+    } | more
+
+
+def worse(what: str, reason: str, *entities: tuple[str, str], **more: object) -> list[Row]:
+    """Entities that are worse than usual, in the first minute and the one before."""
+    told = {"state": "degraded", "regressed": [what], "reasons": [reason], **more}
+    return [judged(*entity, seconds, **told) for entity in entities for seconds in (-60, 0)]
 
 
 def calls(count: int, client: int, server: int, **more: object) -> list[Row]:
@@ -196,43 +272,172 @@ def told(**more: object) -> Row:
     return {"vantage_id": ISTIOD, "received_time": at(0)} | more
 
 
+WEB_TARGET: Final = 5
+
+
+def answers(vantage: int, *seconds: float) -> list[Row]:
+    """Answers of a target of scrapes."""
+    return [
+        {
+            "vantage_id": vantage,
+            "metric": "scrape_samples",
+            "value": 9.0,
+            "received_time": at(second),
+        }
+        for second in seconds
+    ]
+
+
+def tries(
+    vantage: int, count: int, outcome: str = "ok", error: str | None = None, **more: object
+) -> list[Row]:
+    """Tries of an agent to reach pay, by TLS, two seconds apart."""
+    return [
+        {
+            "vantage_id": vantage,
+            "start_time": at(2 * number),
+            "target": "pay",
+            "kind": "tls",
+            "address": "pay.shop:443",
+            "outcome": outcome,
+            "error": error,
+            "peer_ip": "10.2.0.1",
+            "peer_port": 443,
+            "certificate_sha256": f"{outcome}",
+            "certificate_subject": "CN=pay",
+            "certificate_not_before": at(-60 * 86_400),
+            "certificate_not_after": at(60 * 86_400),
+        }
+        | more
+        for number in range(count)
+    ]
+
+
 TROUBLES: Final = (
     Trouble(
         "unhealthy_service",
-        "requests",
-        lambda: calls(10, WEB, CART, status=503) + calls(10, BATCH, CART, status=503),
-        lambda: calls(2, WEB, CART, status=503),
-        ("error", "east/shop/cart", ["east"], "failing: 66.7% errors; blame: unknown (30 calls)"),
-        30,
+        "edges_1m",
+        lambda: [rolled(10, WEB, CART, errors=10), rolled(10, BATCH, CART, errors=10)],
+        lambda: [rolled(2, WEB, CART, errors=2)],
+        ("error", "east/shop/cart", ["east"], "failing: 66.7% errors (30 calls)"),
+        10,
     ),
     Trouble(
         "unhealthy_edge",
-        "requests",
-        lambda: calls(90, BATCH, PAY) + calls(5, WEB, PAY, status=503),
-        lambda: calls(90, BATCH, PAY) + calls(2, WEB, PAY, status=503),
+        "edges_1m",
+        lambda: [rolled(90, BATCH, PAY), rolled(5, WEB, PAY, errors=5)],
+        lambda: [rolled(90, BATCH, PAY), rolled(2, WEB, PAY, errors=2)],
         (
             "error",
             "east/shop/web -> west/shop/pay",
             ["east", "west"],
-            "failing: 33.3% errors; blame: unknown (15 calls)",
+            "failing: 33.3% errors (15 calls)",
         ),
-        15,
+        10,
+    ),
+    Trouble(
+        "latency_regressed",
+        "health_1m",
+        lambda: worse(
+            "latency",
+            "median 60 ms, usually 2.0 ms (same hour of 5 days)",
+            ("service", "west/shop/pay"),
+            ("edge", "east/shop/web -> west/shop/pay"),
+            ("edge", "west/shop/batch -> west/shop/pay"),
+        ),
+        lambda: worse("latency", "p95 9 ms, usually 2.0 ms (3 hours before)", ("cluster", "west")),
+        (
+            "warning",
+            "service west/shop/pay",
+            ["west"],
+            "median 60 ms, usually 2.0 ms (same hour of 5 days)",
+        ),
+        3,
+    ),
+    Trouble(
+        "errors_regressed",
+        "health_1m",
+        lambda: worse(
+            "errors",
+            "0.6% errors, usually 0.1% (4 hours before)",
+            ("edge", "east/shop/web -> west/shop/pay"),
+            requests=1_000,
+            errors=6,
+        ),
+        lambda: worse(  # enough for the kinds that go by thresholds
+            "errors", "1.0% errors, usually 0.1% (4 hours before)", ("service", "a"), errors=10
+        ),
+        (
+            "warning",
+            "edge east/shop/web -> west/shop/pay",
+            ["east", "west"],
+            "0.6% errors, usually 0.1% (4 hours before)",
+        ),
+        2,
+    ),
+    Trouble(
+        "traffic_vanished",
+        "health_1m",
+        lambda: worse(
+            "traffic",
+            "traffic vanished: 0 calls, usually 120 a minute (same hour of 5 days)",
+            ("workload", "east/shop/web"),
+            ("edge", "east/shop/web -> west/shop/pay"),
+            ("service", "west/shop/pay"),
+            requests=0,
+        ),
+        lambda: [judged("service", "west/shop/batch", regressed=["traffic"], state="degraded")],
+        (
+            "warning",
+            "workload east/shop/web",
+            ["east"],
+            "traffic vanished: 0 calls, usually 120 a minute (same hour of 5 days)",
+        ),
+        2,
+    ),
+    Trouble(
+        "gateway_tax_regressed",
+        "health_1m",
+        lambda: worse(
+            "latency",
+            "mean on the way 31 ms, usually 2.0 ms (6 hours before)",
+            ("gateway", "way-west"),
+            cluster="west",
+        ),
+        lambda: [judged("gateway", "way-west", regressed=["latency"], state="degraded")],
+        (
+            "warning",
+            "gateway way-west",
+            ["west"],
+            "mean on the way 31 ms, usually 2.0 ms (6 hours before)",
+        ),
+        2,
     ),
     Trouble(
         "plaintext_edge",
-        "requests",
-        lambda: calls(3, WEB, PAY, upstream_tls=None),
-        lambda: (
-            calls(3, WEB, CART, upstream_tls=None)
-            + calls(1, WEB, PAY, upstream_tls=None, status=503)
-        ),
+        "security_1m",
+        lambda: [secured(3, WEB, PAY, encrypted=0, open_legs=["client east -> server west"])],
+        lambda: [secured(3, WEB, CART, encrypted=0, open_legs=["client east -> server east"])],
         (
             "warning",
             "east/shop/web -> west/shop/pay",
             ["east", "west"],
-            "3 of 13 calls from east to west were not encrypted",
+            "3 of 13 calls from east to west were not encrypted: client east -> server west",
         ),
-        3,
+        1,
+    ),
+    Trouble(
+        "trust_domain_unexpected",
+        "security_1m",
+        lambda: [secured(1, WEB, PAY, client_trust_domains=["other.test"])],
+        lambda: [secured(1, WEB, PAY, client_trust_domains=[])],
+        (
+            "warning",
+            "east east/shop/web other.test",
+            ["east", "west"],
+            "client of east shows trust domain other.test, not shop.test",
+        ),
+        1,
     ),
     Trouble(
         "policy_denials",
@@ -434,6 +639,58 @@ TROUBLES: Final = (
             | {"cluster_state": "synced"}
         ],
         ("error", "istiod-1 -> west", ["east", "west"], "timeout"),
+        1,
+    ),
+    Trouble(
+        "target_silent",
+        "proxy_samples",
+        lambda: answers(WEB_TARGET, -80, -70, -60, -50) + answers(EAST, 0),
+        lambda: answers(WEB_TARGET, -60, -50, -40, -30) + answers(EAST, 0),
+        (
+            "warning",
+            "east/web-0",
+            ["east"],
+            "silent for 50 s; it answered every 10 s",
+        ),
+        1,
+    ),
+    Trouble(
+        "probe_failing",
+        "probes",
+        lambda: tries(EAST, 5, "timeout", "connect") + tries(WEST, 5),
+        lambda: tries(EAST, 4, "timeout", "connect") + tries(WEST, 5),
+        (
+            "warning",
+            "pay pay.shop:443",
+            ["east", "west"],
+            "failing from 1 of 2 agents: 5 of 5 tries lost: timeout, connect",
+        ),
+        2,
+    ),
+    Trouble(
+        "probe_lossy",
+        "probes",
+        lambda: tries(EAST, 3, "reset", "cut") + tries(EAST, 17),
+        lambda: tries(EAST, 2, "reset", "cut") + tries(EAST, 18),
+        (
+            "warning",
+            "pay pay.shop:443",
+            ["east"],
+            "lossy from 1 of 1 agents: 3 of 20 tries lost: reset, cut",
+        ),
+        1,
+    ),
+    Trouble(
+        "probe_certificate",
+        "probes",
+        lambda: tries(EAST, 1, certificate_not_after=at(5 * 86_400)),
+        lambda: tries(EAST, 1, certificate_not_after=at(8 * 86_400)),
+        (
+            "warning",
+            "pay 10.2.0.1:443",
+            ["east"],
+            "expires in 5.0 days: CN=pay",
+        ),
         1,
     ),
 )

@@ -1,0 +1,194 @@
+"""
+One minute of the lake: the health of everything that had calls in it, or had shortly before.
+
+Cheap while all is well: the rollup of the minute is at hand, what was usual is worked
+out once an hour (once in ten minutes while there is no hour), and calls are looked at
+one by one only where some failed. What had calls in the hour before and has none now
+is told, as unknown, for that hour.
+
+Before: causes.py. After: schema/health.py (the rows), views/health.py.
+"""
+
+from collections.abc import MutableMapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+import polars as pl
+
+from pipeline import schema
+from pipeline.health.causes import blamed, caused
+from pipeline.health.figures import COLUMNS, ENTITY, entities, figures
+from pipeline.health.judge import judge
+from pipeline.health.security import security
+from pipeline.health.usual import BASES, best, buckets, usual
+from pipeline.lake import Commit, Lake
+from pipeline.memory import FACTS, asked
+from pipeline.schema.health import EDGE_KEY, HEALTH_1M, SECURITY_1M
+from pipeline.schema.rollups import EDGES_1M
+from pipeline.views.failed import FAILED, TOLD, failed_sql
+
+if TYPE_CHECKING:  # which lists this stage
+    from pipeline.windows import Window
+
+BEFORE: Final = timedelta(hours=1)
+"""How long what fell silent is told of."""
+EVIDENCE: Final = timedelta(minutes=15)
+"""How far back evidence goes."""
+_EDGES: Final = "edges_of_minute"
+
+
+def health(lake: Lake, window: "Window") -> Commit | None:
+    """Rows of a minute, to replace those there; None if nothing was there in the hour before."""
+    edges = _edges(lake, window)
+    before = _before(lake, window)
+    if not edges.height and not before.height:
+        return None
+    failed = _failed(lake, window, edges)
+    rows = health_of(edges, before, failed, _usual(lake, window.start))
+    rows = rows.with_columns(
+        minute=pl.lit(window.start, schema.TIME),
+        last_time=pl.coalesce("last_minute", pl.lit(window.start, schema.TIME)),
+        evidence_sql=_evidence(window),
+    )
+    return Commit(
+        {
+            HEALTH_1M.name: schema.complete(rows, HEALTH_1M.schema),
+            SECURITY_1M.name: security(lake, window, edges, failed),
+        },
+        cleared=dict.fromkeys(
+            (HEALTH_1M.name, SECURITY_1M.name), f"minute = {_time(window.start)}"
+        ),
+    )
+
+
+def health_of(
+    edges: pl.DataFrame, before: pl.DataFrame, failed: pl.DataFrame, usually: pl.DataFrame
+) -> pl.DataFrame:
+    """
+    Judge a minute.
+
+    Parameters
+    ----------
+    edges
+        Rows of ``edges_1m`` of the minute: `figures.COLUMNS`.
+    before
+        Keys of those of the hour before, with ``first_minute, last_minute, minutes``: when
+        they were seen, in how many minutes; and ``idle_minutes``: from the last until now.
+    failed
+        Rows of `failed.failed_sql`.
+    usually
+        Rows of `usual.usual`.
+    """
+    span = pl.col("last_minute").max() - pl.col("first_minute").min()
+    seen = (
+        entities(before)
+        .group_by(ENTITY)
+        .agg(
+            pl.col("cluster", "network").drop_nulls().min().name.suffix("_before"),
+            pl.col("client_cluster", "server_cluster").drop_nulls().min(),
+            pl.col("minutes").max().alias("minutes_seen"),
+            (span.dt.total_minutes() + 1).alias("minutes_span"),
+            pl.col("last_minute").max(),
+            pl.col("idle_minutes").min(),
+        )
+    )
+    telling = {*edges["client_cluster"].drop_nulls(), *edges["server_cluster"].drop_nulls()}
+    silent = pl.coalesce(
+        pl.when(pl.col(end).is_not_null() & ~pl.col(end).is_in(list(telling))).then(end)
+        for end in ("client_cluster", "server_cluster")
+    )
+    told = figures(edges).drop("bucket_start")
+    rows = (
+        told.join(seen, on=ENTITY, how="full", coalesce=True)
+        .with_columns(
+            pl.col("requests", "errors", "denied", "timed").fill_null(0),
+            cluster=pl.coalesce("cluster", "cluster_before"),
+            network=pl.coalesce("network", "network_before"),
+            silent=pl.when(pl.col("requests").is_null()).then(silent),
+            idle_minutes=pl.when(pl.col("requests").is_null()).then("idle_minutes"),
+            last_minute=pl.when(pl.col("requests").is_null()).then("last_minute"),
+        )
+        .join(usually, on=ENTITY, how="left")
+        .join(blamed(failed), on=ENTITY, how="left")
+        .with_columns(pl.col("flags").fill_null([]))
+    )
+    return caused(judge(rows), edges).sort(ENTITY)
+
+
+def _edges(lake: Lake, window: "Window") -> pl.DataFrame:
+    """Of the stage before, which are not in the lake yet; or of the lake."""
+    made = window.made.get(EDGES_1M.name)
+    if made is not None:
+        return made.select(COLUMNS)
+    minute = f"bucket_start = {_time(window.start)}"
+    return lake.read(f"FROM {EDGES_1M.name} SELECT {', '.join(COLUMNS)} WHERE {minute}")
+
+
+def _before(lake: Lake, window: "Window") -> pl.DataFrame:
+    return lake.read(
+        f"""FROM {EDGES_1M.name} SELECT {", ".join(EDGE_KEY)}, min(bucket_start) AS first_minute,
+            max(bucket_start) AS last_minute, count(DISTINCT bucket_start) AS minutes,
+            date_diff('minute', max(bucket_start), {_time(window.start)}) AS idle_minutes
+        WHERE {_within(window.start - BEFORE, window.start)} GROUP BY ALL"""
+    )
+
+
+def _failed(lake: Lake, window: "Window", edges: pl.DataFrame) -> pl.DataFrame:
+    """Calls that failed, if there are any."""
+    if not edges["errors"].sum() and not edges["denied"].sum():
+        return FAILED.to_frame()
+    query = failed_sql(window.start, window.end, _EDGES, window.start - BEFORE, FACTS)
+    return asked(lake, query, {_EDGES: edges.select(TOLD)})
+
+
+_KEPT: Final[MutableMapping[Lake, dict[str, tuple[datetime, pl.DataFrame]]]] = WeakKeyDictionary()
+"""Of each lake and basis what was usual, and the newest bucket it is of."""
+
+
+def _usual(lake: Lake, minute: datetime) -> pl.DataFrame:
+    """What was usual, of the lake's own rollups: read anew when a bucket is over."""
+    kept = _KEPT.setdefault(lake, {})
+    for basis in BASES:
+        begins = buckets(basis, minute)
+        if basis.name not in kept or kept[basis.name][0] != begins[0]:
+            times = ", ".join(map(_time, begins))
+            names = ", ".join(COLUMNS)
+            edges = lake.read(f"FROM {basis.table} SELECT {names} WHERE bucket_start IN ({times})")
+            kept[basis.name] = (begins[0], usual(basis, edges))
+    return best([kept[basis.name][1] for basis in BASES])
+
+
+_WHERE: Final = {
+    "service": "server_entity = '{}'",
+    "workload": "client_entity = '{}'",
+    "edge": "concat_ws(' -> ', coalesce(client_entity, 'unknown'), server_entity) = '{}'",
+    "gateway": "gateway = '{}'",
+    "cluster": "server_cluster = '{}'",
+    "cloud_link": "concat_ws(' -> ', concat_ws('/', client_provider, client_region),"
+    " concat_ws('/', server_provider, server_region)) = '{}'",
+}
+
+
+def _evidence(window: "Window") -> pl.Expr:
+    """Edges of the minutes up to this one, of what is not healthy."""
+    times = _within(window.end - EVIDENCE, window.end)
+    quoted = pl.col("entity").str.replace_all("'", "''", literal=True)
+    return pl.when(pl.col("state") != "healthy").then(
+        pl.coalesce(
+            pl.when(pl.col("entity_kind") == kind).then(
+                pl.format(
+                    f"FROM v_edges_1m WHERE {where} AND {times} ORDER BY bucket_start", quoted
+                )
+            )
+            for kind, where in _WHERE.items()
+        )
+    )
+
+
+def _time(moment: datetime) -> str:
+    return f"TIMESTAMPTZ '{moment.isoformat()}'"
+
+
+def _within(start: datetime, end: datetime) -> str:
+    return f"bucket_start >= {_time(start)} AND bucket_start < {_time(end)}"

@@ -1,0 +1,274 @@
+"""
+The lake's tables in memory, for what is asked of them every minute.
+
+A look into the lake's catalog is the most of a query of a few minutes, and views look
+many times. What seldom changes is copied when it has changed, which one look at the
+snapshots since tells; of what always does, the last minutes are, if anything is asked
+of them. Views over the copies are made when the first query names them.
+
+Before: windows.py. After: health/stage.py, findings/moment.py.
+Source: DuckLake 1.0 specification, ducklake_snapshot_changes.
+"""
+
+import re
+from collections.abc import Collection, Mapping, MutableMapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+import duckdb
+import polars as pl
+
+from pipeline import schema, views
+from pipeline.lake import SCHEMA, Lake
+
+TIMES: Final = {
+    "requests": "start_time",
+    "flows": "start_time",
+    "verdicts": "event_time",
+    "proxy_samples": "received_time",
+    "control_plane": "received_time",
+    "probes": "start_time",
+    "rejects": "received_time",
+    "accounting": "minute",
+    "agent_drops": "minute",
+    "edges_1m": "bucket_start",
+    "health_1m": "minute",
+    "security_1m": "minute",
+}
+"""Table to the time it is cut by; other tables are whole."""
+NARROWED: Final = {
+    "requests": "authz = 'denied'",
+    "verdicts": "verdict IN ('DROPPED', 'ERROR', 'AUDIT')",
+}
+"""Of these only such rows are copied: there are many others, and nothing asked reads them."""
+FACTS: Final = f"lake.{SCHEMA}."
+"""What is written before the name of a table to read it from the lake."""
+LONG: Final = timedelta(minutes=15)
+"""What looks back further reads timed tables from the lake."""
+UNTIL: Final = "getvariable('until')"
+
+_ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAME: Final = "in_memory"
+_KEPT: Final = "kept_"
+_INCOMING: Final = "made_of_minute"
+_METADATA: Final = "__ducklake_metadata_lake.main"
+_CHANGE: Final = re.compile(r"\w+:(\d+)")
+_TABLES: Final = {table.name: table for table in schema.TABLES}
+_VIEWS: Final = {view.name: view for view in (*views.VIEWS, views.health.OF_CALLS)}
+_READ: Final = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]\w*)")
+
+
+@cache
+def sources(sql: str) -> frozenset[str]:
+    """
+    Tables a query reads, through the views it names.
+
+    >>> sorted(sources("FROM v_gateways"))
+    ['gateways', 'vantages']
+    """
+    read = frozenset(_READ.findall(sql))
+    return (read & _TABLES.keys()).union(*(sources(view.sql) for view in views_of(sql)))
+
+
+def views_of(sql: str) -> list[schema.View]:
+    """Views a query names."""
+    return [_VIEWS[name] for name in sorted(set(_READ.findall(sql)) & _VIEWS.keys())]
+
+
+class _Copy(NamedTuple):
+    """What a copy is of: the table's version and the time; and rows that were not in the lake."""
+
+    version: int
+    since: datetime = _ALWAYS
+    until: datetime = _ALWAYS
+    made: pl.DataFrame | None = None
+
+    def has(self, other: "_Copy") -> bool:
+        """Whether nothing of the other is missing."""
+        return (
+            self.version == other.version
+            and self.made is other.made
+            and self.since <= other.since
+            and other.until <= self.until
+        )
+
+
+class Memory:
+    """
+    Copies of one lake's tables.
+
+    Attributes
+    ----------
+    versions
+        Table to the snapshot that changed it last, as far as is known; 0: before the first look.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._connection = lake.connection
+        self.versions: dict[str, int] = dict.fromkeys(_TABLES, 0)
+        self._snapshot: int | None = None
+        self._numbers: dict[int, str] = {}
+        self._copied: dict[str, _Copy] = {}
+        self._made: set[str] = set()
+        with self.cursor() as cursor:
+            cursor.execute(f"ATTACH ':memory:' AS {_NAME}")
+            cursor.execute(f"USE {_NAME}")
+            for macro in views.MACROS:
+                cursor.execute(macro)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the copies; ``lake.crosspane`` is the lake."""
+        cursor = self._connection.cursor()
+        cursor.execute("SET TimeZone = 'UTC'")
+        if self._snapshot is not None:
+            cursor.execute(f"USE {_NAME}")
+        return cursor
+
+    def refresh(self) -> None:
+        """See what changed since the last time."""
+        with self._connection.cursor() as cursor:
+            changes = cursor.execute(
+                f"FROM {_METADATA}.ducklake_snapshot_changes SELECT snapshot_id, changes_made"
+                f" WHERE snapshot_id >= {-1 if self._snapshot is None else self._snapshot}"
+            ).fetchall()
+            newest = max(snapshot for snapshot, _ in changes)
+            if self._snapshot not in {snapshot for snapshot, _ in changes}:  # it has expired
+                self.versions = dict.fromkeys(_TABLES, newest)
+                changes = []
+            for snapshot, made in changes:
+                for number in map(int, _CHANGE.findall(made or "")):
+                    if snapshot == self._snapshot:
+                        continue
+                    if number not in self._numbers:
+                        self._number(cursor)
+                    name = self._numbers.setdefault(number, "")
+                    self.versions[name] = max(snapshot, self.versions.get(name, 0))
+            self._snapshot = newest
+
+    def _number(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        tables = f"FROM {_METADATA}.ducklake_table SELECT table_id, table_name"
+        self._numbers |= dict(cursor.execute(tables).fetchall())
+
+    def bring(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        tables: Collection[str],
+        lookback: timedelta,
+        until: datetime,
+        made: Mapping[str, pl.DataFrame],
+    ) -> None:
+        """
+        Have these tables, as of ``until``: variables ``since`` and ``until`` cut what has times.
+
+        Parameters
+        ----------
+        made
+            Table to rows that are not in the lake yet, in place of those of their minute.
+        """
+        set_times(cursor, until, lookback)
+        for name in sorted(tables):
+            if name not in TIMES:
+                self.copy(cursor, name)
+                if name == schema.INVENTORY_SOURCES.name:  # what was heard since then, was not yet
+                    heard = f"SELECT * REPLACE (least(heard_time, {UNTIL}) AS heard_time)"
+                    cursor.execute(f"CREATE OR REPLACE VIEW {name} AS {heard} FROM {_KEPT}{name}")
+            elif lookback > LONG:
+                _place(cursor, name, f"lake.{SCHEMA}.{name}")
+            else:
+                self._copy_last(cursor, name, lookback, until, made.get(name))
+                _place(cursor, name, _KEPT + name)
+
+    def have(self, cursor: duckdb.DuckDBPyConnection, view: schema.View) -> None:
+        """Have a view, and those it names."""
+        for read in views_of(view.sql):
+            self.have(cursor, read)
+        if view.name not in self._made:
+            create = schema.create_view(view).replace("now()", UNTIL)
+            cursor.execute(create)
+            self._made.add(view.name)
+
+    def copy(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Have a table that is whole, as the lake has it."""
+        version = self.versions[name]
+        if name in self._copied and self._copied[name].version == version:
+            return
+        kept = _KEPT + name if name == schema.INVENTORY_SOURCES.name else name
+        if name not in self._copied:
+            cursor.execute(schema.create(_TABLES[name]).replace(name, kept, 1))
+        cursor.execute(f"TRUNCATE {kept}")
+        cursor.execute(f"INSERT INTO {kept} BY NAME FROM lake.{SCHEMA}.{name}")
+        self._copied[name] = _Copy(version)
+
+    def _copy_last(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        name: str,
+        lookback: timedelta,
+        until: datetime,
+        made: pl.DataFrame | None,
+    ) -> None:
+        copy, kept = _Copy(self.versions[name], until - lookback, until, made), _KEPT + name
+        known = self._copied.get(name)
+        if known is not None and known.has(copy):
+            return
+        if known is None:
+            columns = schema.create(_TABLES[name]).replace(name, kept, 1)
+            cursor.execute(columns)
+        cut = f"{TIMES[name]} >= getvariable('since') AND {TIMES[name]} < {UNTIL}"
+        if name in NARROWED:
+            cut += f" AND {NARROWED[name]}"
+        cursor.execute(f"TRUNCATE {kept}")
+        if made is not None:
+            cut += f" AND {TIMES[name]} NOT IN (FROM {_INCOMING} SELECT {TIMES[name]})"
+            cursor.register(_INCOMING, made.to_arrow())
+        try:
+            cursor.execute(f"INSERT INTO {kept} BY NAME FROM lake.{SCHEMA}.{name} WHERE {cut}")
+            if made is not None:
+                cursor.execute(f"INSERT INTO {kept} BY NAME FROM {_INCOMING}")
+        finally:
+            if made is not None:
+                cursor.unregister(_INCOMING)
+        self._copied[name] = copy
+
+
+def _place(cursor: duckdb.DuckDBPyConnection, name: str, rows: str) -> None:
+    """In a table's place, a view of those rows of it that are of the time."""
+    cut = f"{TIMES[name]} >= getvariable('since') AND {TIMES[name]} < {UNTIL}"
+    cursor.execute(f"CREATE OR REPLACE VIEW {name} AS FROM {rows} WHERE {cut}")
+
+
+def set_times(cursor: duckdb.DuckDBPyConnection, until: datetime, lookback: timedelta) -> None:
+    """What tables are cut by."""
+    for name, time in (("since", until - lookback), ("until", until)):
+        cursor.execute(f"SET VARIABLE {name} = TIMESTAMPTZ '{time.isoformat()}'")
+
+
+_MEMORIES: Final[MutableMapping[Lake, Memory]] = WeakKeyDictionary()
+
+
+def memory(lake: Lake) -> Memory:
+    """The one memory of a lake that is open, as the lake is now."""
+    if lake not in _MEMORIES:
+        _MEMORIES[lake] = Memory(lake)
+    _MEMORIES[lake].refresh()
+    return _MEMORIES[lake]
+
+
+def asked(lake: Lake, query: str, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Rows of a query over frames, tables that are whole, and what it reads of the lake itself."""
+    kept = memory(lake)
+    with kept.cursor() as cursor:
+        for name in sorted(sources(query)):
+            if name not in TIMES:
+                kept.copy(cursor, name)
+        for view in views_of(query):
+            kept.have(cursor, view)
+        for name, frame in frames.items():
+            cursor.register(name, frame.to_arrow())
+        try:
+            return cursor.execute(query).pl()
+        finally:
+            for name in frames:
+                cursor.unregister(name)

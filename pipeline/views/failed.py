@@ -1,0 +1,80 @@
+"""
+Calls of a minute that failed or were denied, and whom each blames.
+
+`v_calls` finds out whose fault a call is by looking at every call there is; here only
+those that went wrong are put together, and what others went through a gateway in that
+minute is known from the rollup. Of a minute with more than `MOST` such calls, as many
+are looked at: the same ones each time.
+
+Before: topology.py. After: pipeline/health/causes.py.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from pipeline.schema.health import EDGE_KEY as KEY
+from pipeline.schema.model import TEXT
+from pipeline.views import blame
+from pipeline.views.topology import MARGIN, calls_sql
+
+MOST: Final = 20_000
+
+_WRONG: Final = f"(authz = 'denied' OR coalesce({blame.FAILED}, true))"
+
+TOLD: Final = ("bucket_start", "client_cluster", "service", "gateway", "server_timed")
+FAILED: Final = pl.Schema(
+    dict.fromkeys(KEY, TEXT)
+    | {"error": pl.Boolean(), "denied": pl.Boolean(), "policy": TEXT}
+    | {"response_flags": pl.List(pl.String), "server_seen": pl.Boolean()}
+    | dict.fromkeys(("blame", "blamed_entity", "blame_reason"), TEXT)
+)
+"""Columns of `failed_sql`."""
+
+
+def failed_sql(
+    start: datetime, end: datetime, edges: str, before: datetime, facts: str = ""
+) -> str:
+    """
+    SQL of the failed and denied calls that began in [start, end).
+
+    Parameters
+    ----------
+    edges
+        Relation of the rollup's rows of these times: `TOLD`.
+    facts
+        What to write before the names of tables that are not copied: ``lake.crosspane.``.
+    before
+        From when on earlier rows tell which gateway a service is usually reached through.
+    """
+    first, last = (f"TIMESTAMPTZ '{time.isoformat()}'" for time in (start, end))
+    around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
+    known = f"""(SELECT {", ".join(TOLD)} FROM {facts}edges_1m
+        WHERE bucket_start >= TIMESTAMPTZ '{before.isoformat()}' AND bucket_start < {first}
+        UNION ALL BY NAME FROM {edges})"""
+    requests = f"""(
+        WITH around AS MATERIALIZED (FROM {facts}requests WHERE {around}), wrong AS (
+            SELECT DISTINCT request_id FROM around WHERE {_WRONG} AND request_id IS NOT NULL
+            ORDER BY hash(request_id) LIMIT {MOST}
+        ), unnamed AS (
+            SELECT * FROM around WHERE request_id IS NULL AND {_WRONG} ORDER BY start_time LIMIT {MOST}
+        )
+        SELECT around.* FROM around SEMI JOIN wrong USING (request_id)
+        UNION ALL FROM unnamed)"""
+    return f"""WITH told AS ({calls_sql(requests, f">= {first} AND start_time < {last}")}), usual AS (
+            SELECT client_cluster, service, arg_max(gateway, bucket_start) AS usual_gateway
+            FROM {known} WHERE gateway IS NOT NULL GROUP BY ALL
+        ), works AS (
+            SELECT gateway AS path_gateway, CASE WHEN sum(server_timed) > 0 THEN true
+                WHEN min(service) < max(service) THEN false END AS gateway_works
+            FROM {edges} WHERE gateway IS NOT NULL GROUP BY ALL
+        ), paths AS (
+            SELECT told.*, coalesce(told.gateway, usual_gateway) AS path_gateway
+            FROM told LEFT JOIN usual ON usual.client_cluster = told.client_cluster
+                AND usual.service = CASE WHEN NOT told.server_seen THEN told.service END
+        ), tries AS (SELECT * FROM paths LEFT JOIN works USING (path_gateway)),
+        blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
+        SELECT {", ".join(FAILED)} FROM (
+            SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed
+        ) WHERE error OR denied"""
