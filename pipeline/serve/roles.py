@@ -38,8 +38,10 @@ PUBLIC: Final = "public"
 
 _INTERNAL: Final = ("log_offsets_", "lake_shape")
 """Tables of the job alone begin so."""
-_SIDES: Final = ("", "src_", "dst_", "client_", "server_", "source_", "target_")
-"""How columns of a side begin; ``cluster`` and ``namespace`` follow."""
+_SIDES: Final = (
+    "", "src_", "dst_", "client_", "server_", "source_", "target_", "destination_",
+)  # fmt: skip
+"""How columns of a side begin; ``cluster``, ``namespace`` or ``entity`` follow."""
 _OBSERVER: Final = "observer_"
 """The side of rows that have no other: what an agent tells of its own cluster."""
 _FOR_ALL: Final = frozenset({"v_response_flags", "v_pipeline"})
@@ -103,7 +105,7 @@ def rows_of(role: RoleConfig, columns: Mapping[str, str]) -> str:
     if "clusters" in columns and columns["clusters"].endswith("[]") and not role.namespaces:
         names = ", ".join(map(_literal, role.clusters))
         return f"list_has_any(clusters, [{names}])"
-    sides = [side for side in _SIDES if f"{side}cluster" in columns]
+    sides = [side for side in _SIDES if {f"{side}cluster", f"{side}entity"} & columns.keys()]
     if not sides and f"{_OBSERVER}cluster" in columns:
         sides = [_OBSERVER]
     conditions = [found for side in sides if (found := _side(role, side, columns))]
@@ -111,17 +113,20 @@ def rows_of(role: RoleConfig, columns: Mapping[str, str]) -> str:
 
 
 def _side(role: RoleConfig, side: str, columns: Mapping[str, str]) -> str:
-    """Condition that one side is the role's; empty if its namespace cannot be told."""
+    """Condition that one side is the role's; empty if it cannot be told."""
+    name = side.rstrip("_")
+    entity = next((one for one in (f"{side}entity", name) if one and one in columns), "")
     conditions = []
-    if role.clusters:
-        conditions.append(_among(f"{side}cluster", role.clusters))
-    if role.namespaces:
-        name = side.rstrip("_")
-        entity = next((one for one in (f"{side}entity", name) if one and one in columns), "")
-        if f"{side}namespace" in columns:
-            conditions.append(_among(f"{side}namespace", role.namespaces))
+    for part, column, names in (
+        (1, f"{side}cluster", role.clusters),
+        (2, f"{side}namespace", role.namespaces),
+    ):
+        if not names:
+            continue
+        if column in columns:
+            conditions.append(_among(column, names))
         elif entity:  # cluster/namespace/service
-            conditions.append(_among(f"split_part({entity}, '/', 2)", role.namespaces))
+            conditions.append(_among(f"split_part({entity}, '/', {part})", names))
         else:
             return ""
     return " AND ".join(conditions)
