@@ -30,7 +30,7 @@ export function ink(name: string): string {
 /** A colour as CSS reads it, from a name of Grafana's, `text`, or what CSS reads already. */
 export function css(color: string | undefined): string {
   if (!color) return ink("muted");
-  if (color === "text") return ink("text");
+  if (color === "text") return ink("muted"); // a state that is none: it must not outshine those that are
   if (color === "green" || color === "red" || color === "yellow" || color === "orange") {
     return ink(color) || NAMED[color]!;
   }

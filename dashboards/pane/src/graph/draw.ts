@@ -56,7 +56,7 @@ export function nodeShape(node: GraphNode, at: Point, kind: string | null): SVGG
     svg("circle", { class: "disc", r: radius, fill: color ? between(ink("panel"), color, 0.14) : ink("panel") }),
     svg("circle", { class: "track", r: radius }),
     ...ring(node),
-    main ? svg("text", { class: "main", y: middle, text: shorten(main, 11) }) : null,
+    main ? svg("text", { class: main.length > 8 ? "main long" : "main", y: middle, text: shorten(main, 11) }) : null,
     secondary ? svg("text", { class: "secondary", y: main ? 11 : 4, text: shorten(secondary, 11) }) : null,
     svg("text", { class: "title", y: radius + 17, text: shorten(title) }),
     subtitle ? svg("text", { class: "subtitle", y: radius + 31, text: shorten(subtitle, 20) }) : null);

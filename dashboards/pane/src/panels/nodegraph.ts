@@ -64,9 +64,9 @@ function movable(picture: SVGSVGElement, whole: View): HTMLElement {
     }));
 }
 
-/** A small graph is not blown up: at most a quarter larger than it was laid out. */
+/** A small graph is not blown up: at most half as large again as it was laid out. */
 function framed(whole: View, body: HTMLElement): View {
-  const [width, height] = [Math.max(whole.width, body.clientWidth / 1.25), Math.max(whole.height, body.clientHeight / 1.25)];
+  const [width, height] = [Math.max(whole.width, body.clientWidth / 1.5), Math.max(whole.height, body.clientHeight / 1.5)];
   return { x: whole.x - (width - whole.width) / 2, y: whole.y - (height - whole.height) / 2, width, height };
 }
 

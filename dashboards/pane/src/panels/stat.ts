@@ -61,8 +61,11 @@ export const stat: Renderer = (context) => {
     const hasName = textMode === "value_and_name" || textMode === "name" || (textMode === "auto" && figures.length > 1);
     const number = el("div", { class: "stat-value", text: textMode === "name" ? name : text });
     number.style.setProperty("--letters", String(Math.max(4, text.length)));
-    const holder = el(link ? "a" : "div", { class: "stat", href: link?.url ?? null, title: link?.title ?? null },
-      graphMode === "area" ? sparkline(field, isFilled ? readableOn(color) : (color ?? ink("accent"))) : null,
+    const line = graphMode === "area" ? sparkline(field, isFilled ? readableOn(color) : (color ?? ink("accent"))) : null;
+    const holder = el(link ? "a" : "div", {
+      class: line ? "stat graphed" : "stat", href: link?.url ?? null, title: link?.title ?? null,
+    },
+      line,
       hasName && textMode !== "name" ? el("div", { class: "stat-name", text: name }) : null, number);
     if (isFilled) {
       holder.style.background = color;

@@ -79,7 +79,7 @@ export const stateTimeline: Renderer = (context) => {
   });
   const marks = el("div", { class: "states-axis", "aria-hidden": "true" }, ...[0, 0.25, 0.5, 0.75, 1].map((share) =>
     el("span", { text: timeLabel(span.from + share * (span.to - span.from), span) })));
-  context.body.append(el("div", { class: "states" }, el("div", { class: "states-rows" }, ...rows), marks));
+  context.body.append(el("div", { class: "states" }, el("div", { class: "states-rows" }, ...rows, marks)));
   if (panel.options?.legend?.showLegend !== false) {
     context.body.append(legend([...seen].map(([name, color]) => ({ name, color }))));
   }

@@ -36,7 +36,7 @@ export function seriesOf(frames: Frame[]): Series[] {
 }
 
 function chartSeries(series: Series[], axes: string[]): Record<string, unknown>[] {
-  return series.map(({ name, color, field, points }) => {
+  return series.map(({ name, color, field, points }, at) => {
     const { custom = {}, unit = "" } = field.config;
     const isBars = custom.drawStyle === "bars";
     const opacity = (custom.fillOpacity ?? 0) / 100;
@@ -48,7 +48,8 @@ function chartSeries(series: Series[], axes: string[]): Record<string, unknown>[
       data: points,
       color,
       yAxisIndex: Math.max(0, axes.indexOf(axisKey(field))),
-      ...(stacks ? { stack: `${custom.stacking.group ?? "A"}/${unit}` } : {}),
+      // The lowest of a stack is drawn last, so that nothing on top of it hides it.
+      ...(stacks ? { stack: `${custom.stacking.group ?? "A"}/${unit}`, z: 2 + (series.length - at) } : {}),
       ...(isBars
         ? { barMaxWidth: 24, itemStyle: { opacity: Math.max(0.5, opacity) } }
         : {
@@ -86,6 +87,7 @@ function valueAxes(series: Series[], keys: string[]): Record<string, unknown>[] 
       max: config.max ?? (isNumber(custom.axisSoftMax)
         ? (value: { max: number }) => Math.max(custom.axisSoftMax, value.max) : undefined),
       splitNumber: 4,
+      interval: isNumber(config.min) && isNumber(config.max) ? (config.max - config.min) / 4 : undefined,
       splitLine: { show: at === 0, lineStyle: { color: ink("grid") } },
       axisLabel: { formatter: (value: number) => format(value, config.unit, null) },
     });
