@@ -1,7 +1,8 @@
 """
 Every generated file, as text.
 
-Before: boards/. After: `__main__.py`, which writes them; the test that compares them.
+Before: boards/, provisioning.py. After: `__main__.py`, which writes them; the
+test that compares them; `crosspane dashboards write`.
 """
 
 import json
@@ -10,11 +11,14 @@ from typing import Final
 
 from dashboards.boards import BOARDS
 from dashboards.build.fields import Json
+from dashboards.provisioning import provisioning
 
-__all__ = ["ROOT", "files", "text_of"]
+__all__ = ["ROOT", "boards", "files", "text_of"]
 
 ROOT: Final = Path(__file__).parents[1]
 """The checkout; in a wheel nothing is generated."""
+_IN_GRAFANA: Final = "/etc/grafana/crosspane"
+"""Where `deploy/grafana` expects the dashboards' JSON."""
 
 
 def text_of(document: Json) -> str:
@@ -22,6 +26,16 @@ def text_of(document: Json) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def boards() -> dict[str, str]:
+    """File of each dashboard to its JSON."""
+    return {f"{board.name}.json": text_of(board.json()) for board in BOARDS}
+
+
 def files() -> dict[str, str]:
     """Path from `ROOT` to content."""
-    return {f"dashboards/grafana/{board.name}.json": text_of(board.json()) for board in BOARDS}
+    made = {f"dashboards/grafana/{name}": text for name, text in boards().items()}
+    made |= {
+        f"deploy/grafana/provisioning/{name}": text
+        for name, text in provisioning(_IN_GRAFANA).items()
+    }
+    return made

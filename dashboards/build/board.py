@@ -20,7 +20,7 @@ from dashboards.build.panels import DATASOURCE, Panel
 from dashboards.build.query import file_of, read, refs
 from dashboards.build.variables import Variable
 
-__all__ = ["Board", "Row"]
+__all__ = ["Board", "Row", "panel_id"]
 
 _COLUMNS: Final = 24
 _TAG: Final = "crosspane"
@@ -91,7 +91,7 @@ class Board:
         for row in self.rows:
             made.append(
                 {
-                    "id": _id(f"row {row.title}"),
+                    "id": panel_id(f"row {row.title}"),
                     "type": "row",
                     "title": row.title,
                     "collapsed": False,
@@ -112,7 +112,7 @@ class Board:
 
     def _panel(self, panel: Panel) -> Json:
         made: Json = {
-            "id": _id(panel.name),
+            "id": panel_id(panel.name),
             "type": panel.kind,
             "title": panel.title,
             "options": dict(panel.options),
@@ -160,5 +160,6 @@ _LINKS: Final[Json] = {
 """The bar of all dashboards: each opens at the same time, with the same choices."""
 
 
-def _id(name: str) -> int:
+def panel_id(name: str) -> int:
+    """Id of a panel within its dashboard, by its name."""
     return zlib.crc32(name.encode()) & 0xFFFFFF
