@@ -187,7 +187,8 @@ def _whole(
         if kind in ("workload", "cluster", "cloud_link") and key in states and edge in states:
             parts.setdefault(key, set()).add(_root(edge, cause))
     for key, causes in parts.items():
-        if key not in cause and len(causes) == 1 and (one := causes.pop()) is not None:
+        one = causes.pop() if len(causes) == 1 else None
+        if key not in cause and one is not None and one != " ".join(key):
             cause[key] = one
 
 
