@@ -1,0 +1,216 @@
+"""How safe each pair of workloads is, leg by leg, of conversations made by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_rows import NOON
+from small_lake import SmallLake, emptied
+from two_clusters import INVENTORY
+
+from pipeline.views.security import security_sql
+
+FRONTEND, REVIEWS = "east/shop/frontend", "west/shop/reviews"
+OURS, THEIRS = "spiffe://shop.test/ns/shop/sa/frontend", "spiffe://shop.test/ns/shop/sa/reviews"
+EAST, WEST, WAY = 1, 2, 3
+TLS = "TLSv1.3"
+END = NOON.replace(minute=1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> SmallLake:
+    """Two clusters, one proxy log each, and a gateway's."""
+    lake = emptied()
+    lake.inventory(tmp_path, INVENTORY)
+    for number, cluster, exporter in (
+        (EAST, "east", "a"),
+        (WEST, "west", "b"),
+        (WAY, "west", "way-1"),
+    ):
+        lake.add("vantages", {"vantage_id": number, "cluster": cluster, "exporter": exporter})
+    return lake
+
+
+def converse(lake: SmallLake, number: int, *legs: dict[str, Any], **more: Any) -> None:
+    """One conversation of frontend and reviews, and its legs in order."""
+    ids = dict(lake.read("SELECT cluster, endpoint_id FROM endpoints"))
+    ends = {
+        "client_endpoint_id": ids["east"],
+        "client_cluster": "east",
+        "server_endpoint_id": ids["west"],
+        "server_cluster": "west",
+        "path_model": "gateway" if any(leg["role"] == "gateway" for leg in legs) else "flat",
+    }
+    lake.add("edges", {"edge_id": number, "window_start": NOON, "error": False, **ends, **more})
+    for hop, leg in enumerate(legs):
+        lake.add("legs", {"edge_id": number, "window_start": NOON, "hop": hop, **leg})
+
+
+CLIENT = {
+    "role": "client",
+    "vantage_id": EAST,
+    "upstream_tls": TLS,
+    "upstream_peer_identity": THEIRS,
+}
+SERVER = {
+    "role": "server",
+    "vantage_id": WEST,
+    "downstream_tls": TLS,
+    "downstream_peer_identity": OURS,
+}
+PASSES = {"role": "gateway", "vantage_id": WAY}
+
+
+def open_client() -> dict[str, Any]:
+    return CLIENT | {"upstream_tls": None, "upstream_peer_identity": None}
+
+
+def open_server() -> dict[str, Any]:
+    return SERVER | {"downstream_tls": None, "downstream_peer_identity": None}
+
+
+@pytest.mark.parametrize(
+    ("legs", "encrypted", "identified", "open_legs"),
+    [
+        ([CLIENT, SERVER], 1, 1, []),
+        ([CLIENT, PASSES, SERVER], 1, 1, []),
+        ([CLIENT, PASSES], 1, 0, []),
+        ([CLIENT], 1, 1, []),
+        ([SERVER], 1, 1, []),
+        ([open_client(), open_server()], 0, 0, ["client east -> server west"]),
+        ([CLIENT, open_server()], 1, 1, []),
+        # The gateway ends TLS and sends on in the clear.
+        ([CLIENT, PASSES | {"downstream_tls": TLS}, open_server()], 0, 0, ["gateway west -> server west"]),
+        # In the clear to the gateway, which encrypts.
+        ([open_client(), PASSES | {"upstream_tls": TLS}, SERVER], 0, 0, ["client east -> gateway west"]),
+        ([PASSES], 0, 0, ["client -> gateway west", "gateway west -> server"]),
+        # Encrypted all the way, and nobody shows who they are at the end.
+        ([CLIENT, PASSES | {"downstream_tls": TLS, "upstream_tls": TLS}, SERVER | {"downstream_peer_identity": None}], 1, 0, []),
+    ],
+)  # fmt: skip
+def test_a_conversation_leg_by_leg(lake: SmallLake, legs, encrypted, identified, open_legs):
+    """One end that says so is enough; what a gateway passes on is as it came."""
+    converse(lake, 1, *legs)
+    told = lake.read(
+        f"SELECT encrypted, identified, open_legs FROM ({security_sql(NOON, END, 'edges', 'legs')})"
+    )
+    assert told == [(encrypted, identified, open_legs)]
+
+
+def test_a_failed_call_is_not_called_plaintext(lake: SmallLake):
+    """It never came so far."""
+    converse(lake, 1, CLIENT, SERVER)
+    converse(lake, 2, open_client(), error=True)
+    told = lake.read(f"SELECT conversations, encrypted FROM ({security_sql(NOON, END, 'edges', 'legs')})")  # fmt: skip
+    assert told == [(1, 1)]
+
+
+def test_trust_domains_as_peers_saw_them(lake: SmallLake):
+    """Of the client as the next hop saw it, of the server as the last saw it."""
+    other = "spiffe://west.test/ns/shop/sa/reviews"
+    converse(lake, 1, CLIENT | {"upstream_peer_identity": other}, SERVER)
+    told = lake.read(
+        "SELECT client_trust_domains, server_trust_domains, exporters"
+        f" FROM ({security_sql(NOON, END, 'edges', 'legs')})"
+    )
+    assert told == [(["shop.test"], ["west.test"], [])]
+
+
+def minute(lake: SmallLake, **more: Any) -> None:
+    """A row of a minute between the two."""
+    row = {
+        "minute": NOON,
+        "client_entity": FRONTEND,
+        "client_cluster": "east",
+        "server_entity": REVIEWS,
+        "server_cluster": "west",
+        "path_model": "gateway",
+        "gateway": "west-gateway",
+        "conversations": 10,
+        "encrypted": 10,
+        "identified": 9,
+        "open_legs": [],
+        "client_trust_domains": [],
+        "server_trust_domains": [],
+        "denied": 0,
+        "denied_by": [],
+        "allowed": 0,
+        "unmatched": 0,
+    }
+    lake.add("security_1m", row | more)
+
+
+def edges(lake: SmallLake, columns: str, span: str = "v_security_edges") -> list[tuple[Any, ...]]:
+    return lake.read(f"SELECT {columns} FROM {span} ORDER BY client, server")
+
+
+def test_minutes_add_up(lake: SmallLake):
+    """Shares are of all calls of the span, and a span is cut at its ends."""
+    minute(lake)
+    minute(lake, minute=END, encrypted=0, identified=0, open_legs=["client east -> gateway west"])
+    shares = "requests, tls_requests, tls_share, identity_share, plaintext_legs"
+    legs = ["client east -> gateway west"]
+    assert edges(lake, shares) == [(20, 10, 0.5, 0.45, legs)]
+    first = f"security_between(TIMESTAMPTZ '{NOON}', TIMESTAMPTZ '{END}')"
+    assert edges(lake, shares, first) == [(10, 10, 1.0, 0.9, [])]
+
+
+def test_nobody_tells_of_tls(lake: SmallLake):
+    """Where no proxy of the sending cluster ever does, that a leg is in the clear is not known."""
+    minute(lake, encrypted=0, identified=0, open_legs=["client east -> gateway west"])
+    told = edges(lake, "plaintext_legs, untold_legs")
+    assert told == [([], ["client east -> gateway west"])]
+
+
+def test_policy_is_told_or_unknown(lake: SmallLake):
+    """Denied or allowed by one: covered; no policy matched: not covered; nobody tells: unknown."""
+    for entity, told in {
+        "a": {},
+        "b": {"denied": 2, "denied_by": ["ns[shop]-policy[b]"]},
+        "c": {"allowed": 1, "unmatched": 3},
+        "d": {"unmatched": 3},
+    }.items():
+        minute(lake, server_entity=entity, **told)
+    assert edges(lake, "server, denied, policy, covered_by_policy") == [
+        ("a", 0, None, None),
+        ("b", 2, "ns[shop]-policy[b]", True),
+        ("c", 0, None, True),
+        ("d", 0, None, False),
+    ]
+
+
+def test_proxies_that_decide_cover_their_server(lake: SmallLake):
+    """Counters of decisions, and certificates, of the proxies of either end."""
+    ids = {
+        "endpoint_id": 7,
+        "network": "net-west",
+        "cluster": "west",
+        "namespace": "shop",
+        "workload": "reviews",
+        "pod": "reviews-0",
+        "kind": "pod",
+        "endpoint_ip": "10.0.0.12",
+    }
+    lake.add("endpoints", ids)
+    lake.add("vantages", {"vantage_id": 9, "cluster": "west", "exporter": "reviews-0", "format": "prometheus"})  # fmt: skip
+    scraped = {"vantage_id": 9, "received_time": NOON}
+    expires = NOON.replace(day=29).timestamp()
+    lake.add(
+        "proxy_samples",
+        scraped | {"metric": "scrape_samples", "value": 3.0},
+        scraped | {"metric": "authz_allowed", "value": 5.0, "direction": "inbound"},
+        scraped | {"metric": "certificate_expiry_time", "name": "default", "value": expires},
+    )
+    minute(lake)
+    assert edges(lake, "covered_by_policy, certificate_days_left") == [(True, 3.0)]
+
+
+def test_trust_domains_of_the_inventory(lake: SmallLake):
+    """Seen or declared, they cross if they differ; what is seen and not declared is unexpected."""
+    crossing = "client_trust_domains, server_trust_domains, crosses_trust_domains, unexpected_trust_domains"
+    minute(lake)
+    assert edges(lake, crossing) == [([], [], None, [])]
+    lake.connection.execute("UPDATE clusters SET trust_domain = cluster || '.test'")
+    assert edges(lake, crossing) == [(["east.test"], ["west.test"], True, [])]
+    minute(lake, client_trust_domains=["west.test"], server_trust_domains=["west.test"])
+    assert edges(lake, crossing) == [(["west.test"], ["west.test"], False, ["west.test"])]
