@@ -348,6 +348,8 @@ class Session:
         cursor = self._cursor()
         clock = Clock(self.max_time_s, cursor.interrupt)
         self._clocks.add(clock)
+        if self._closed:  # meanwhile: who closed it did not see this clock
+            clock.cancel()
         return cursor, clock
 
     def _ended(self, cursor: duckdb.DuckDBPyConnection, clock: Clock) -> None:

@@ -9,6 +9,7 @@ last row is taken, and what is not taken by then is cut.
 Before: engine.py. After: pgwire/.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -25,6 +26,9 @@ OUT_OF_MEMORY: Final = "53200"
 """out_of_memory: of the role, not of the machine."""
 
 
+_AGAIN_S: Final = 0.05
+
+
 class Clock:
     """
     The time of one statement.
@@ -34,13 +38,15 @@ class Clock:
     seconds
         Until it is over.
     interrupt
-        Called once then, from another thread.
+        Called then, from another thread, again and again until `stop`: DuckDB
+        forgets an interrupt that comes before the statement runs.
     """
 
     def __init__(self, seconds: float, interrupt: Callable[[], None]) -> None:
         self.seconds = seconds
         self._over = threading.Event()
         self._cancelled = threading.Event()
+        self._stopped = threading.Event()
         self._interrupt = interrupt
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
@@ -48,16 +54,26 @@ class Clock:
 
     def _end(self) -> None:
         self._over.set()
-        self._interrupt()
+        self._interrupt_until_stopped()
+
+    def _interrupt_until_stopped(self) -> None:
+        wait_s = _AGAIN_S
+        while not self._stopped.is_set():
+            with contextlib.suppress(Exception):  # the statement has just ended
+                self._interrupt()
+            self._stopped.wait(wait_s)
+            wait_s = min(wait_s * 2, 1.0)
 
     def cancel(self) -> None:
         """End the statement because its client says so."""
-        self._cancelled.set()
-        self._interrupt()
+        if not self._cancelled.is_set():
+            self._cancelled.set()
+            threading.Thread(target=self._interrupt_until_stopped, daemon=True).start()
 
     def stop(self) -> None:
-        """The statement has ended by itself."""
+        """The statement has ended."""
         self._timer.cancel()
+        self._stopped.set()
 
     def refusal(self) -> ServeError | None:
         """Why the statement has no more time, if it has none."""

@@ -31,6 +31,8 @@ _BACKLOG: Final = 128
 _SECRET_BYTES: Final = {0: 4, 2: 32}
 """Of a cancel key, by minor version of the protocol."""
 _END_S: Final = 5.0
+_LINGER_S: Final = 1.0
+_LINGER_READS: Final = 16
 _TOO_MANY: Final = "53300"
 
 
@@ -83,8 +85,9 @@ class Server:
         self._listening.close()
         with self._lock:
             clients = [*self._sockets.items()]
-            for _, session in self._running.values():
-                session.cancel()
+            sessions = [session for _, session in self._running.values()]
+        for session in sessions:
+            session.close()
         for _, connection in clients:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -187,7 +190,18 @@ def _refuse(connection: socket.socket, most: int) -> None:
 
 
 def _last_words(wire: Wire, error: ServeError) -> None:
-    """Tell a client why its connection ends."""
+    """
+    Tell a client why its connection ends.
+
+    What it has sent is read, a little of it and a short while: closed with bytes
+    unread, a connection is reset, and the client might not see the reason.
+    """
     with contextlib.suppress(OSError, ValueError):
+        wire.send_s = _LINGER_S
         wire.put(codec.error(error, fatal=True))
         wire.flush()
+        wire.connection.shutdown(socket.SHUT_WR)
+        wire.connection.settimeout(_LINGER_S)
+        for _ in range(_LINGER_READS):
+            if not wire.connection.recv(65_536):
+                return

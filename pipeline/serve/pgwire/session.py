@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ServeError
 from pipeline.serve.engine import Session
-from pipeline.serve.pgwire import codec, parameters, words
+from pipeline.serve.pgwire import codec, parameters, types, words
 from pipeline.serve.pgwire.codec import Wire
 from pipeline.serve.pgwire.portals import Portal, Prepared
 from pipeline.serve.refusals import OTHER
@@ -199,14 +199,14 @@ class Conversation:
         self._wire.put(codec.BOUND)
 
     def _describe(self, message: codec.Describe) -> None:
-        if message.kind == "S":
-            prepared = self._statement(message.name)
-            shown = Portal(prepared)
-            self._wire.put(codec.parameter_description([oid or 25 for oid in prepared.oids]))
-        else:
-            shown = self._portal(message.name)
-        shown = self._fetched(shown) or shown
-        found = shown.fields(self._session)
+        of_statement = message.kind == "S"
+        shown = (
+            Portal(self._statement(message.name)) if of_statement else self._portal(message.name)
+        )
+        found = (self._fetched(shown) or shown).fields(self._session)
+        if of_statement:
+            oids = [oid or types.TEXT_OID for oid in shown.prepared.oids]
+            self._wire.put(codec.parameter_description(oids))
         self._wire.put(codec.row_description(found) if found else codec.NO_DATA)
 
     def _execute(self, message: codec.Execute) -> None:
