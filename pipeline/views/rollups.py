@@ -121,15 +121,20 @@ def _view(table: Table, resolution: str) -> View:
                 if measure.column.name in _SUMS
             },
         },
-        f"""SELECT *, {match_methods()} AS match_methods,
+        _told(table.name),
+    )
+
+
+def _told(edges: str) -> str:
+    """SQL of what views say of rows of edges: quantiles, means, methods."""
+    return f"""SELECT *, {match_methods()} AS match_methods,
             histogram_quantile(durations, 0.5) AS p50_ms,
             histogram_quantile(durations, 0.95) AS p95_ms,
             histogram_quantile(durations, 0.99) AS p99_ms,
             duration_ns / 1e6 / list_sum(list_transform(durations, lambda one: one.calls)) AS mean_ms,
             server_duration_ns / 1e6 / nullif(server_timed, 0) AS server_mean_ms,
             on_the_way_ns / 1e6 / nullif(both_timed, 0) AS on_the_way_ms
-        FROM {table.name}""",
-    )
+        FROM {edges}"""
 
 
 _SUMS: Final = ("duration_ns", "server_timed", "server_duration_ns", "both_timed", "on_the_way_ns")
@@ -147,14 +152,14 @@ SINCE: Final = "from_time::TIMESTAMPTZ"
 UNTIL: Final = "to_time::TIMESTAMPTZ"
 
 
-def _between(relations: list[str]) -> str:
-    """SQL of the rows of a span, of the one relation whose buckets make few enough of it."""
+def _between(rollup: Rollup) -> str:
+    """SQL of the rows of a span, of the one table whose buckets make few enough of it."""
     parts = []
-    for nth, (relation, length) in enumerate(zip(relations, _RESOLUTIONS, strict=True)):
+    for nth, (table, length) in enumerate(zip(rollup.tables, _RESOLUTIONS, strict=True)):
         limits = [f"{UNTIL} - {SINCE} > {_POINTS} * INTERVAL {_RESOLUTIONS[nth - 1]}"] * (nth > 0)
-        if nth < len(relations) - 1:
+        if table != rollup.tables[-1]:
             limits.append(f"{UNTIL} - {SINCE} <= {_POINTS} * INTERVAL {length}")
-        spanned = f"""FROM {relation} WHERE {" AND ".join(limits)}
+        spanned = f"""FROM {table.name} WHERE {" AND ".join(limits)}
             AND bucket_start >= time_bucket(INTERVAL {length}, {SINCE}) AND bucket_start < {UNTIL}"""
         parts.append(
             f"""SELECT *, greatest(60, epoch(least(bucket_start + INTERVAL {length},
@@ -176,14 +181,14 @@ EDGES_BETWEEN: Final = Function(
     f"Who called whom in a span, bucket by bucket, {_CHOICE}?",
     SPAN,
     _BUCKET | {name: told for name, told in EDGES_1M.columns.items() if name != "bucket_start"},
-    _between([view.name for view in (EDGES_1M, EDGES_10M, EDGES_1H, EDGES_1D)]),
+    _told(f"({_between(rollups.EDGES)})"),
 )
 LEGS_BETWEEN: Final = Function(
     "legs_between",
     f"What went over the wire in a span, in one direction, bucket by bucket, {_CHOICE}?",
     SPAN,
     _BUCKET | {column.name: column.meaning for column in rollups.LEGS_1M.columns[1:]},
-    _between([table.name for table in rollups.LEGS.tables]),
+    _between(rollups.LEGS),
 )
 
 
