@@ -147,7 +147,9 @@ class FindingsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ] = ""
 
 
-_Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:]+):\d{1,5}$", max_length=300)]
+_Address = Annotated[
+    str, Meta(pattern=r"^((\[[0-9A-Fa-f:.]+\]|[^\s:]+):\d{1,5})?$", max_length=300)
+]
 _Name = Annotated[str, Meta(min_length=1, max_length=253)]
 
 
@@ -220,11 +222,11 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What readers connect to: SQL in PostgreSQL's protocol, and the pane in a browser."""
 
     listen: Annotated[
-        _Address | Literal[""],
+        _Address,
         Meta(description="host:port of the SQL server; empty: there is none"),
     ] = "127.0.0.1:5433"
     web_listen: Annotated[
-        _Address | Literal[""], Meta(description="host:port of the pane; empty: there is none")
+        _Address, Meta(description="host:port of the pane; empty: there is none")
     ] = "127.0.0.1:8400"
     tls_certificate: Annotated[
         str, Meta(description="PEM file of the server's certificate and those above it")
