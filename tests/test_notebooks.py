@@ -1,5 +1,7 @@
 """Notebooks on the demo's lake: every cell runs, and shows what the notebook was kept with."""
 
+import ast
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +11,7 @@ import nbformat
 import pytest
 
 from notebooks import run
+from pipeline import schema
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,22 @@ def test_a_notebook_begins_with_the_one_line(path: Path):
     assert title.source.startswith("# ")
     assert "pane = crosspane.connect()\nprint(pane.span())" in first.source
     assert path.stat().st_size < 250_000
+
+
+@pytest.mark.parametrize("path", run.NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_knows_only_views(path: Path):
+    """It reads no table, which may change between versions, and imports nothing of the pipeline."""
+    cells = nbformat.read(path, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    read = set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", code))
+    assert any(name.startswith("v_") for name in read)
+    assert read & {table.name for table in schema.TABLES} == set()
+    imported = {
+        name.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import)
+        for name in node.names
+    }  # fmt: skip
+    assert "ImportFrom" not in ast.dump(ast.parse(code))
+    assert imported <= {"altair", "crosspane", "json", "polars", "subprocess", "sys"}
 
 
 def test_what_varies_is_not_compared():
