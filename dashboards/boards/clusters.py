@@ -44,7 +44,7 @@ BOARD: Final = Board(
                 table(
                     "clusters",
                     "Clusters",
-                    height=8,
+                    height=7,
                     overrides=(
                         *COLUMNS,
                         Override(
@@ -77,7 +77,7 @@ BOARD: Final = Board(
                 table(
                     "gateways",
                     "Gateways, and what they cost",
-                    height=8,
+                    height=7,
                     overrides=(
                         *COLUMNS,
                         Override(
@@ -136,14 +136,14 @@ BOARD: Final = Board(
                     "control_planes",
                     "Whom each serves, and which clusters it knows",
                     width=12,
-                    height=8,
+                    height=6,
                     overrides=COLUMNS,
                 ),
                 table(
                     "proxies",
                     "Proxies that do not follow",
                     width=12,
-                    height=8,
+                    height=6,
                     overrides=COLUMNS,
                 ),
             ),

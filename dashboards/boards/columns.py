@@ -26,6 +26,7 @@ __all__ = [
     "ANY_BAD",
     "COLUMNS",
     "EDGE_ENDS",
+    "FAILED",
     "GRAPH_LINKS",
     "OUTCOMES",
     "SLOW",
@@ -33,6 +34,8 @@ __all__ = [
     "to_board",
 ]
 
+FAILED: Final = (Step(None, "green"), Step(0.01, "orange"), Step(0.25, "red"))
+"""Share of calls that fail: from where health calls it degraded, and failing."""
 SLOW: Final = (Step(None, "green"), Step(250, "yellow"), Step(1_000, "red"))
 """Milliseconds; what is slow depends on the service, these are what a person notices."""
 ANY_BAD: Final = (Step(None, "green"), Step(1, "yellow"))
@@ -87,11 +90,12 @@ def _named(names: str, field: Field) -> Override:
 COLUMNS: Final = (
     Override("state", _STATE),
     _named("(requests|served|made)/s( before| now)?", _RATE),
-    _named("(failed|not passed on|lost)( before| now)?", colored("percentunit", SHARE_BAD)),
+    _named("(failed|not passed on)( before| now)?", colored("percentunit", FAILED)),
+    _named("lost", colored("percentunit", SHARE_BAD)),
     _named("TLS|TLS in|TLS out|identified", colored("percentunit", SHARE_GOOD)),
     _named("denied|rejected|plaintext legs|not in sync", colored("none", ANY_BAD, 0)),
     _named("(p50|p95|p99|worst p95|tax|tax p95)( before| now)?", _MS),
-    _named("client waited|server took|took|added|connect|behind", _MS),
+    _named("client waited|server took|took|added|connection|connect|behind", _MS),
     _named("requests|4xx|5xx|conversations|times|records|flows|tries", Field(unit="short")),
     _named("bytes/s", Field(unit="Bps")),
     _named("bytes( in| out| estimated)?", Field(unit="bytes")),

@@ -31,7 +31,7 @@ BOARD: Final = Board(
     title="Edge",
     description="How do calls from one client to one server go, and what does each hop add?",
     variables=(
-        *common("network"),
+        *common("cluster"),
         Choice(name="source", label="Client", folder="edge", multi=False),
         Choice(name="target", label="Server", folder="edge", multi=False),
     ),
@@ -48,7 +48,7 @@ BOARD: Final = Board(
                 ),
                 stat(
                     "success",
-                    "Answered as they should be",
+                    "Success",
                     width=5,
                     graph=True,
                     field=Field(
@@ -113,11 +113,11 @@ BOARD: Final = Board(
         Row(
             "Hop by hop",
             (
-                table("hops", "Hops, and what each adds", height=8, overrides=COLUMNS),
+                table("hops", "Hops, and what each adds", height=7, overrides=COLUMNS),
                 table(
                     "disagreement",
                     "Where both ends do not say the same",
-                    height=6,
+                    height=5,
                     overrides=COLUMNS,
                 ),
             ),
@@ -129,14 +129,14 @@ BOARD: Final = Board(
                     "security",
                     "Encrypted and identified, end to end",
                     width=12,
-                    height=8,
+                    height=7,
                     overrides=COLUMNS,
                 ),
                 table(
                     "identities",
                     "Who showed which identity",
                     width=12,
-                    height=8,
+                    height=7,
                     overrides=COLUMNS,
                 ),
             ),

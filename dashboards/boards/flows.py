@@ -123,7 +123,7 @@ BOARD: Final = Board(
                         Override("seconds", Field(unit="s", decimals=1)),
                     ),
                 ),
-                table("nat", "Translated addresses", height=8, overrides=COLUMNS),
+                table("nat", "Translated addresses", height=6, overrides=COLUMNS),
                 table("exporters", "Exporters", height=7, overrides=COLUMNS),
             ),
         ),

@@ -6,7 +6,7 @@ Before: queries/overview/. After: boards/__init__.py, topology.py (where its gra
 
 from typing import Final
 
-from dashboards.boards.columns import ANY_BAD, COLUMNS, EDGE_ENDS, SLOW, to_board
+from dashboards.boards.columns import ANY_BAD, COLUMNS, EDGE_ENDS, FAILED, SLOW, to_board
 from dashboards.boards.shared import completeness
 from dashboards.build import (
     HEALTH_CODES,
@@ -16,6 +16,7 @@ from dashboards.build import (
     Field,
     Override,
     Row,
+    Step,
     common,
     geomap,
     network,
@@ -29,6 +30,8 @@ from dashboards.build import (
 __all__ = ["BOARD"]
 
 _CALLS: Final = "no calls"
+_WELL: Final = (Step(None, "red"), Step(0.75, "orange"), Step(0.95, "green"))
+"""Of the mean score of all that is judged: from one in twenty that fails, and one in four."""
 _SEVERITY: Final = {
     "error": ("error", "red"),
     "warning": ("warning", "orange"),
@@ -49,7 +52,7 @@ BOARD: Final = Board(
                     "Health",
                     graph=True,
                     field=Field(
-                        unit="percentunit", decimals=1, thresholds=SHARE_GOOD, no_value="not judged"
+                        unit="percentunit", decimals=1, thresholds=_WELL, no_value="not judged"
                     ),
                 ),
                 stat(
@@ -60,7 +63,7 @@ BOARD: Final = Board(
                 ),
                 stat(
                     "success",
-                    "Answered as they should be",
+                    "Success",
                     graph=True,
                     field=Field(
                         unit="percentunit", decimals=2, thresholds=SHARE_GOOD, no_value=_CALLS
@@ -170,7 +173,7 @@ BOARD: Final = Board(
                             edge_color="failed",
                         ),
                     ),
-                    field=Field(thresholds=SHARE_BAD),
+                    field=Field(thresholds=FAILED),
                     overrides=(
                         Override("requests_per_s", Field(unit="reqps", decimals=2)),
                         Override("bytes_per_s", Field(unit="Bps")),
@@ -202,7 +205,7 @@ BOARD: Final = Board(
                 table(
                     "findings",
                     "Findings",
-                    height=8,
+                    height=7,
                     overrides=(
                         *COLUMNS,
                         Override(

@@ -7,10 +7,9 @@ Before: overview.py, queries/topology/. After: boards/__init__.py, service.py, e
 from dataclasses import replace
 from typing import Final
 
-from dashboards.boards.columns import COLUMNS, GRAPH_LINKS, ends
+from dashboards.boards.columns import COLUMNS, FAILED, GRAPH_LINKS, ends
 from dashboards.boards.shared import completeness
 from dashboards.build import (
-    SHARE_BAD,
     Board,
     Field,
     OneOf,
@@ -131,7 +130,7 @@ BOARD: Final = Board(
                     Field(
                         unit="percentunit",
                         decimals=1,
-                        thresholds=SHARE_BAD,
+                        thresholds=FAILED,
                         custom={"cellOptions.type": "color-background"},
                     ),
                 ),

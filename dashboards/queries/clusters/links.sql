@@ -7,7 +7,8 @@ SELECT source AS "from", target AS "to", sum(requests_per_s) AS "requests/s", su
        + greatest(coalesce(sum(bytes_per_s) FILTER (kind = 'leg' AND path_model = 'gateway'), 0),
                   coalesce(sum(bytes_per_s) FILTER (kind = 'leg' AND path_model IS NULL), 0)) AS "bytes/s",
        sum(tls_requests) / sum(requests) AS "TLS",
-       string_agg(DISTINCT coalesce(gateway, path_model), ', ' ORDER BY coalesce(gateway, path_model)) AS via
+       coalesce(string_agg(DISTINCT coalesce(gateway, path_model), ', ') FILTER (kind = 'call'),
+                string_agg(DISTINCT coalesce(gateway, path_model), ', ')) AS via
 FROM topology_edges('region', $__timeFrom(), $__timeTo())
 WHERE source <> target
   AND ('*' IN ($cloud) OR split_part(source, '/', 1) IN ($cloud) OR split_part(target, '/', 1) IN ($cloud))

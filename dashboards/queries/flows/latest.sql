@@ -1,11 +1,13 @@
 -- Which flows were these, and how were their addresses named?
--- Units: octets and packets as the exporter counted them, and after sampling. The latest 500, of the last hour of the
--- time range.
+-- Units: octets and packets, after sampling. The latest 500, of the last hour of the time range.
 WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]))
-SELECT start_time AS time, exporter, observer_cluster AS "seen in", network, src_ip AS "from", src_port AS "port",
-       src_entity AS source, src_resolution AS "source is", src_method AS "found by", dst_ip AS "to", dst_port AS "to port",
-       dst_entity AS target, dst_resolution AS "target is", dst_method AS "target found by", protocol, bytes, packets,
-       bytes_estimate AS "bytes estimated", sampling_factor AS sampling, epoch(end_time - start_time) AS seconds
+SELECT start_time AS time, src_entity AS source, dst_entity AS target, src_ip AS "from", src_port AS "from port",
+       dst_ip AS "to", dst_port AS "to port",
+       CASE protocol WHEN 6 THEN 'TCP' WHEN 17 THEN 'UDP' WHEN 1 THEN 'ICMP' WHEN 58 THEN 'ICMPv6' WHEN 132 THEN 'SCTP'
+           ELSE 'IP protocol ' || protocol END AS protocol,
+       bytes_estimate AS bytes, packets_estimate AS packets, sampling_factor AS sampling,
+       epoch(end_time - start_time) AS seconds, src_resolution AS "source is", src_method AS "source by",
+       dst_resolution AS "target is", dst_method AS "target by", exporter, observer_cluster AS "seen in", network
 FROM v_flows
 WHERE start_time BETWEEN greatest($__timeFrom()::TIMESTAMPTZ, $__timeTo()::TIMESTAMPTZ - INTERVAL 1 HOUR)
         AND $__timeTo()::TIMESTAMPTZ

@@ -1,8 +1,8 @@
 -- What should a person look at?
 -- Units: words and times. Open ones, and those that were open in the time range.
 WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]))
-SELECT severity, kind, entity, summary, action, first_seen AS since,
-       CASE WHEN closed_time IS NULL THEN 'open' ELSE 'closed' END AS state
+SELECT severity, CASE WHEN closed_time IS NULL THEN 'open' ELSE 'closed' END AS state, first_seen AS since,
+       replace(kind, '_', ' ') AS finding, entity, summary, action
 FROM v_findings
 WHERE first_seen <= $__timeTo()::TIMESTAMPTZ
   AND coalesce(closed_time, $__timeTo()::TIMESTAMPTZ) >= $__timeFrom()::TIMESTAMPTZ

@@ -8,7 +8,8 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
     GROUP BY entity
 )
 SELECT coalesce(state, 'unknown') AS state, source AS client, target AS server, coalesce(gateway, path_model) AS via,
-       requests_per_s AS "requests/s", error_share AS failed, denied, p95_ms AS p95, tls_share AS "TLS", why, cause AS "because of"
+       requests_per_s AS "requests/s", error_share AS failed, p95_ms AS p95, tls_share AS "TLS", denied,
+       concat_ws('; because of ', nullif(why, ''), nullif(cause, '')) AS why
 FROM topology_edges('workload', $__timeFrom(), $__timeTo())
 LEFT JOIN health ON health.entity = source || ' -> ' || target
 WHERE kind = 'call'

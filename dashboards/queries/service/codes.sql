@@ -1,7 +1,7 @@
 -- Which statuses did it answer with, and what did its proxies say of them?
 -- Units: requests that its own proxies logged, in the last hour of the time range.
 WITH me AS (FROM entities_called('$service'))
-SELECT coalesce(r.status::VARCHAR, 'none') AS status, coalesce(r.grpc_status::VARCHAR, '') AS grpc, f.flag, f.meaning, f.blame,
+SELECT coalesce(r.status::VARCHAR, 'none') AS status, r.grpc_status::VARCHAR AS grpc, f.flag, f.meaning, f.blame,
        count(*) AS requests
 FROM v_requests r
 LEFT JOIN v_response_flags f ON f.flag = r.response_flags[1]
