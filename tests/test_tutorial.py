@@ -213,6 +213,7 @@ def test_a_chart_of_superset_has_all_calls(engine: sa.Engine, grain: str):
 def test_what_else_tools_ask_is_answered(engine: sa.Engine):
     """Databases (Superset), bucketing (Metabase), parameters, and the page's own query."""
     (page,) = blocks(SUPERSET, "sql")
+    (quantile,) = re.findall(r"`(histogram_quantile\(.*?)`", SUPERSET)
     metabase = (
         'SELECT DATE_TRUNC(\'month\', CAST("public"."v_edges_1m"."bucket_start" AS timestamp))'
         ' AS "bucket_start", SUM("public"."v_edges_1m"."requests") AS "sum" FROM'
@@ -224,6 +225,10 @@ def test_what_else_tools_ask_is_answered(engine: sa.Engine):
         assert [row.sum for row in connection.exec_driver_sql(metabase)] == [1948]
         rows = connection.exec_driver_sql(page).fetchall()
         assert sum(row.requests for row in rows) == 1948
+        slow = (
+            f"SELECT {quantile} FROM v_edges_1m WHERE server_entity = 'cluster-west/shop/reviews'"
+        )
+        assert 120 < connection.exec_driver_sql(slow).scalar_one() < 130
         denied = sa.text("SELECT count(*) FROM v_calls WHERE status = :status")
         assert connection.execute(denied, {"status": 403}).scalar_one() == 28
         day = "SELECT TO_DATE('2026-11-24', 'YYYY-MM-DD')"
