@@ -14,6 +14,8 @@ Before: windows.py. After: schema/rollups.py (the rows), views/rollups.py.
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import polars as pl
+
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
 from pipeline.schema import rollups
@@ -39,33 +41,46 @@ def rollup(lake: Lake, window: "Window") -> Commit:
     window
         One minute.
     """
-    start, end = _time(window.start), _time(window.end)
-    around = f"start_time >= {start} - {MARGIN} AND start_time < {end} + {MARGIN}"
-    begun = f">= {start} AND start_time < {end}"
     commit = Commit({})
-    for of, rows in (
-        (rollups.EDGES, calls_sql(f"(FROM {FACTS}requests WHERE {around})", begun)),
-        (rollups.LEGS, wire_sql(f"FROM {FACTS}flows WHERE {around}", f"start_time {begun}")),
-    ):
-        _add(commit, lake, window, of, rows)
+    for of, rows in of_records(window.start, window.end, FACTS).items():
+        _add(commit, lake, window, of, asked(lake, rows, {}))
     return commit
 
 
-def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, records: str) -> None:
-    """Add the rows of all four lengths."""
+def of_records(start: datetime, end: datetime, facts: str = "") -> dict[Rollup, str]:
+    """
+    SQL of the rows of minutes in [start, end), made of records.
+
+    Parameters
+    ----------
+    facts
+        What stands before the names of tables of records.
+    """
+    first, last = _time(start), _time(end)
+    around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
+    begun = f">= {first} AND start_time < {last}"
+    own = f"minute >= {first} AND minute < {last}"
+    calls = calls_sql(f"(FROM {facts}requests WHERE {around})", begun)
+    flows = wire_sql(f"FROM {facts}flows WHERE {around}", f"start_time {begun}", minutes=own)
+    return {
+        rollups.EDGES: rolled_up(
+            rollups.EDGES, "time_bucket(INTERVAL 1 MINUTE, start_time)", calls
+        ),
+        rollups.LEGS: rolled_up(rollups.LEGS, "minute", flows),
+    }
+
+
+def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.DataFrame) -> None:
+    """Add the rows of all four lengths, of those of the minute."""
     shortest, *longer = of.tables
-    rows = asked(lake, rolled_up(of, _time(window.start), records), {})
     commit.frames[shortest.name] = rows
     own = commit.cleared[shortest.name] = _within(window.start, window.end)
     for finer, table, length in zip(of.tables, longer, _LONGER, strict=False):
         first = window.start - (window.start - _EPOCH) % length
         whole = _within(first, first + length)
         others = f"FROM {FACTS}{finer.name} WHERE {whole} AND NOT ({own})"
-        rows = asked(
-            lake,
-            merged(of, _time(first), f"{others} UNION ALL BY NAME FROM {_NEW}"),
-            {_NEW: rows},
-        )
+        every = f"{others} UNION ALL BY NAME FROM {_NEW}"
+        rows = asked(lake, merged(of, _time(first), every), {_NEW: rows})
         commit.frames[table.name] = rows
         own = commit.cleared[table.name] = whole
 

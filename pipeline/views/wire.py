@@ -3,8 +3,8 @@ Octets on the wire, once: flows of a stretch, as the exporter saw a leg that saw
 
 What two exporters saw of one pair of addresses is not added. Which of them counts is
 decided by pair of addresses, before there are names: exporters of different machines
-see different pods of one workload. For a minute it is decided by what each saw of the
-pair in it and 20 seconds around, so that a flow two clocks put on either side of a full
+see different pods of one workload. It is decided for each minute, by what each saw of the
+pair in it and `MARGIN` around, so that a flow two clocks put on either side of a full
 minute is counted in one; exporters that tell a long flow in parts of different length
 may still each count for some of its minutes.
 
@@ -18,11 +18,16 @@ from typing import Final
 
 from pipeline.schema import rollups
 from pipeline.schema.rollups import Rollup
+from pipeline.views.topology import MARGIN
 
 _PAIR: Final = ", ".join(
     f"{side}_{column}"
     for side in ("src", "dst")
     for column in ("endpoint_id", "prefix_id", "method", "ip_hi", "ip_lo")
+)
+_AROUND: Final = ", ".join(
+    f"time_bucket(INTERVAL 1 MINUTE, start_time {shift})"
+    for shift in ("", f"- {MARGIN}", f"+ {MARGIN}")
 )
 _EPHEMERAL: Final = 32_768
 """Linux's clients pick ports from here on; others', from later."""
@@ -34,9 +39,11 @@ _PROTOCOL: Final = """CASE protocol WHEN 1 THEN 'ICMP' WHEN 6 THEN 'TCP' WHEN 17
         ELSE coalesce('IP protocol ' || protocol, 'unknown') END"""
 
 
-def wire_sql(flows: str, begun: str, of: Rollup = rollups.LEGS) -> str:
+def wire_sql(
+    flows: str, begun: str, of: Rollup = rollups.LEGS, minutes: str = "minute IS NOT NULL"
+) -> str:
     """
-    SQL of flows that began at some time, summed by leg, with the columns of the key of ``of``.
+    SQL of flows that began at some time, summed by ``minute`` and leg: the key of ``of``.
 
     Parameters
     ----------
@@ -44,9 +51,11 @@ def wire_sql(flows: str, begun: str, of: Rollup = rollups.LEGS) -> str:
         SQL of rows of `schema.FLOWS` that began then, and what began around.
     begun
         Condition on ``start_time``.
+    minutes
+        Condition on ``minute``: those that are asked for, if it is known.
     """
     key = ", ".join(column.name for column in of.key)
-    leg = f"network, {_PAIR}, protocol"
+    leg = f"minute, network, {_PAIR}, protocol"
     return f"""WITH gateway_of AS (
         SELECT ip AS gateway_ip, cluster AS gateway_cluster, min(name) AS gateway
         FROM v_gateways GROUP BY ALL
@@ -55,14 +64,16 @@ def wire_sql(flows: str, begun: str, of: Rollup = rollups.LEGS) -> str:
             gateway
         FROM v_endpoints LEFT JOIN gateway_of ON gateway_ip = ip AND gateway_cluster = cluster
     ), seen AS (
-        SELECT vantage_id, {_PAIR}, protocol,
+        SELECT minute, vantage_id, {_PAIR}, protocol,
             CASE WHEN src_port < least({_EPHEMERAL}, coalesce(dst_port, 65535)) THEN src_port END AS src_port,
             CASE WHEN dst_port < {_EPHEMERAL} AND dst_port <= coalesce(src_port, 65535) THEN dst_port END AS dst_port,
             count(*) FILTER (begun) AS flows, sum(bytes * sampling_factor) FILTER (begun) AS bytes,
             sum(packets * sampling_factor) FILTER (begun) AS packets,
             min(start_time) FILTER (begun) AS first_time, max(end_time) FILTER (begun) AS last_time,
             sum(bytes * sampling_factor) AS size
-        FROM (SELECT *, {begun} AS begun FROM ({flows})) GROUP BY ALL
+        FROM (SELECT *, minute = time_bucket(INTERVAL 1 MINUTE, start_time) AND {begun} AS begun
+            FROM (SELECT *, unnest(list_distinct([{_AROUND}])) AS minute FROM ({flows})))
+        WHERE {minutes} GROUP BY ALL
     ), sized AS (
         SELECT seen.*, v.network, hash({leg}) AS leg,
             sum(coalesce(size, 0)) OVER (PARTITION BY hash({leg}), vantage_id) AS all_of_it
@@ -72,15 +83,15 @@ def wire_sql(flows: str, begun: str, of: Rollup = rollups.LEGS) -> str:
         QUALIFY vantage_id = first_value(vantage_id)
                 OVER (PARTITION BY leg ORDER BY all_of_it DESC, vantage_id) AND flows > 0
     ), named AS (
-        SELECT {_end("src")}, {_end("dst")}, {_PROTOCOL} AS protocol, src_port, dst_port, flows, bytes,
+        SELECT minute, {_end("src")}, {_end("dst")}, {_PROTOCOL} AS protocol, src_port, dst_port, flows, bytes,
             packets, exporters, first_time, last_time
         FROM once {_joins("src")} {_joins("dst")}
     ), legs AS (
-        SELECT {key}, sum(flows) AS flows, sum(bytes) AS bytes, sum(packets) AS packets,
+        SELECT minute, {key}, sum(flows) AS flows, sum(bytes) AS bytes, sum(packets) AS packets,
             max(exporters) AS exporters, min(first_time) AS first_time, max(last_time) AS last_time
-        FROM named GROUP BY {key}
+        FROM named GROUP BY minute, {key}
     ), ranked AS (
-        SELECT *, row_number() OVER (PARTITION BY src_entity, dst_entity, protocol
+        SELECT *, row_number() OVER (PARTITION BY minute, src_entity, dst_entity, protocol
             ORDER BY bytes DESC NULLS LAST, src_port, dst_port) <= {_PORTS} AS told FROM legs
     )
     SELECT * REPLACE (CASE WHEN told THEN src_port END AS src_port, CASE WHEN told THEN dst_port END AS dst_port)
