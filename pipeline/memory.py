@@ -52,6 +52,8 @@ UNTIL: Final = "getvariable('until')"
 _ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME: Final = "in_memory"
 _KEPT: Final = "kept_"
+_NEVER: Final = -1
+"""Version in which a table was empty that has had rows: it is not looked at again."""
 _INCOMING: Final = "made_of_minute"
 _METADATA: Final = "__ducklake_metadata_lake.main"
 _CHANGE: Final = re.compile(r"\w+:(\d+)")
@@ -112,6 +114,7 @@ class Memory:
         self._numbers: dict[int, str] = {}
         self._copied: dict[str, _Copy] = {}
         self._made: set[str] = set()
+        self._empty: dict[str, int] = {}
         with self.cursor() as cursor:
             cursor.execute(f"ATTACH ':memory:' AS {_NAME}")
             cursor.execute(f"USE {_NAME}")
@@ -198,8 +201,17 @@ class Memory:
         if name not in self._copied:
             cursor.execute(schema.create(_TABLES[name]).replace(name, kept, 1))
         cursor.execute(f"TRUNCATE {kept}")
-        cursor.execute(f"INSERT INTO {kept} BY NAME FROM lake.{SCHEMA}.{name}")
+        if not self.is_empty(cursor, name):
+            cursor.execute(f"INSERT INTO {kept} BY NAME FROM {FACTS}{name}")
         self._copied[name] = _Copy(version)
+
+    def is_empty(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
+        """Whether the lake's table has no rows: reading all columns of one takes long."""
+        known = self._empty.get(name)
+        if known is None or known not in (_NEVER, self.versions[name]):
+            row = cursor.execute(f"FROM {FACTS}{name} SELECT 1 LIMIT 1").fetchone()
+            self._empty[name] = self.versions[name] if row is None else _NEVER
+        return self._empty[name] != _NEVER
 
     def _copy_last(
         self,
@@ -224,7 +236,8 @@ class Memory:
             cut += f" AND {TIMES[name]} NOT IN (FROM {_INCOMING} SELECT {TIMES[name]})"
             cursor.register(_INCOMING, made.to_arrow())
         try:
-            cursor.execute(f"INSERT INTO {kept} BY NAME FROM lake.{SCHEMA}.{name} WHERE {cut}")
+            if not self.is_empty(cursor, name):
+                cursor.execute(f"INSERT INTO {kept} BY NAME FROM {FACTS}{name} WHERE {cut}")
             if made is not None:
                 cursor.execute(f"INSERT INTO {kept} BY NAME FROM {_INCOMING}")
         finally:

@@ -7,7 +7,8 @@ A minute is over some time after its end, by the newest row received; at the end
 of a run that ends, all are. A stage reads the rows of the minute (and around it)
 from the lake and gives what is to replace its own rows of that minute, so it may
 run again: when rows come late, the minute is stale once more. Which minutes are
-stale is written with the rows that make them so; a job that starts goes on.
+stale is written with the rows that make them so; a job that starts goes on. A minute
+of which only statistics and probes tell is not stitched and rolled up for it.
 
 Before: correct.py. After: views/.
 """
@@ -37,8 +38,17 @@ REACH: Final = timedelta(seconds=20)
 """How far around its minute a stage reads: a row makes the minutes this near to it stale."""
 BUDGET_S: Final = 1.0
 """A job that is behind works out minutes for so long, then takes what came meanwhile."""
-_READ: Final = {"requests": "start_time", "flows": "start_time"}
-"""Table to the time by which its rows are of a minute: what stages read."""
+_RECORDS: Final = {"requests": "start_time", "flows": "start_time"}
+_TOLD: Final = {
+    "verdicts": "event_time",
+    "probes": "start_time",
+    "proxy_samples": "received_time",
+    "control_plane": "received_time",
+}
+"""
+Tables to the time by which their rows are of a minute. Of records, every stage reads those
+of the minutes before and after, too; of what is told besides, some stages read the minute.
+"""
 
 
 class Window(NamedTuple):
@@ -65,6 +75,26 @@ STAGES: Final[dict[str, Stage]] = {
     "findings": findings,
 }
 """What is done with a minute that is over, in order. One line here adds one."""
+_OF_RECORDS: Final[frozenset[Stage]] = frozenset({stitch_minute, rollup})
+"""Stages that a minute of which no records came need not run again."""
+
+
+def _minutes(
+    frames: Mapping[str, pl.DataFrame], times: Mapping[str, str], reach: Sequence[timedelta]
+) -> pl.Series:
+    """Minutes that rows are of, or are so near to."""
+    none = pl.Series("window_start", [], schema.TIME)
+    return pl.concat(
+        [
+            none,
+            *(
+                (frame[times[name]] + shift).dt.truncate(LENGTH).alias("window_start")
+                for name, frame in frames.items()
+                if name in times
+                for shift in reach
+            ),
+        ]
+    ).unique()
 
 
 class Windows:
@@ -85,25 +115,20 @@ class Windows:
         self._newest: datetime | None = None
         stale = lake.read("SELECT window_start FROM windows WHERE stale")
         self._stale: set[datetime] = set(stale["window_start"])
+        self._recorded = set(self._stale)
 
     def mark(self, frames: Mapping[str, pl.DataFrame], newest: datetime | None) -> pl.DataFrame:
         """Rows of `schema.WINDOWS`, to commit with the rows that make these minutes stale."""
         if not self._stages:
             return schema.WINDOWS.schema.to_frame()
-        minutes = pl.concat(
-            [
-                (frame[_READ[name]] + reach).dt.truncate(LENGTH).alias("window_start")
-                for name, frame in frames.items()
-                if name in _READ
-                for reach in (-REACH, timedelta(0), REACH)
-            ]
-            or [pl.Series("window_start", [], schema.TIME)]
-        ).unique()
+        recorded = _minutes(frames, _RECORDS, (-REACH, timedelta(0), REACH))
+        minutes = pl.concat([recorded, _minutes(frames, _TOLD, (timedelta(0),))]).unique()
         self._newest = max([*minutes, *filter(None, [self._newest])], default=None)
         told = [time for time in (self._newest, newest) if time is not None]
         if told:  # a record dated into the future makes no other late
             minutes = minutes.filter(minutes >= min(told) - self._late)
         self._stale |= set(minutes)
+        self._recorded |= set(minutes) & set(recorded)
         marked = minutes.to_frame().with_columns(stale=pl.lit(value=True))
         return schema.complete(marked, schema.WINDOWS.schema)
 
@@ -119,6 +144,7 @@ class Windows:
         for start in over:
             self._work_out(Window(start, start + LENGTH))
             self._stale.discard(start)
+            self._recorded.discard(start)
             done += 1
             if not everything and time.monotonic() > until:
                 break
@@ -127,6 +153,8 @@ class Windows:
     def _work_out(self, window: Window) -> None:
         whole = Commit({})
         for stage in self._stages:
+            if stage in _OF_RECORDS and window.start not in self._recorded:
+                continue
             try:
                 part = stage(self._lake, window._replace(made=whole.frames))
             except (duckdb.Error, LakeError, pl.exceptions.PolarsError):

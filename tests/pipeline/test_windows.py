@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline import schema
+from pipeline import windows as minutes
 from pipeline.lake import Commit, Lake
 from pipeline.windows import Stage, Window, Windows
 
@@ -136,3 +137,25 @@ def test_a_job_that_is_behind_goes_on_taking(tmp_path: Path, monkeypatch: pytest
         assert [windows.close(at(400)), windows.close(at(400))] == [1, 1]
         assert counts(lake) == [(0, 1), (60, 1)]
         assert windows.close(at(400), everything=True) == 2
+
+
+def test_a_minute_that_only_statistics_tell_of_is_worked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A probe makes its own minute stale, and what is made of records is not made again for it."""
+    seen: list[str] = []
+
+    def judging(lake: Lake, window: Window) -> None:
+        del lake
+        seen.append(f"{window.start:%H:%M}")
+
+    monkeypatch.setattr(minutes, "_OF_RECORDS", frozenset({counting}))
+    probes = schema.complete(pl.DataFrame({"start_time": [at(59)]}), schema.PROBES.schema)
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake, counting, judging)
+        commit(lake, windows, {"probes": probes}, 100)
+        assert windows.close(at(100)) == 1
+        assert (seen, counts(lake)) == (["12:00"], [])
+        commit(lake, windows, flows(30), 110)
+        assert windows.close(at(110)) == 1
+        assert (seen, counts(lake)) == (["12:00", "12:00"], [(0, 1)])
