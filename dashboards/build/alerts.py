@@ -44,7 +44,7 @@ class Alert:
     window_s
         The query's time range: so many seconds until now.
     pending_s
-        It fires once it was so for that long.
+        It fires once it was so for that long; whole minutes.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Alert:
             ],
             "noDataState": "OK",
             "execErrState": "Error",
-            "for": f"{self.pending_s}s",
+            "for": f"{self.pending_s // 60}m" if self.pending_s else "0s",  # as Grafana answers it
             "annotations": {
                 "summary": self.summary,
                 "description": query.description,

@@ -8,6 +8,7 @@ The ``crosspane`` command.
     serve     the lake for PostgreSQL clients, and the pane in a browser
     decode    captures and logs to rows on standard output
     look      sql, health: what people ask
+    dashboards  dashboards: Grafana's, as files or over its API
     topology  who talks to whom, at any level and time, and what changed
     findings  findings: what a person should look at
     ipspace   ipspace: what is wrong with the address space, and what would mend it
@@ -39,6 +40,7 @@ COMMANDS: Final = {
     "health": "look",
     "findings": "findings",
     "ipspace": "ipspace",
+    "dashboards": "dashboards",
     "lab": "lab",
     "check": "settings",
     "config": "settings",
