@@ -78,14 +78,16 @@ class Choice:
             "type": "query",
             "datasource": DATASOURCE,
             "query": query.sql,
-            "definition": query.sql,
             "refresh": 2,
             "regex": "",
             "sort": 0,
             "multi": self.multi,
             "includeAll": self.multi,
-            **({"allValue": ALL} if self.multi else {}),
-            "current": {"text": ["All"], "value": ["$__all"]} if self.multi else {},
+            **(
+                {"allValue": ALL, "current": {"text": ["All"], "value": ["$__all"]}}
+                if self.multi
+                else {}
+            ),
             "options": [],
             "hide": 0,
             "skipUrlSync": False,
