@@ -82,16 +82,20 @@ class Rows(Iterator[pa.RecordBatch]):
     """
     Batches of a result; raises ServeError at a limit.
 
-    At its end, or closed, it lets go of the lake.
+    At its end, or closed, it lets go of the lake; also when its time is over
+    and nobody is taking rows, for whoever holds the lake's catalog keeps the
+    job from committing.
     """
 
     def __init__(self, batches: Iterator[pa.RecordBatch], end: Callable[[], None]) -> None:
         self._batches = batches
         self._end: Callable[[], None] | None = end
+        self._taking = threading.Lock()
 
     def __next__(self) -> pa.RecordBatch:
         try:
-            return next(self._batches)
+            with self._taking:
+                return next(self._batches)
         except BaseException:
             self.close()
             raise
@@ -101,9 +105,16 @@ class Rows(Iterator[pa.RecordBatch]):
 
     def close(self) -> None:
         """No more rows are wanted."""
-        if self._end:
+        with self._taking:
             end, self._end = self._end, None
+        if end:
             end()
+
+    def abandon(self) -> None:
+        """Close, unless rows are being taken at this moment: that ends by itself."""
+        if self._taking.acquire(blocking=False):
+            self._taking.release()
+            self.close()
 
 
 class Result(NamedTuple):
@@ -312,8 +323,14 @@ class Session:
         def reason(error: Exception) -> ServeError:
             return clock.refusal() or self._refused(error)
 
+        def end() -> None:
+            reader.close()
+            self._ended(cursor, clock)
+
         batches = bounded(iter(reader), clock, self._config.max_rows, reason)
-        return Result(columns, reader.schema, Rows(batches, lambda: self._ended(cursor, clock)))
+        rows = Rows(batches, end)
+        clock.on_end(rows.abandon)
+        return Result(columns, reader.schema, rows)
 
     def query(self, sql: str) -> pa.RecordBatchReader:
         """

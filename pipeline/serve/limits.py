@@ -11,6 +11,7 @@ Before: engine.py. After: pgwire/.
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -48,9 +49,14 @@ class Clock:
         self._cancelled = threading.Event()
         self._stopped = threading.Event()
         self._interrupt = interrupt
+        self._also: weakref.WeakMethod[Callable[[], None]] | None = None
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._timer.start()
+
+    def on_end(self, also: Callable[[], None]) -> None:
+        """Call a method too then, if its object is still there."""
+        self._also = weakref.WeakMethod(also)
 
     def _end(self) -> None:
         self._over.set()
@@ -61,6 +67,8 @@ class Clock:
         while not self._stopped.is_set():
             with contextlib.suppress(Exception):  # the statement has just ended
                 self._interrupt()
+                if also := self._also and self._also():
+                    also()
             self._stopped.wait(wait_s)
             wait_s = min(wait_s * 2, 1.0)
 

@@ -226,10 +226,22 @@ def test_time_runs_while_nobody_takes_rows(brief: Session):
     result = brief.run(brief.statements("FROM range(50)")[0])
     (clock,) = brief._clocks
     assert clock._over.wait(60)
+    assert clock._stopped.wait(60)
     with pytest.raises(ServeError) as cut:
         next(result.rows)
     assert cut.value.sqlstate == "57014"
     assert brief._clocks == set()
+
+
+def test_the_job_commits_when_a_readers_time_is_over(east: Session, lake: Path):
+    """Who took a few rows and no more had the catalog, and has it no longer."""
+    east.max_time_s = 0.5
+    held = east.run(east.statements("FROM edges_1m, range(100000)")[0])
+    next(held.rows)
+    _add(lake, ("up", "up", "up", "up", 16))  # it would wait a minute, and fail
+    with pytest.raises(ServeError) as cut:
+        next(held.rows)
+    assert cut.value.sqlstate == "57014"
 
 
 def test_a_statement_is_cancelled_by_another_thread(served: Served):
