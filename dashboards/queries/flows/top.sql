@@ -11,21 +11,20 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
            src_cluster, dst_cluster, src_network, dst_network, src_namespace, dst_namespace, src_provider, dst_provider,
            CASE protocol WHEN 6 THEN 'TCP' WHEN 17 THEN 'UDP' WHEN 1 THEN 'ICMP' WHEN 58 THEN 'ICMPv6'
                WHEN 132 THEN 'SCTP' ELSE 'IP protocol ' || protocol END AS protocol,
-           least(src_port, dst_port) AS port, src_ip_hi, src_ip_lo, dst_ip_hi, dst_ip_lo, exporter,
-           sum(bytes_estimate) AS bytes, sum(packets_estimate) AS packets, count(*) AS flows
+           least(src_port, dst_port) AS port, network, src_ip_hi, src_ip_lo, dst_ip_hi, dst_ip_lo,
+           exporter, sum(bytes_estimate) AS bytes, sum(packets_estimate) AS packets, count(*) AS flows
     FROM v_flows
     WHERE NOT ('*' IN ($exporter) AND '$address' = '' AND '$peer' = '') AND $__timeFilter(start_time)
       AND ('*' IN ($exporter) OR exporter IN ($exporter))
       AND ('$address' = '' OR in_cidr(src_ip_hi, src_ip_lo, '$address') OR in_cidr(dst_ip_hi, dst_ip_lo, '$address'))
       AND ('$peer' = '' OR in_cidr(src_ip_hi, src_ip_lo, '$peer') OR in_cidr(dst_ip_hi, dst_ip_lo, '$peer'))
     GROUP BY ALL
-), once AS (
-    SELECT * EXCLUDE (src_ip_hi, src_ip_lo, dst_ip_hi, dst_ip_lo, exporter, bytes, packets, flows), max(bytes) AS bytes,
-           arg_max(packets, bytes) AS packets, arg_max(flows, bytes) AS flows
+), sized AS (
+    SELECT *, hash(bucket_start, network, src_ip_hi, src_ip_lo, dst_ip_hi, dst_ip_lo, protocol) AS pair,
+           sum(bytes) OVER (PARTITION BY pair, exporter) AS all_of_it
     FROM seen
-    GROUP BY bucket_start, bucket_s, src_entity, dst_entity, src_cluster, dst_cluster, src_network, dst_network,
-             src_namespace, dst_namespace, src_provider, dst_provider, protocol, port,
-             src_ip_hi, src_ip_lo, dst_ip_hi, dst_ip_lo
+), once AS (
+    FROM sized QUALIFY exporter = first_value(exporter) OVER (PARTITION BY pair ORDER BY all_of_it DESC, exporter)
 ), flows AS (
     SELECT *, CASE '$dimension' WHEN 'source' THEN src_entity WHEN 'target' THEN dst_entity
                WHEN 'pair' THEN src_entity || ' -> ' || dst_entity WHEN 'source cluster' THEN src_cluster
