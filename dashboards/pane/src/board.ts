@@ -3,7 +3,7 @@
 import { el, freshId } from "./dom";
 import { fillText } from "./links";
 import { PanelView, type Page } from "./panel";
-import type { Dashboard, Panel } from "./types";
+import type { Annotation, Dashboard, Panel } from "./types";
 
 interface Section {
   title: string | null;
@@ -84,6 +84,12 @@ export class Board {
     for (const [words, title] of this.titles) words.textContent = fillText(title, page.place);
     for (const view of this.views.values()) this.stale.add(view);
     this.askVisible();
+  }
+
+  /** Marks on what is drawn over time; nothing is asked again for them. */
+  annotate(annotations: Annotation[]): void {
+    this.page = { ...this.page, annotations };
+    for (const view of this.views.values()) view.annotate(annotations);
   }
 
   private askVisible(): void {

@@ -10,7 +10,7 @@ import { address, openingSpan, parse, resolve } from "./place";
 import * as theme from "./theme";
 import { timePicker } from "./timepicker";
 import { hideTooltip } from "./tooltip";
-import type { Annotation, Dashboard, Place, Span } from "./types";
+import type { Dashboard, Place, Span } from "./types";
 import { opening, variableBar, variablesOf } from "./variables";
 
 const dashboards = new Map<string, Dashboard>();
@@ -29,8 +29,8 @@ const nav = document.querySelector("nav")!;
 const top = document.querySelector("header")!;
 const main = document.querySelector("main")!;
 
-function page(annotations: Annotation[] = []): Page {
-  return { place, span, annotations, go, zoom };
+function page(): Page {
+  return { place, span, annotations: [], go, zoom };
 }
 
 function zoom({ from, to }: Span): void {
@@ -105,7 +105,7 @@ async function annotate(): Promise<void> {
   if (!dashboard?.annotations?.list.length) return;
   try {
     const { annotations } = await api.annotations(place, span, signal);
-    if (!signal.aborted && annotations.length) board?.refresh(page(annotations));
+    if (!signal.aborted) board?.annotate(annotations);
   } catch (error) {
     if (!signal.aborted) console.warn("annotations:", error);
   }

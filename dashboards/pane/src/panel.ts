@@ -97,7 +97,7 @@ export class PanelView {
 
   /** Asks again, and draws what came if it is not what is shown already. */
   async refresh(page: Page): Promise<void> {
-    this.page = page;
+    this.page = { ...page, annotations: page.annotations.length ? page.annotations : this.page.annotations };
     this.heading.textContent = fillText(this.panel.title ?? "", page.place);
     if (!this.asks) {
       this.plain();
@@ -111,7 +111,7 @@ export class PanelView {
     try {
       const { results } = await api.query(
         page.place, page.span, this.panel.id, intervalMs(page.span, points, this.panel.interval), points, asked.signal);
-      const seen = JSON.stringify([results, page.span, page.annotations, page.place]);
+      const seen = JSON.stringify([results, page.span, page.place]);
       this.results = results;
       if (seen !== this.seen) this.draw();
       this.seen = seen;
@@ -120,6 +120,12 @@ export class PanelView {
       this.fail(error instanceof Error ? error.message : String(error));
     }
     if (this.asked === asked) this.element.removeAttribute("aria-busy");
+  }
+
+  annotate(annotations: Annotation[]): void {
+    const isSame = JSON.stringify(annotations) === JSON.stringify(this.page.annotations);
+    this.page = { ...this.page, annotations };
+    if (!isSame && this.panel.type === "timeseries") this.draw();
   }
 
   /** Panels without a query are words; of a type we do not draw, they say so. */
@@ -157,6 +163,7 @@ export class PanelView {
     if (errors.length) return this.fail(errors.join("\n"));
     const frames = framesOf(this.panel, results.flatMap((one) => one.frames ?? []));
     const told = results.flatMap((one) => one.notices ?? []);
+    const focused = this.body.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.id : undefined;
     this.clear();
     this.notices.hidden = !told.length;
     this.notices.textContent = told.join(" ");
@@ -168,6 +175,7 @@ export class PanelView {
     try {
       this.end = (this.isTable ? table : PANELS[this.panel.type]!)(this.context(frames));
       this.element.dataset.state = "drawn";
+      if (focused) this.body.querySelector<HTMLElement>(`[data-id="${CSS.escape(focused)}"]`)?.focus();
     } catch (error) {
       console.error(error);
       this.fail(`This panel cannot be drawn: ${error instanceof Error ? error.message : error}`);
