@@ -114,7 +114,7 @@ BOARD: Final = Board(
             (
                 _matrix(
                     "matrix",
-                    "Calls a second, from (rows) to (columns)",
+                    "Calls a second between clusters",
                     "requests/s",
                     Field(
                         unit="reqps",
@@ -125,7 +125,7 @@ BOARD: Final = Board(
                 ),
                 _matrix(
                     "matrix_failed",
-                    "Share that fails, from (rows) to (columns)",
+                    "Share of calls between clusters that fails",
                     "failed",
                     Field(
                         unit="percentunit",
