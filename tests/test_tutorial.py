@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import httpx
 import pytest
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from ports import free_ports
 
 import crosspane
 from collectors.config import decode_toml
+from pipeline.cli import main
 from pipeline.config import Config
 
 ROOT = Path(__file__).parents[1]
@@ -132,6 +134,21 @@ def test_the_page_and_the_dashboards_of_the_tutorial_are_served(served: Served):
     dashboards = httpx.get(f"{address}/api/dashboards", timeout=20).json()["dashboards"]
     titles = [one["title"] for one in dashboards]
     assert {"Overview", "Topology", "Service"} <= set(titles)
+
+
+def test_every_command_of_the_tutorial_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With the options it has, also where it would need a Grafana, or run on."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crosspane.toml").touch()
+    lines = [line for block in blocks(TUTORIAL, "sh") for line in block.splitlines()]
+    ours = [shlex.split(line.partition(" > ")[0]) for line in lines if "crosspane " in line[:10]]
+    assert [words[1] for words in ours] == ["sql", "serve", "dashboards", "up", "config", "check"]
+    for _, *words in ours:
+        command: click.Command | None = main
+        while isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None
+        command.make_context("page", words).close()
 
 
 def test_files_the_pages_name_exist():
