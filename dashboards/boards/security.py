@@ -27,6 +27,7 @@ __all__ = ["BOARD"]
 _ANY: Final = (Step(None, "green"), Step(1, "red"))
 _SOME: Final = (Step(None, "green"), Step(1, "yellow"))
 _DAYS: Final = (Step(None, "red"), Step(7, "yellow"), Step(30, "green"))
+_SHARE: Final = Field(unit="percentunit", decimals=1, thresholds=SHARE_GOOD)
 _TIME: Final = Field(unit="dateTimeAsIso")
 _COLORED: Final = {"cellOptions.type": "color-text"}
 _ENDS: Final = (
@@ -45,24 +46,21 @@ BOARD: Final = Board(
             "Now",
             (
                 stat(
-                    "encrypted",
-                    "Encrypted on every leg",
-                    field=Field(
-                        unit="percentunit", decimals=1, thresholds=SHARE_GOOD, no_value="no calls"
+                    "posture",
+                    "Of all that talks",
+                    width=16,
+                    text_mode="value_and_name",
+                    field=Field(no_value="no calls"),
+                    overrides=(
+                        Override("encrypted", _SHARE),
+                        Override("known at both ends", _SHARE),
+                        Override("edges in plaintext", Field(thresholds=_ANY)),
+                        Override("edges no policy covers", Field(thresholds=_SOME)),
+                        Override("across trust domains", Field(thresholds=_SOME)),
                     ),
                 ),
-                stat(
-                    "identified",
-                    "Identified at both ends",
-                    field=Field(
-                        unit="percentunit", decimals=1, thresholds=SHARE_GOOD, no_value="no calls"
-                    ),
-                ),
-                stat("plaintext_edges", "Edges in plaintext", field=Field(thresholds=_ANY)),
-                stat("denied", "Denied", field=Field(unit="short", thresholds=_SOME)),
-                stat("expiring", "Certificates late", field=Field(thresholds=_ANY)),
-                stat("uncovered", "Edges no policy covers", field=Field(thresholds=_SOME)),
-                stat("crossings", "Across trust domains", field=Field(thresholds=_SOME)),
+                stat("denied", "Denied", width=4, field=Field(unit="short", thresholds=_SOME)),
+                stat("expiring", "Certificates late", width=4, field=Field(thresholds=_ANY)),
             ),
         ),
         Row(
