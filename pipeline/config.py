@@ -233,9 +233,11 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = ""
     tls_key: Annotated[str, Meta(description="PEM file of its key")] = ""
     require_tls: Annotated[bool, Meta(description="refuse clients that do not ask for TLS")] = False
-    threads: Annotated[
-        int, Meta(ge=1, le=256, description="DuckDB threads that all roles share out")
-    ] = 2
+    threads: Annotated[int, Meta(ge=1, le=256, description="DuckDB threads of each role")] = 2
+    at_once: Annotated[
+        int,
+        Meta(ge=1, le=1_000, description="statements that run at a time; others wait their turn"),
+    ] = 8
     max_clients: Annotated[
         int,
         Meta(ge=1, le=10_000, description="connections at a time, of all roles and of none yet"),

@@ -28,7 +28,7 @@ from pipeline.config import RoleConfig, ServeConfig
 from pipeline.errors import LakeError, ServeError
 from pipeline.lake import connect
 from pipeline.serve import catalog, roles, statements
-from pipeline.serve.limits import Clock, bounded
+from pipeline.serve.limits import Clock, Turns, bounded
 from pipeline.serve.refusals import refused
 
 UNKNOWN_ROLE: Final = "28000"
@@ -147,8 +147,10 @@ class Engine:
             raise LakeError(f"no lake at {root}: start one with `crosspane up` or `crosspane demo`")
         self._root = root
         self._config = config
+        turns = Turns(config.at_once)
         self._roles = {
-            name: _Role(name, role, root, config.threads) for name, role in config.roles.items()
+            name: _Role(name, role, root, config.threads, turns)
+            for name, role in config.roles.items()
         }
 
     def open(self, role: str) -> "Session":
@@ -173,8 +175,10 @@ class Engine:
 class _Role:
     """One role's DuckDB, opened when its first client comes."""
 
-    def __init__(self, name: str, config: RoleConfig, root: Path, threads: int) -> None:
-        self.name, self.config = name, config
+    def __init__(
+        self, name: str, config: RoleConfig, root: Path, threads: int, turns: Turns
+    ) -> None:
+        self.name, self.config, self._turns = name, config, turns
         self._root, self._threads = root, threads
         self._lock = threading.Lock()
         self._sessions: set[Session] = set()
@@ -189,7 +193,7 @@ class _Role:
                 )
             if self._opened is None:
                 self._opened = _prepare(self._root, self.name, self.config, self._threads)
-            session = Session(self._opened, self.config, self._forget)
+            session = Session(self._opened, self.config, self._turns, self._forget)
             self._sessions.add(session)
             return session
 
@@ -250,9 +254,16 @@ class Session:
     Used by one thread at a time; `cancel` and `close` by any.
     """
 
-    def __init__(self, opened: _Opened, config: RoleConfig, forget: Any) -> None:
+    def __init__(
+        self,
+        opened: _Opened,
+        config: RoleConfig,
+        turns: Turns,
+        forget: Callable[["Session"], None],
+    ) -> None:
         self._opened = opened
         self._config = config
+        self._turns = turns
         self._forget = forget
         self._clocks: set[Clock] = set()
         self._closed = False
@@ -287,8 +298,10 @@ class Session:
         """
         cursor, clock = self._started()
         try:
-            relation = cursor.sql(statement.text)  # EXPLAIN ANALYZE runs already here
-            names, kinds = relation.columns, relation.types
+            with self._turns.one(clock):
+                clock.start()
+                relation = cursor.sql(statement.text)  # EXPLAIN ANALYZE runs already here
+                names, kinds = relation.columns, relation.types
             return [Column(*pair) for pair in zip(names, map(str, kinds), strict=True)]
         except duckdb.Error as error:
             raise clock.refusal() or self._refused(error) from error
@@ -313,7 +326,9 @@ class Session:
         """
         cursor, clock = self._started()
         try:
-            cursor.execute(statement.text, parameters or None)
+            with self._turns.one(clock):
+                clock.start()
+                cursor.execute(statement.text, parameters or None)
             columns = [Column(name, str(kind)) for name, kind, *_ in cursor.description]
             reader = cursor.to_arrow_reader(_BATCH_ROWS)
         except Exception as error:
@@ -327,7 +342,7 @@ class Session:
             reader.close()
             self._ended(cursor, clock)
 
-        batches = bounded(iter(reader), clock, self._config.max_rows, reason)
+        batches = bounded(iter(reader), clock, self._turns, self._config.max_rows, reason)
         rows = Rows(batches, end)
         clock.on_end(rows.abandon)
         return Result(columns, reader.schema, rows)

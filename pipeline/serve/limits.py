@@ -1,5 +1,10 @@
 """
-Limits of a statement: seconds until its last row, and rows.
+Limits of a statement: its turn, seconds until its last row, and rows.
+
+Some statements run at a time, and others wait their turn: all at once, each
+would take as long as all of them together, and none end in its time. A
+statement has a turn while it runs or makes rows, and none while a client takes
+what it made.
 
 A result is read batch by batch, and both limits hold for the whole of it: a
 client that takes its rows slowly keeps the lake's catalog, and the job's
@@ -11,6 +16,7 @@ Before: engine.py. After: pgwire/.
 
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -23,6 +29,9 @@ CANCELLED: Final = "57014"
 """query_canceled: by the client, or because its time was over."""
 TOO_MANY_ROWS: Final = "54000"
 """program_limit_exceeded."""
+NO_TURN: Final = "53000"
+"""insufficient_resources."""
+_LOOK_S: Final = 0.1
 OUT_OF_MEMORY: Final = "53200"
 """out_of_memory: of the role, not of the machine."""
 
@@ -52,6 +61,9 @@ class Clock:
         self._also: weakref.WeakMethod[Callable[[], None]] | None = None
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
+
+    def start(self) -> None:
+        """The statement runs from now on."""
         self._timer.start()
 
     def on_end(self, also: Callable[[], None]) -> None:
@@ -96,9 +108,48 @@ class Clock:
         return None
 
 
+class Turns:
+    """
+    Who runs.
+
+    Parameters
+    ----------
+    count
+        Statements at a time.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.Semaphore(count)
+
+    @contextlib.contextmanager
+    def one(self, clock: Clock) -> Iterator[None]:
+        """
+        Wait for a turn, and have it meanwhile.
+
+        Raises
+        ------
+        ServeError
+            57014 if the statement is cancelled or its time is over first, 53000
+            if it waits for as long as it might have run.
+        """
+        until = time.monotonic() + clock.seconds
+        while not self._free.acquire(timeout=_LOOK_S):
+            if reason := clock.refusal():
+                raise reason
+            if time.monotonic() > until:
+                raise ServeError(
+                    NO_TURN, f"too many statements run: no turn within {clock.seconds:g} s"
+                )
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
 def bounded(
     batches: Iterator[pa.RecordBatch],
     clock: Clock,
+    turns: Turns,
     max_rows: int,
     refused: Callable[[Exception], ServeError],
 ) -> Iterator[pa.RecordBatch]:
@@ -117,7 +168,8 @@ def bounded(
             if reason := clock.refusal():
                 raise reason
             try:
-                batch = next(batches, None)
+                with turns.one(clock):
+                    batch = next(batches, None)
             except Exception as error:
                 raise refused(error) from error
             if batch is None:

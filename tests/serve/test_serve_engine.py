@@ -11,6 +11,7 @@ from pipeline.config import RoleConfig, ServeConfig
 from pipeline.errors import LakeError, ServeError
 from pipeline.lake import Lake
 from pipeline.serve.engine import Engine, Session
+from pipeline.serve.limits import Clock, Turns
 from pipeline.serve.roles import rows_of
 
 EAST_TO_WEST, WEST_ONLY, NORTH_TO_NOWHERE = 1, 2, 4
@@ -206,6 +207,7 @@ def brief(served: Served) -> Iterator[Session]:
 
 def test_rows_are_the_roles(brief: Session):
     """100 rows are handed out, the one after that is an error; 100 alone are none."""
+    brief.max_time_s = 60
     assert len(_rows(brief, "FROM range(100)")) == 100
     reader = brief.query("FROM range(101)")
     assert reader.read_next_batch().num_rows == 100
@@ -218,14 +220,16 @@ def test_time_is_the_roles(brief: Session):
     """A statement that would run for days ends, and so does one whose plan runs it."""
     assert _refused(brief, LONG) == "57014"
     assert _refused(brief, f"EXPLAIN ANALYZE {LONG}") == "57014"
+    brief.max_time_s = 60
     assert _rows(brief, "SELECT 1") == [(1,)]
 
 
 def test_time_runs_while_nobody_takes_rows(brief: Session):
     """A client that stops reading does not keep the lake: what it takes too late is cut."""
+    brief.max_time_s = 60
     result = brief.run(brief.statements("FROM range(50)")[0])
     (clock,) = brief._clocks
-    assert clock._over.wait(60)
+    threading.Thread(target=clock._end).start()
     assert clock._stopped.wait(60)
     with pytest.raises(ServeError) as cut:
         next(result.rows)
@@ -235,9 +239,10 @@ def test_time_runs_while_nobody_takes_rows(brief: Session):
 
 def test_the_job_commits_when_a_readers_time_is_over(east: Session, lake: Path):
     """Who took a few rows and no more had the catalog, and has it no longer."""
-    east.max_time_s = 0.5
     held = east.run(east.statements("FROM edges_1m, range(100000)")[0])
     next(held.rows)
+    (clock,) = east._clocks
+    threading.Timer(0.2, clock._end).start()
     _add(lake, ("up", "up", "up", "up", 16))  # it would wait a minute, and fail
     with pytest.raises(ServeError) as cut:
         next(held.rows)
@@ -262,6 +267,7 @@ def test_a_statement_is_cancelled_by_another_thread(served: Served):
 
 def test_rows_that_nobody_wants_are_let_go(brief: Session):
     """Closed, or forgotten: nothing of the statement is left."""
+    brief.max_time_s = 60
     statement = brief.statements("FROM range(100)")[0]
     brief.run(statement).rows.close()
     assert brief._clocks == set()
@@ -273,3 +279,27 @@ def test_without_a_lake_nothing_is_served(tmp_path: Path):
     """Said at once, with what to do."""
     with pytest.raises(LakeError, match="crosspane demo"):
         Engine(tmp_path, ServeConfig())
+
+
+def test_some_statements_run_and_others_wait():
+    """A turn is free when another ends; who waits as long as it might have run is told so."""
+    turns, nothing = Turns(1), Clock(0.2, lambda: None)
+    with turns.one(nothing), pytest.raises(ServeError) as waited, turns.one(nothing):
+        pass
+    assert waited.value.sqlstate == "53000"
+    cancelled = Clock(60, lambda: None)
+    cancelled.cancel()
+    with turns.one(nothing), pytest.raises(ServeError) as ended, turns.one(cancelled):
+        pass
+    assert ended.value.sqlstate == "57014"
+    for clock in (nothing, cancelled):
+        with turns.one(nothing):
+            clock.stop()
+
+
+def test_who_takes_no_rows_has_no_turn(east: Session):
+    """Rows that wait for their client keep nobody from running."""
+    held = [east.run(east.statements("FROM range(100000)")[0]) for _ in range(20)]
+    assert _rows(east, "SELECT 3") == [(3,)]
+    for one in held:
+        one.rows.close()
