@@ -11,11 +11,14 @@ again, or for a minute that rows came late to, all four are as if it were the fi
 Before: windows.py. After: schema/rollups.py (the rows), views/rollups.py.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline import schema
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
 from pipeline.schema import rollups
@@ -30,6 +33,7 @@ if TYPE_CHECKING:  # which lists this stage
 _LONGER: Final = (timedelta(minutes=10), timedelta(hours=1), timedelta(days=1))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NEW: Final = "rows_new"
+_STITCHED: Final = "stitched_minute"
 
 
 def rollup(lake: Lake, window: "Window") -> Commit:
@@ -42,12 +46,20 @@ def rollup(lake: Lake, window: "Window") -> Commit:
         One minute.
     """
     commit = Commit({})
-    for of, rows in of_records(window.start, window.end, FACTS).items():
-        _add(commit, lake, window, of, asked(lake, rows, {}))
+    stitched = window.made.get(schema.EDGES.name, schema.EDGES.schema.to_frame())
+    joined = stitched.filter(pl.col("request_id").is_null()).select(
+        *("start_time", "client_endpoint_id", "protocol", "server_endpoint_id"),
+        *("server_ms", "confidence"),
+    )
+    records = of_records(window.start, window.end, FACTS, {"stitched": _STITCHED})
+    for of, rows in records.items():
+        _add(commit, lake, window, of, asked(lake, rows, {_STITCHED: joined}))
     return commit
 
 
-def of_records(start: datetime, end: datetime, facts: str = "") -> dict[Rollup, str]:
+def of_records(
+    start: datetime, end: datetime, facts: str = "", more: Mapping[str, str] = MappingProxyType({})
+) -> dict[Rollup, str]:
     """
     SQL of the rows of minutes in [start, end), made of records.
 
@@ -55,12 +67,14 @@ def of_records(start: datetime, end: datetime, facts: str = "") -> dict[Rollup, 
     ----------
     facts
         What stands before the names of tables of records.
+    more
+        Arguments of `calls_sql`.
     """
     first, last = _time(start), _time(end)
     around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
     begun = f">= {first} AND start_time < {last}"
     own = f"minute >= {first} AND minute < {last}"
-    calls = calls_sql(f"(FROM {facts}requests WHERE {around})", begun)
+    calls = calls_sql(f"(FROM {facts}requests WHERE {around})", begun, **more)
     flows = wire_sql(f"FROM {facts}flows WHERE {around}", f"start_time {begun}", minutes=own)
     return {
         rollups.EDGES: rolled_up(

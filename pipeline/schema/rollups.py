@@ -34,6 +34,7 @@ LONGEST_MS: Final = 1e11
 MATCH_METHODS: Final = (
     "request_id",
     "address",
+    "stitched",
     "service_in_cluster",
     "service",
     "destination_only",

@@ -41,7 +41,10 @@ GATEWAYS: Final = View(
         ORDER BY g.network = seen.network DESC, valid_to IS NULL DESC, valid_from DESC NULLS LAST) = 1""",
 )
 
-_FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id)"
+_FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id, t.server_endpoint_id)"
+_NOTHING: Final = """(SELECT NULL::TIMESTAMPTZ AS start_time, NULL::UBIGINT AS client_endpoint_id,
+        NULL::VARCHAR AS protocol, NULL::UBIGINT AS server_endpoint_id, NULL::DOUBLE AS server_ms,
+        NULL::DOUBLE AS confidence WHERE false)"""
 
 _PLACE: Final = ("kind", "provider", "region", "namespace", "service", "node")
 
@@ -76,7 +79,9 @@ _AROUND: Final = ", ".join(
 )
 
 
-def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
+def calls_sql(
+    requests: str = "requests", begun: str = "IS NOT NULL", stitched: str = _NOTHING
+) -> str:
     """
     SQL of the columns of ``v_calls`` but those that blame, of calls that began at some time.
 
@@ -90,6 +95,9 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         `MARGIN` of it.
     begun
         Condition that follows ``start_time``; spans begin and end at whole `MARGIN`s.
+    stitched
+        Relation with those columns of `schema.EDGES`: conversations without a request id
+        whose hops were joined by connections, for servers that nothing else tells.
     """
     return f"""WITH known AS MATERIALIZED (
         SELECT endpoint_id, network, kind, cluster, namespace, service, node, entity,
@@ -132,20 +140,22 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
         SELECT service, min(cluster) AS cluster, {_ONE_WORKLOAD} FROM known
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
     ), client_calls AS (
-        SELECT c.*, s.server_duration_ms,
+        SELECT c.*, coalesce(s.server_duration_ms, t.server_ms) AS server_duration_ms,
             {_place("client", "client", network="c.observer_network")},
             {_place("server", "found", "there", "anywhere", network="g.to_network")},
             c.upstream_peer_identity IS NOT NULL OR s.downstream_peer_identity IS NOT NULL AS identified,
             coalesce(client.entity, c.observer_network || '/' || ip_text(c.upstream_local_ip_hi, c.upstream_local_ip_lo)) AS client_entity,
             coalesce(client.cluster, c.observer_cluster) AS client_cluster,
-            s.request_id IS NOT NULL AS server_seen, s.server_flags, c.response_flags AS client_flags, g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found, coalesce(s.authz, c.authz) AS authz_found,
+            s.request_id IS NOT NULL OR t.server_ms IS NOT NULL AS server_seen, s.server_flags, c.response_flags AS client_flags, g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found, coalesce(s.authz, c.authz) AS authz_found,
             coalesce(found.entity, there.entity, anywhere.entity, 'service:' || c.service) AS server_entity,
             coalesce(found.cluster, g.cluster, anywhere.cluster) AS server_cluster,
             CASE WHEN s.dst_endpoint_id IS NOT NULL THEN 'request_id'
                 WHEN direct.endpoint_id IS NOT NULL THEN 'address'
+                WHEN t.server_endpoint_id IS NOT NULL THEN 'stitched'
                 WHEN there.entity IS NOT NULL THEN 'service_in_cluster'
                 WHEN c.service IS NOT NULL THEN 'service' END AS match_method,
-            CASE WHEN {_FOUND} IS NOT NULL THEN 1.0 WHEN there.entity IS NOT NULL THEN 0.8
+            CASE WHEN coalesce(s.dst_endpoint_id, direct.endpoint_id) IS NOT NULL THEN 1.0
+                WHEN t.server_endpoint_id IS NOT NULL THEN t.confidence WHEN there.entity IS NOT NULL THEN 0.8
                 WHEN anywhere.entity IS NOT NULL THEN 0.5 ELSE 0.0 END AS confidence
         FROM once c
         LEFT JOIN known client ON client.endpoint_id = c.src_endpoint_id
@@ -155,6 +165,12 @@ def calls_sql(requests: str = "requests", begun: str = "IS NOT NULL") -> str:
             AND g.gateway_ip_lo = c.upstream_remote_ip_lo AND g.port = c.upstream_remote_port
         LEFT JOIN known direct ON direct.endpoint_id = CASE WHEN g.name IS NULL THEN c.dst_endpoint_id END
             AND direct.kind IN ('pod', 'vm', 'external')
+        LEFT JOIN (SELECT start_time AS begun, client_endpoint_id, protocol,
+                min(server_endpoint_id) AS server_endpoint_id, min(server_ms) AS server_ms,
+                min(confidence) AS confidence
+            FROM {stitched} GROUP BY ALL HAVING count(*) = 1) t
+            ON t.begun = CASE WHEN c.request_id IS NULL THEN c.start_time END
+            AND t.client_endpoint_id = c.src_endpoint_id AND t.protocol = c.protocol
         LEFT JOIN known found ON found.endpoint_id = {_FOUND}
         LEFT JOIN service_in_cluster there ON there.service = c.service AND there.cluster = g.cluster
         LEFT JOIN service_anywhere anywhere ON anywhere.service = CASE WHEN g.name IS NULL THEN c.service END
@@ -232,7 +248,7 @@ CALLS: Final = View(
         "service": "host name of the service called, as the proxy names it, else the authority if that is a known service",
         "path_model": "local: one cluster; flat: two clusters, pod to pod; gateway: through an east-west gateway; null if not known",
         "gateway": "gateway it went through, name",
-        "match_method": "how the server was found: request_id, address, service_in_cluster, service; destination_only when only the server's proxy logged it",
+        "match_method": "how the server was found: request_id, address, stitched (by its connections: in rollups), service_in_cluster, service; destination_only when only the server's proxy logged it",
         "confidence": "1 for an exact match, 0.8 where the cluster is known and one workload there has the service, 0.5 where one workload anywhere has it, else 0",
         "protocol": "HTTP/1.1, HTTP/2, TCP...",
         "method": "HTTP method",

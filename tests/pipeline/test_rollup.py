@@ -345,6 +345,25 @@ def test_a_scan_of_ports_is_some_rows(lake: Lake):
     assert lake.read(f"SELECT {counted}").rows() == [(33, 69, 100, 5_050)]
 
 
+def test_connections_tell_the_server_of_what_has_no_id(lake: Lake):
+    """Through a gateway to a service nobody runs: stitched, it is known who served, and how long."""
+    found = dict(lake.read("SELECT cluster, endpoint_id FROM endpoints").rows())
+    at = day(13)
+    tcp = {"protocol": "TCP", "service": "db.shop", "duration_ms": 9.0}
+    log(lake, client(at, None, **tcp), client(at + timedelta(seconds=1), None, **tcp))
+    ends = {"client_endpoint_id": found["east"], "server_endpoint_id": found["west"]}
+    told = {"start_time": at, "protocol": "TCP", "server_ms": 4.0, "confidence": 0.9}
+    edges = schema.complete(pl.DataFrame([ends | told]), schema.EDGES.schema)
+    lake.commit(rollup(lake, Window(at, at + timedelta(minutes=1), {"edges": edges})))
+    columns = "server_entity, path_model, matched_stitched, confidence, server_duration_ns"
+    assert lake.read(
+        f"SELECT {columns} FROM edges_1d WHERE bucket_start = '{at}' ORDER BY ALL"
+    ).rows() == [
+        ("service:db.shop", "gateway", 0, 0.0, None),
+        ("west/shop/reviews", "gateway", 1, 0.9, 4_000_000),
+    ]
+
+
 @pytest.mark.parametrize("level", ["region", "service", "workload", "gateway"])
 def test_a_graph_of_rollups_is_that_of_records(lake: Lake, level: str):
     """Whichever minutes are worked out; what a span cuts of a minute is of records anyway."""
