@@ -4,7 +4,8 @@ What boards are made of.
     query        a .sql file and its header
     fields       units, thresholds, words for values, links
     geomaps      layers of a map
-    panels       one function a kind of panel
+    panels       one function a kind of panel: figures, lines, tables, bars
+    pictures     graphs, maps, timelines, heat
     variables    what a reader chooses
     annotations  what happened
     board        rows of panels, placed, as Grafana's JSON
@@ -32,15 +33,12 @@ from dashboards.build.panels import (
     alertlist,
     barchart,
     bargauge,
-    geomap,
-    heatmap,
-    node_graph,
     stat,
-    state_timeline,
     table,
     text,
     timeseries,
 )
+from dashboards.build.pictures import geomap, heatmap, node_graph, state_timeline
 from dashboards.build.variables import LEVELS, Choice, OneOf, Textbox, common
 
 __all__ = [

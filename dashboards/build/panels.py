@@ -5,7 +5,7 @@ A panel is named like the file of its query: the panel ``lag`` of the board
 ``pipeline`` asks ``queries/pipeline/lag.sql``; one with several queries has
 ``lag.<refId>.sql``. Places are given by the board (`board.py`).
 
-Before: fields.py, query.py. After: board.py, boards/.
+Before: fields.py, query.py. After: pictures.py, board.py, boards/.
 Source: Grafana's panelcfg kinds, 13.2 (`@grafana/schema`, `raw/composable/*/panelcfg`).
 """
 
@@ -15,7 +15,6 @@ from dataclasses import field as make
 from typing import Any, Final, Literal
 
 from dashboards.build.fields import Field, Json, Override
-from dashboards.build.geomaps import BASEMAP
 
 __all__ = [
     "DATASOURCE",
@@ -24,14 +23,11 @@ __all__ = [
     "alertlist",
     "barchart",
     "bargauge",
-    "geomap",
-    "heatmap",
-    "node_graph",
     "stat",
-    "state_timeline",
     "table",
     "text",
     "timeseries",
+    "with_custom",
 ]
 
 DATASOURCE: Final[Json] = {"type": "grafana-postgresql-datasource", "uid": "crosspane"}
@@ -153,7 +149,7 @@ def timeseries(
             },
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
-        field=_with(field, style),
+        field=with_custom(field, style),
         overrides=overrides,
     )
 
@@ -185,135 +181,9 @@ def table(
             "cellHeight": "sm",
             **({"sortBy": [{"displayName": sort_by, "desc": descending}]} if sort_by else {}),
         },
-        field=_with(field, {"filterable": True} if filterable else {}),
+        field=with_custom(field, {"filterable": True} if filterable else {}),
         overrides=overrides,
         folder=folder,
-    )
-
-
-def node_graph(
-    name: str,
-    title: str,
-    *,
-    width: int = 14,
-    height: int = 14,
-    overrides: Sequence[Override] = (),
-    main_unit: str | None = None,
-    secondary_unit: str | None = None,
-    edge_main_unit: str | None = None,
-    edge_secondary_unit: str | None = None,
-    arcs: Mapping[str, str] | None = None,
-    layout: Literal["layered", "force", "grid"] = "layered",
-) -> Panel:
-    """
-    Who talks to whom; asks ``<name>.nodes.sql`` and ``<name>.edges.sql``.
-
-    Nodes have ``id``, ``title``, ``subtitle``, ``mainstat``, ``secondarystat``,
-    ``arc__*`` (shares that sum to 1), ``detail__*``, ``color``, ``icon``; edges
-    ``id``, ``source``, ``target``, ``mainstat``, ``secondarystat``,
-    ``thickness``, ``color``, ``strokedasharray``, ``detail__*``. Each end of
-    each edge must be a node, or Grafana draws nothing.
-
-    Parameters
-    ----------
-    arcs
-        Column of an arc to its colour.
-    """
-    nodes: Json = {"arcs": [{"field": key, "color": value} for key, value in (arcs or {}).items()]}
-    edges: Json = {}
-    for options, key, value in (
-        (nodes, "mainStatUnit", main_unit),
-        (nodes, "secondaryStatUnit", secondary_unit),
-        (edges, "mainStatUnit", edge_main_unit),
-        (edges, "secondaryStatUnit", edge_secondary_unit),
-    ):
-        if value:
-            options[key] = value
-    return Panel(
-        name=name,
-        title=title,
-        kind="nodeGraph",
-        width=width,
-        height=height,
-        format="table",
-        options={
-            "nodes": nodes,
-            "edges": edges,
-            "layoutAlgorithm": layout,
-            "zoomMode": "cooperative",
-        },
-        overrides=overrides,
-    )
-
-
-def geomap(
-    name: str,
-    title: str,
-    *,
-    layers: Sequence[Json],
-    width: int = 10,
-    height: int = 14,
-    field: Field = Field(),  # noqa: B008
-    overrides: Sequence[Override] = (),
-) -> Panel:
-    """Places on a map that needs no internet; layers are made by `geomaps`."""
-    return Panel(
-        name=name,
-        title=title,
-        kind="geomap",
-        width=width,
-        height=height,
-        format="table",
-        options={
-            "view": {"id": "fit", "lat": 0, "lon": 0, "zoom": 2, "padding": 20, "allLayers": True},
-            "controls": {"showZoom": True, "mouseWheelZoom": False, "showAttribution": True},
-            "basemap": BASEMAP,
-            "layers": list(layers),
-            "tooltip": {"mode": "details"},
-        },
-        field=field,
-        overrides=overrides,
-    )
-
-
-def state_timeline(
-    name: str,
-    title: str,
-    *,
-    width: int = 12,
-    height: int = 8,
-    field: Field = Field(),  # noqa: B008
-    overrides: Sequence[Override] = (),
-    merge: bool = True,
-) -> Panel:
-    """
-    States over time, a row for each series.
-
-    The query has ``time``, a text column that names the row, and the state as
-    a number: text would become a label. `HEALTH_CODES` has words for numbers.
-    """
-    return Panel(
-        name=name,
-        title=title,
-        kind="state-timeline",
-        width=width,
-        height=height,
-        format="time_series",
-        options={
-            "mergeValues": merge,
-            "showValue": "never",
-            "rowHeight": 0.9,
-            "alignValue": "left",
-            "legend": {
-                "displayMode": "list",
-                "placement": "bottom",
-                "showLegend": True,
-                "calcs": [],
-            },
-            "tooltip": {"mode": "single", "sort": "none"},
-        },
-        field=_with(field, {"fillOpacity": 80, "lineWidth": 0}),
-        overrides=overrides,
     )
 
 
@@ -403,55 +273,6 @@ def barchart(
     )
 
 
-def heatmap(
-    name: str,
-    title: str,
-    *,
-    width: int = 12,
-    height: int = 8,
-    field: Field = Field(),  # noqa: B008
-    unit: str = "ms",
-    count_unit: str = "short",
-) -> Panel:
-    """
-    Counts by time and bucket: Grafana's ``heatmap-rows``.
-
-    The query has ``time`` and one number column for each bucket, from low to
-    high, named by its upper bound (``"5"``, ``"10"``, ``"25"``). No text
-    column: it would make series of them, and series are sorted as text.
-    """
-    return Panel(
-        name=name,
-        title=title,
-        kind="heatmap",
-        width=width,
-        height=height,
-        format="time_series",
-        options={
-            "calculate": False,
-            "rowsFrame": {"layout": "le"},
-            "color": {
-                "mode": "scheme",
-                "scheme": "Spectral",
-                "scale": "exponential",
-                "exponent": 0.5,
-                "steps": 64,
-                "reverse": True,
-                "fill": "dark-orange",
-            },
-            "cellGap": 1,
-            "cellValues": {"unit": count_unit},
-            "filterValues": {"le": 1e-9},
-            "yAxis": {"axisPlacement": "left", "unit": unit, "reverse": False},
-            "legend": {"show": True},
-            "tooltip": {"mode": "single", "yHistogram": False, "showColorScale": False},
-            "exemplars": {"color": "rgba(255,0,255,0.7)"},
-            "showValue": "never",
-        },
-        field=field,
-    )
-
-
 def text(name: str, title: str, content: str, *, width: int = 24, height: int = 3) -> Panel:
     """Words for people, Markdown."""
     return Panel(
@@ -495,6 +316,6 @@ def alertlist(name: str, title: str, *, width: int = 8, height: int = 8) -> Pane
     )
 
 
-def _with(field: Field, custom: Mapping[str, Any]) -> Field:
+def with_custom(field: Field, custom: Mapping[str, Any]) -> Field:
     """Add a kind's defaults below what the board says."""
     return replace(field, custom={**custom, **field.custom})
