@@ -62,7 +62,7 @@ BLAMED: Final = """
     FROM v_calls WHERE blame IS NOT NULL GROUP BY ALL ORDER BY calls DESC, client, server LIMIT 12"""
 
 HEALTH: Final = """
-    SELECT entity_kind, entity, state, reasons, requests, error_share, denied, p50_ms, p95_ms, flags
+    SELECT entity_kind, entity, state, reasons, caused_by, requests, error_share, denied, p50_ms, p95_ms, flags
     FROM v_health
     ORDER BY list_position(['failing', 'degraded', 'unknown', 'healthy'], state), entity_kind, entity"""
 
@@ -118,7 +118,11 @@ def health(
     found = rows(connection, HEALTH)
     ill = [row for row in found if row["state"] != "healthy"]
     shown = [
-        {key: row[key] for key in ("state", "entity_kind", "entity", "reasons", "requests")}
+        {
+            key: row[key]
+            for key in ("state", "entity_kind", "entity", "reasons", "caused_by", "requests")
+            if all_states or key != "caused_by"
+        }
         for row in (found if all_states else ill)
     ]
     table(console, f"Health: {len(found) - len(ill)} healthy, {len(ill)} not", shown)

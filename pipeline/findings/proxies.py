@@ -9,11 +9,10 @@ from typing import Final
 
 from pipeline.findings.kind import MIN_ERRORS, SELDOM, Kind
 from pipeline.findings.moment import SCRAPES_LOOKBACK
+from pipeline.views.health import BEHIND, BEHIND_MS, UNREAD
 from pipeline.views.probes import SHOWN_HOURS
 from pipeline.views.proxies import RECENT_HOURS, ROTATION_DAYS
 
-BEHIND_MS: Final = 60_000
-"""A proxy that has not taken its configuration for longer is behind."""
 _UPSTREAM: Final = """FROM v_upstreams WHERE observer_cluster = $cluster
     AND upstream_cluster = $upstream_cluster ORDER BY exporter"""
 
@@ -88,8 +87,7 @@ PROXIES: Final = (
             list_sort(list_distinct([observer_cluster, coalesce(any_value(proxy_cluster), observer_cluster)])) AS clusters,
             string_agg(concat_ws(' ', CASE WHEN connected = false THEN 'not connected' END, state,
                 nullif(array_to_string(behind, ','), ''), error), '; ' ORDER BY told_by) AS summary
-        FROM v_control_plane WHERE subject = 'proxy' AND (state = 'rejected'
-            OR state = 'stale' AND staleness_ms > {BEHIND_MS} OR connected = false AND told_by = 'proxy')
+        FROM v_control_plane WHERE subject = 'proxy' AND {BEHIND}
         GROUP BY observer_cluster, proxy""",
         "FROM v_control_plane WHERE proxy = $entity",
         "Until it follows, the proxy routes by what it knew before: see its log, and the control plane's on this proxy.",
@@ -98,10 +96,10 @@ PROXIES: Final = (
     Kind(
         "cluster_not_read",
         "a cluster whose endpoints a control plane does not read any more",
-        """SELECT concat_ws(' -> ', coalesce(control_plane, observer_cluster), remote_cluster) AS entity,
+        f"""SELECT concat_ws(' -> ', coalesce(control_plane, observer_cluster), remote_cluster) AS entity,
             'error' AS severity, list_sort(list_distinct([observer_cluster, remote_cluster])) AS clusters,
             any_value(cluster_state) AS summary, remote_cluster
-        FROM v_control_plane WHERE subject = 'cluster' AND cluster_state IN ('timeout', 'closed')
+        FROM v_control_plane WHERE subject = 'cluster' AND {UNREAD}
         GROUP BY observer_cluster, control_plane, remote_cluster""",
         "FROM v_control_plane WHERE subject = 'cluster' AND remote_cluster = $remote_cluster",
         "See whether the control plane reaches that cluster's API server, and whether its remote secret is valid.",

@@ -16,7 +16,7 @@ Before: kinds.py. After: windows.py (which commits), alertmanager.py.
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -59,13 +59,18 @@ def findings(lake: Lake, window: "Window") -> Commit | None:
     ]
     if not due or _is_behind(lake, window.start):
         return None
-    due = _changed(lake, window, due, runs)
+    known = _known(lake, "closed_time IS NULL")
+    is_open = {row["entity"] if row["kind"] == FAILED else row["kind"] for row in known.values()}
+    due = _changed(
+        lake, window, due, {kind.name for kind in due if kind.name not in runs} | is_open
+    )
     if not due:
         return None
     with moment(lake, until, window.made) as then:
         looks = [_Look(then, kind, until) for kind in due]
     seen = {row["finding_id"]: row for look in looks for row in look.rows}
-    known = _known(lake, seen)
+    if back := ", ".join(str(key) for key in seen if key not in known):
+        known |= _known(lake, f"finding_id IN ({back})")
     closable = {look.kind.name for look in looks if look.complete}
     asked = {kind.name for kind in due}
     names = {kind.name for kind in FINDINGS}
@@ -97,18 +102,16 @@ _SEEN: Final[MutableMapping[Lake, dict[str, int]]] = WeakKeyDictionary()
 
 
 def _changed(
-    lake: Lake, window: "Window", due: Sequence[Kind], runs: Collection[str]
+    lake: Lake, window: "Window", due: Sequence[Kind], anyway: Collection[str]
 ) -> list[Kind]:
-    """Those that may say other than when they were asked last, or have findings to close."""
+    """Those that may say other than when they were asked last, and those of these names."""
     seen, versions = _SEEN.setdefault(lake, {}), memory(lake).versions
-    open_ones = f"SELECT DISTINCT kind, entity FROM {TABLE.name} WHERE closed_time IS NULL"
-    is_open = {entity if kind == FAILED else kind for kind, entity in lake.read(open_ones).rows()}
     changed = []
     for kind in due:
         tables = sources(kind.rows)
         version = max((versions[table] for table in tables), default=0)
         is_new = version > seen.get(kind.name, -1) or not tables.isdisjoint(window.made)
-        if is_new or kind.by_time or kind.name in is_open or kind.name not in runs:
+        if is_new or kind.by_time or kind.name in anyway:
             changed.append(kind)
             seen[kind.name] = version
     return changed
@@ -116,12 +119,14 @@ def _changed(
 
 def _is_behind(lake: Lake, start: datetime) -> bool:
     """Whether later minutes wait; not those of clocks that are ahead of what is received."""
+    later = f"window_start >= TIMESTAMPTZ '{(start + BEHIND).isoformat()}'"
     waiting = lake.read(
-        f"""SELECT 1 FROM {WINDOWS.name} WHERE stale
-            AND window_start >= TIMESTAMPTZ '{(start + BEHIND).isoformat()}'
-            AND window_start < (SELECT max(minute) FROM {ACCOUNTING.name}) LIMIT 1"""
-    )
-    return waiting.height > 0
+        f"SELECT min(window_start) FROM {WINDOWS.name} WHERE stale AND {later}"
+    ).item()
+    if waiting is None:
+        return False
+    received = lake.read(f"SELECT max(minute) FROM {ACCOUNTING.name}").item()
+    return received is not None and waiting < received
 
 
 class _Look:
@@ -188,10 +193,8 @@ def finding_id(kind: str, entity: str) -> int:
     return xxhash.xxh3_64_intdigest(f"{kind}\0{entity}".encode())
 
 
-def _known(lake: Lake, seen: Iterable[int]) -> dict[int, Row]:
-    """Findings that are open, and those that are seen again."""
-    ids = ", ".join(map(str, seen)) or "NULL"
-    rows = lake.read(f"FROM {TABLE.name} WHERE closed_time IS NULL OR finding_id IN ({ids})")
+def _known(lake: Lake, which: str) -> dict[int, Row]:
+    rows = lake.read(f"FROM {TABLE.name} WHERE {which}")
     return {row["finding_id"]: row for row in rows.iter_rows(named=True)}
 
 

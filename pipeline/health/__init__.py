@@ -11,6 +11,7 @@ How well everything was in a minute: golden signals, what was usual, and whose f
     judge     state, score and reasons of figures, against thresholds and against what was usual
     causes    who suffers from whom, followed to the root
     security  encryption, identities and policies of the minute's conversations
+    control_planes  who follows each, and what it reads
     stage     one minute of the lake
 
 Which calls failed, with their blame, is SQL: views/failed.py.

@@ -18,6 +18,7 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.health.causes import blamed, caused
+from pipeline.health.control_planes import control_planes
 from pipeline.health.figures import COLUMNS, ENTITY, entities, figures
 from pipeline.health.judge import judge
 from pipeline.health.security import security
@@ -42,18 +43,22 @@ def health(lake: Lake, window: "Window") -> Commit | None:
     """Rows of a minute, to replace those there; None if nothing was there in the hour before."""
     edges = _edges(lake, window)
     before = _before(lake, window)
-    if not edges.height and not before.height:
+    followed = control_planes(lake, window)
+    if not edges.height and not before.height and not followed.height:
         return None
     failed = _failed(lake, window, edges)
-    rows = health_of(edges, before, failed, _usual(lake, window.start))
-    rows = rows.with_columns(
+    judged = health_of(edges, before, failed, _usual(lake, window.start)).with_columns(
+        evidence_sql=_evidence(window)
+    )
+    rows = pl.concat(
+        [schema.complete(rows, HEALTH_1M.schema) for rows in (judged, followed)]
+    ).with_columns(
         minute=pl.lit(window.start, schema.TIME),
-        last_time=pl.coalesce("last_minute", pl.lit(window.start, schema.TIME)),
-        evidence_sql=_evidence(window),
+        last_time=pl.coalesce("last_time", pl.lit(window.start, schema.TIME)),
     )
     return Commit(
         {
-            HEALTH_1M.name: schema.complete(rows, HEALTH_1M.schema),
+            HEALTH_1M.name: rows,
             SECURITY_1M.name: security(lake, window, edges, failed),
         },
         cleared=dict.fromkeys(
@@ -107,7 +112,7 @@ def health_of(
             network=pl.coalesce("network", "network_before"),
             silent=pl.when(pl.col("requests").is_null()).then(silent),
             idle_minutes=pl.when(pl.col("requests").is_null()).then("idle_minutes"),
-            last_minute=pl.when(pl.col("requests").is_null()).then("last_minute"),
+            last_time=pl.when(pl.col("requests").is_null()).then("last_minute"),
         )
         .join(usually, on=ENTITY, how="left")
         .join(blamed(failed), on=ENTITY, how="left")

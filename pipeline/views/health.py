@@ -176,6 +176,31 @@ HEALTH_1M: Final = View(
     "FROM health_1m",
 )
 
+BEHIND_MS: Final = 60_000
+"""A proxy that has not taken its configuration for longer is behind."""
+BEHIND: Final = f"""(state = 'rejected' OR state = 'stale' AND staleness_ms > {BEHIND_MS}
+            OR connected = false AND told_by = 'proxy')"""
+"""Of a row of `v_control_plane`: whether its proxy is behind."""
+UNREAD: Final = "cluster_state IN ('timeout', 'closed')"
+
+CONTROL_PLANES: Final = f"""WITH told AS (
+        SELECT coalesce(control_plane, observer_cluster) AS entity, min(observer_cluster) AS cluster,
+            count(DISTINCT proxy) FILTER (subject = 'proxy') AS requests,
+            count(DISTINCT proxy) FILTER (subject = 'proxy' AND {BEHIND}) AS errors,
+            list_sort(list(DISTINCT remote_cluster) FILTER (subject = 'cluster' AND {UNREAD})) AS unread
+        FROM v_control_plane GROUP BY entity
+    )
+    SELECT *, CASE WHEN requests > 0 AND errors / requests >= {FAILING_ERRORS} THEN 'failing'
+            WHEN errors > 0 OR unread IS NOT NULL THEN 'degraded' ELSE 'healthy' END AS state,
+        round(greatest(0, 1 - coalesce(errors / nullif(requests, 0), 0) / {FAILING_ERRORS}
+            - CASE WHEN unread IS NULL THEN 0 ELSE 0.5 END), 3)::DOUBLE AS score,
+        list_filter([
+            CASE WHEN errors > 0 THEN format('{{}} of {{}} proxies behind', errors, requests) END,
+            CASE WHEN unread IS NOT NULL THEN 'does not read ' || array_to_string(unread, ', ') END
+        ], lambda reason: reason IS NOT NULL) AS reasons
+    FROM told"""
+"""Rows of `health_1m` of control planes: by what proxies have taken, and which clusters are read."""
+
 COMPLETENESS: Final = View(
     "v_completeness",
     "How much of what was sent do we have, and how much of it do we understand?",

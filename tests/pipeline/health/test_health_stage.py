@@ -1,0 +1,199 @@
+"""
+Minutes of a real lake: quiet, a fault, and well again, as the job works them out.
+
+One lake serves all tests: each has an hour of its own.
+"""
+
+from collections.abc import Generator
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from edge_rows import NOON
+from two_clusters import INVENTORY
+
+from pipeline import schema
+from pipeline.findings.stage import findings
+from pipeline.health.stage import health
+from pipeline.inventory import file as inventory
+from pipeline.lake import Commit, Lake, sync_inventory
+from pipeline.rollup import rollup
+from pipeline.windows import Stage, Window, Windows
+
+EAST, WEST, ISTIOD = 1, 2, 3
+MAPPED = 0xFFFF << 32
+FRONTEND, GATEWAY = MAPPED | 0x0A00000B, MAPPED | 0xCB007114
+MINUTE = timedelta(minutes=1)
+WAY = "west-gateway"
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Generator[Lake]:
+    """Two clusters, west behind a gateway; frontend calls reviews, and cart of its own cluster."""
+    folder = tmp_path_factory.mktemp("health")
+    (folder / "inventory.toml").write_text(INVENTORY)
+    with Lake(folder / "lake") as opened:
+        sync_inventory(opened, inventory.load(folder / "inventory.toml").tables)
+        told = [
+            (EAST, "east", "net-east", "a", "frontend.log", "envoy_json", 0),
+            (WEST, "west", "net-west", "b", "reviews.log", "envoy_json", 0),
+            (ISTIOD, "east", "net-east", "a", "istiod-1", "istiod", 0),
+        ]
+        rows = pl.DataFrame(told, schema.VANTAGES.schema, orient="row")
+        opened.commit(Commit({"vantages": rows}))
+        yield opened
+
+
+def add(lake: Lake, table: str, rows: list[dict[str, Any]]) -> None:
+    columns = next(one for one in schema.TABLES if one.name == table).schema
+    told = [{name: row.get(name) for name in columns} for row in rows]
+    lake.commit(Commit({table: pl.DataFrame(told, schema=columns)}))
+
+
+def calls(lake: Lake, start: datetime, *, gateway_down: bool = False, count: int = 30) -> None:
+    """A minute of calls: through the gateway to reviews, and to cart beside."""
+    east, west = (
+        lake.read(f"SELECT endpoint_id FROM endpoints WHERE cluster = '{cluster}'").item()
+        for cluster in ("east", "west")
+    )
+    base = {
+        "received_time": start,
+        "protocol": "HTTP/1.1",
+        "method": "GET",
+        "path": "/",
+        "response_flags": [],
+        "status": 200,
+        "duration_ms": 2.0,
+    }
+    client = base | {
+        "reporter": "source",
+        "vantage_id": EAST,
+        "src_endpoint_id": east,
+        "upstream_local_ip_hi": 0,
+        "upstream_local_ip_lo": FRONTEND,
+    }
+    through = {
+        "authority": "reviews",
+        "service": "reviews.shop",
+        "upstream_remote_ip_hi": 0,
+        "upstream_remote_ip_lo": GATEWAY,
+        "upstream_remote_port": 15443,
+    }
+    server = base | {"reporter": "destination", "vantage_id": WEST, "dst_endpoint_id": west}
+    refused = {"status": 503, "response_flags": ["UF"], "upstream_failure": "connection refused"}
+    rows = []
+    for number in range(count):
+        at = {"start_time": start + number * timedelta(seconds=1)}
+        name = {"request_id": f"{start} {number}"}
+        lost = refused if gateway_down else {}
+        rows.append(client | through | at | name | lost)
+        if not gateway_down:
+            rows.append(server | {"authority": "reviews", "service": "reviews.shop"} | at | name)
+        rows.append(client | at | {"authority": "cart", "service": "cart.shop", "request_id": f"c {start} {number}"})  # fmt: skip
+    add(lake, "requests", rows)
+
+
+def work_out(lake: Lake, start: datetime, *stages: Stage) -> None:
+    """What the job does with a minute that is over."""
+    windows = Windows(lake, MINUTE, MINUTE, stages or (rollup, health))
+    windows._recorded.add(start)
+    windows._work_out(Window(start, start + MINUTE))
+
+
+def states(lake: Lake, start: datetime) -> dict[str, tuple[str, str | None]]:
+    """What is not healthy in a minute, and because of what."""
+    rows = lake.read(
+        f"""SELECT entity_kind || ' ' || entity, state, caused_by FROM v_health_1m
+        WHERE minute = '{start}' AND state <> 'healthy'"""
+    )
+    return {entity: (state, cause) for entity, state, cause in rows.rows()}
+
+
+def found(lake: Lake) -> list[tuple[str, str]]:
+    return lake.read(
+        "SELECT kind, entity FROM v_findings WHERE state = 'open' AND kind <> 'blind_spot' ORDER BY ALL"
+    ).rows()
+
+
+def test_a_fault_is_seen_blamed_found_and_over(lake: Lake):
+    """Quiet is healthy; the gateway that refuses is to blame for all that fails, is one finding, and clears."""
+    stages = (rollup, health, findings)
+    calls(lake, NOON)
+    work_out(lake, NOON, *stages)
+    assert states(lake, NOON) == {}
+    assert found(lake) == []
+    fault = NOON + MINUTE
+    calls(lake, fault, gateway_down=True)
+    work_out(lake, fault, *stages)
+    assert states(lake, fault) == {
+        f"gateway {WAY}": ("failing", None),
+        "service west/shop/reviews": ("failing", f"gateway {WAY}"),
+        "edge east/shop/frontend -> west/shop/reviews": ("failing", f"gateway {WAY}"),
+        "cluster west": ("failing", f"gateway {WAY}"),
+        "cloud_link aws/us-east-1 -> gcp/us-west1": ("failing", f"gateway {WAY}"),
+        "workload east/shop/frontend": ("failing", f"gateway {WAY}"),
+    }
+    assert found(lake) == [("unhealthy_gateway", WAY)]
+    symptoms = lake.read("SELECT symptoms FROM v_findings WHERE kind = 'unhealthy_gateway'").item()
+    assert "service west/shop/reviews" in symptoms.to_list()
+    latest = "SELECT state, caused_by FROM v_health WHERE entity_kind = 'service' AND entity LIKE 'west%'"
+    assert lake.read(latest).rows() == [("failing", f"gateway {WAY}")]
+    for number in (6, 7):  # the fault is five minutes ago, and then it was missed twice
+        calls(lake, fault + number * MINUTE)
+        work_out(lake, fault + number * MINUTE, *stages)
+    assert states(lake, fault + 6 * MINUTE) == {}
+    assert found(lake) == []
+
+
+def test_a_minute_is_worked_out_anew(lake: Lake):
+    """The same twice over; with rows that came late, as if they had been there."""
+    start = NOON + timedelta(hours=6)
+    calls(lake, start, count=4)
+    whole = f"FROM health_1m WHERE minute = '{start}' ORDER BY ALL"
+    work_out(lake, start)
+    once = lake.read(whole).rows()
+    work_out(lake, start)
+    assert lake.read(whole).rows() == once
+    service = f"SELECT state, requests FROM v_health_1m WHERE minute = '{start}' AND entity = 'west/shop/reviews'"
+    assert lake.read(service).rows() == [("unknown", 4)]
+    calls(lake, start + timedelta(seconds=30), count=4)
+    work_out(lake, start)
+    assert lake.read(service).rows() == [("healthy", 8)]
+
+
+def test_what_falls_silent_is_told_for_an_hour(lake: Lake):
+    """As unknown; and no longer."""
+    start = NOON + timedelta(hours=12)
+    calls(lake, start)
+    work_out(lake, start)
+    for minutes, told in ((60, 1), (61, 0)):
+        work_out(lake, start + minutes * MINUTE, health)
+        rows = lake.read(
+            f"""SELECT state, reasons FROM v_health_1m WHERE entity_kind = 'edge'
+            AND minute = '{start + minutes * MINUTE}' AND entity LIKE '%reviews'"""
+        ).rows()
+        assert [(state, list(why)) for state, why in rows] == [("unknown", ["nobody tells from east"])] * told  # fmt: skip
+
+
+def test_control_planes_by_their_proxies(lake: Lake):
+    """One of four proxies behind is a quarter: failing; a cluster that is not read degrades."""
+    start = NOON + timedelta(hours=18)
+    told = {"vantage_id": ISTIOD, "received_time": start + timedelta(seconds=30), "control_plane": "istiod-1"}  # fmt: skip
+    proxies = [
+        told | {"subject": "proxy", "proxy": f"web-{number}.shop", "state": "synced", "resource_type": "cds"}
+        for number in range(3)
+    ]  # fmt: skip
+    late = told | {"subject": "proxy", "proxy": "web-9.shop", "state": "stale", "resource_type": "cds"}  # fmt: skip
+    unread = {"subject": "cluster", "remote_cluster": "west", "cluster_state": "timeout"}
+    add(lake, "control_plane", [*proxies, late | {"staleness_ms": 61_000.0}, told | unread])
+    work_out(lake, start, health)
+    rows = lake.read(
+        f"SELECT entity, cluster, state, score, reasons FROM v_health_1m WHERE minute = '{start}'"
+        " AND entity_kind = 'control_plane'"
+    ).rows()
+    assert [(*row[:4], list(row[4])) for row in rows] == [
+        ("istiod-1", "east", "failing", 0.0, ["1 of 4 proxies behind", "does not read west"])
+    ]
+    query = lake.read(f"SELECT evidence_sql FROM v_health_1m WHERE minute = '{start}' AND entity_kind = 'control_plane'").item()  # fmt: skip
+    assert lake.read(query).height == 5
