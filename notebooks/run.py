@@ -43,7 +43,8 @@ def execute(paths: Sequence[Path], lake: Path) -> list[Any]:
         one, kernel_name="python3", timeout=TIMEOUT_S, record_timing=False, allow_errors=True
     )
     modules = os.pathsep.join(filter(None, (str(FOLDER.parent), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "CROSSPANE_LAKE": str(lake), "PYTHONPATH": modules}
+    here = os.path.relpath(lake, FOLDER)
+    environment = {**os.environ, "CROSSPANE_LAKE": here, "PYTHONPATH": modules}
     client.execute(cwd=str(FOLDER), env=environment)
     left = iter(one.cells)
     notebooks = []
