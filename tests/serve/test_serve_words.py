@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ServeError
-from pipeline.serve.pgwire import words
+from pipeline.serve.pgwire import parameters, words
 from pipeline.serve.pgwire.words import Declared, Fetched, Noted
 
 
@@ -38,10 +38,13 @@ def test_cutting_loses_nothing(text: str):
     assert all(letter in left for letter in kept)
 
 
-def test_cutting_takes_time_by_length_alone():
-    """Literals that do not end are read once each, not once a letter."""
-    text = "".join(f"$t{i}$" for i in range(100_000))
-    assert len(words.split(text)) == 1
+@pytest.mark.parametrize("part", ["$t{}$", "/*{}", "e'\\'{}", '"', "'", "--{}", "$$"])
+def test_reading_takes_time_by_length_alone(part: str):
+    """What does not end is read once, not once a letter: much would take hours."""
+    text = "".join(part.format(i) for i in range(300_000 // len(part)))
+    assert len(words.split(text)) <= 1
+    assert words.said(text) is None
+    assert parameters.count(text) == 0
 
 
 @pytest.mark.parametrize(

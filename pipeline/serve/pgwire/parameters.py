@@ -34,18 +34,22 @@ _INFINITE_DAYS: Final = {(1 << 31) - 1: "infinity", -(1 << 31): "-infinity"}
 _MOST: Final = 64
 """Levels an array may be deep; digits of base 10,000 a numeric may have."""
 _PLACE: Final = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\$(?P<tag>[A-Za-z_]\w*|)\$(?:.*?\$(?P=tag)\$|.*)
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*(?:.*?\*/|.*)
+    |\$(?P<tag>[A-Za-z_]\w*|)\$(?:.*?\$(?P=tag)\$|.*)
     |(?<![\w$])\$(?P<number>\d+)""",
     re.VERBOSE | re.DOTALL,
 )
+_OID: Final = 26
 _OF_ID: Final = {
     "BOOLEAN": 16, "TINYINT": 21, "SMALLINT": 21, "INTEGER": 23, "BIGINT": 20, "HUGEINT": 1700,
     "UTINYINT": 21, "USMALLINT": 23, "UINTEGER": 20, "UBIGINT": 1700, "FLOAT": 700,
     "DOUBLE": 701, "DECIMAL": 1700, "VARCHAR": 25, "BLOB": 17, "UUID": 2950, "DATE": 1082,
     "TIME": 1083, "TIMESTAMP": 1114, "TIMESTAMP WITH TIME ZONE": 1184, "INTERVAL": 1186,
-    "JSON": 114, "TIMESTAMPTZ": 1184, "OID": 26, "NAME": 19,
+    "JSON": 114, "TIMESTAMPTZ": 1184, "PG_OID": _OID, "NAME": 19,
 }  # fmt: skip
 """Type in a tree, or of a column, to the number clients know."""
+_ARRAY_OF: Final = {_OID: 1028, 19: 1003}
+"""Of oid and name: other than of the types they are taken as."""
 
 
 def count(text: str) -> int:
@@ -228,7 +232,7 @@ def _oid(kind: str) -> int:
 
 def _array(oid: int) -> int:
     kind = BY_OID.get(oid)
-    return kind.array_oid if kind else 0
+    return _ARRAY_OF.get(oid) or (kind.array_oid if kind else 0)
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
@@ -256,7 +260,7 @@ def value(data: bytes | None, oid: int, *, binary: bool) -> Any:
         return None
     try:
         return (_of_bytes if binary else _of_text)(data, oid, 0)
-    except (ValueError, ArithmeticError, struct.error, IndexError, TypeError) as error:
+    except (ValueError, ArithmeticError, struct.error, LookupError, TypeError) as error:
         state = _BAD_BYTES if binary else _BAD_TEXT
         raise ServeError(state, f"not a value of type {oid}: {error}") from error
 
@@ -333,6 +337,8 @@ def _of_bytes(data: bytes, oid: int, depth: int) -> Any:
         return _array_of_bytes(data, depth)
     if oid in UNKNOWN_OIDS:
         return _of_text(data, oid, 0)
+    if oid == _OID:
+        return struct.unpack("!I", data)[0]
     if oid in JSONB_OIDS:
         data = data[1:]
     kind = BY_OID.get(oid)

@@ -23,13 +23,13 @@ _NOT_HERE: Final = "0A000"
 _BAD_VALUE: Final = "22023"
 _NO_SETTING: Final = "42704"
 _TEXT: Final = re.compile(
-    r"""\s+|--[^\n]*|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/
+    r"""(?P<space>\s+|--[^\n]*|/\*(?:.*?\*/|.*))
     |[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"
     |\$(?P<tag>[A-Za-z_]\w*|)\$(?:.*?\$(?P=tag)\$|.*)
     |(?P<end>;)|[\w$]+|.""",
     re.VERBOSE | re.DOTALL,
 )
-_SPACE: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)+", re.DOTALL)
+_SPACE: Final = re.compile(r"(?:\s+|--[^\n]*|/\*(?:.*?\*/|.*))*", re.DOTALL)
 
 _TAKEN: Final = frozenset({
     "application_name", "array_nulls", "client_connection_check_interval", "client_min_messages",
@@ -125,13 +125,17 @@ def split(text: str) -> list[str]:
     >>> split("SELECT ';' ; -- ping;")
     ["SELECT ';' "]
     """
-    found, start = [], 0
-    for token in _TEXT.finditer(text):
-        if token["end"]:
+    found, start, empty = [], 0, True
+    for token in _TEXT.finditer(text + ";"):
+        if not token["end"]:
+            empty = empty and token["space"] is not None
+            continue
+        if not empty:
             found.append(text[start : token.start()])
-            start = token.end()
-    found.append(text[start:])
-    return [one for one in found if _SPACE.sub("", one)]
+        start, empty = token.end(), True
+    if not empty:  # what does not end has taken the last semicolon too
+        found.append(text[start:])
+    return found
 
 
 def said(statement: str) -> Said | None:
@@ -143,8 +147,8 @@ def said(statement: str) -> Said | None:
     ServeError
         42501, 42704, 22023 or 0A000 for what is not done here.
     """
-    plain = _SPACE.sub(" ", statement, count=1).strip() if statement[:1] in " \n\t-/" else statement
-    plain = plain.strip()
+    space = _SPACE.match(statement)
+    plain = statement[space.end() if space else 0 :].strip()
     word = _FIRST.match(plain)
     answer = _WORDS.get(word[0].upper()) if word else None
     return answer(plain) if answer else None
