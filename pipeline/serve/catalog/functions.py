@@ -17,6 +17,8 @@ from pipeline.serve.roles import DATABASE
 SCHEMA: Final = "memory.pg"
 """Where the macros, types and relations are; not ``pg_catalog``, which DuckDB keeps for itself."""
 VERSION: Final = "15.0"
+HIDDEN: Final = range(13_100, 14_000)
+"""Numbers of the relations of ``information_schema``, which their names alone do not find."""
 
 SETTINGS: Final = {
     "application_name": "",
@@ -60,7 +62,7 @@ SETTINGS: Final = {
 
 TYPES: Final = {
     **dict.fromkeys(("name", "cstring", "aclitem", "pg_node_tree", "pg_lsn"), "VARCHAR"),
-    **dict.fromkeys(("oid", "xid", "cid"), "BIGINT"),
+    **dict.fromkeys(("oid", "pg_oid", "xid", "cid"), "BIGINT"),
     "int2vector": "SMALLINT[]",
     "oidvector": "BIGINT[]",
     "bpchar": "VARCHAR",
@@ -77,10 +79,11 @@ TYPES: Final = {
 
 _CONSTANTS: Final = {
     **{f"{name}_is_visible(oid)": "true" for name in (
-        "pg_table", "pg_type", "pg_function", "pg_operator", "pg_opclass", "pg_opfamily",
+        "pg_type", "pg_function", "pg_operator", "pg_opclass", "pg_opfamily",
         "pg_collation", "pg_conversion", "pg_statistics_obj", "pg_ts_config", "pg_ts_dict",
         "pg_ts_parser", "pg_ts_template",
     )},
+    "pg_table_is_visible(oid)": f"oid::BIGINT NOT BETWEEN {HIDDEN.start} AND {HIDDEN.stop - 1}",
     "pg_backend_pid()": "0",
     "pg_is_in_recovery()": "false",
     "pg_is_wal_replay_paused()": "false",

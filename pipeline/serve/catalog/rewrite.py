@@ -25,6 +25,7 @@ Source: PostgreSQL 15 manual, 4.1 (lexical structure), 8.19 (object identifiers)
 import re
 from typing import Final
 
+from pipeline.serve.catalog.clients import KNOWN
 from pipeline.serve.catalog.functions import SETTINGS
 
 SCHEMAS: Final = ("pg_information",)
@@ -41,7 +42,7 @@ _TOKEN: Final = re.compile(
 )
 """What does not end, ends with the text."""
 _HINT: Final = re.compile(
-    r"pg_|information_schema|\breg[a-z]+|'\{|'now'|\bOPERATOR\s*\(|\bSHOW\b|COLLATE|build_object",
+    r"pg_|information_schema|\breg[a-z]+|\boid\b|'\{|'now'|\bOPERATOR\s*\(|\bSHOW\b|COLLATE|build_object",
     re.IGNORECASE,
 )
 """A text without one of these says nothing in PostgreSQL's words."""
@@ -74,12 +75,15 @@ def rewrite(sql: str) -> str:
     A text of statements as DuckDB can run it.
 
     >>> rewrite("SELECT 'pg_class'::pg_catalog.regclass::oid FROM pg_catalog.pg_class")
-    "SELECT to_regclass('pg_class')::oid FROM pg_class"
+    "SELECT to_regclass('pg_class')::pg_oid FROM pg_class"
     >>> rewrite("SELECT caller  FROM v_edges -- regular")
     'SELECT caller  FROM v_edges -- regular'
     """
     if not _HINT.search(sql):
         return sql
+    for known in KNOWN:
+        if known.begins.match(sql):
+            return known.meant
     text = _Text(sql)
     text.show()
     text.qualifiers()
@@ -283,12 +287,14 @@ class _Text:
                 self._drop(at, name)
 
     def identifiers(self) -> None:
-        """Names of relations and types, cast to numbers, are looked up."""
+        """Names of relations and types, cast to numbers, are looked up; oid is a type."""
         for at in range(len(self.words)):
             kind = self._name(at)
+            before = self._last(at)
+            if kind == "oid" and self._is(before, "::"):
+                self.words[at] = "pg_oid"  # DuckDB takes oid for BIGINT, and it is not the same
             if kind not in _IDENTIFIERS:
                 continue
-            before = self._last(at)
             if self._is(before, "::"):
                 end = self._last(before)
                 start = self._operand(end)

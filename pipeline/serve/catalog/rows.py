@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipeline import views
-from pipeline.serve.catalog.functions import SETTINGS
+from pipeline.serve.catalog.functions import HIDDEN, SETTINGS
 from pipeline.serve.catalog.kinds import Type, modifier, number_of
 from pipeline.serve.roles import DATABASE, PUBLIC
 
@@ -60,7 +60,9 @@ class Seen(NamedTuple):
 
     def relations(self) -> dict[str, int]:
         """Name to number, of all relations."""
+        named = [name for name in self.of_pg if "." in name]
         numbers = {name: number for number, name in enumerate(self.of_pg, _FIRST_OF_PG)}
+        numbers |= dict(zip(named, HIDDEN, strict=False))
         numbers |= {name: number for number, name in enumerate(self.ours, _FIRST_OF_OURS)}
         return numbers | {"pg_class": _PG_CLASS, "pg_proc": _PG_PROC}
 
