@@ -25,47 +25,85 @@ LONG = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range
 
 
 class Column(NamedTuple):
-    """A column of ``v_types``: DuckDB's SQL of its value, and what PostgreSQL calls its type."""
+    """A column of ``v_types``: DuckDB's SQL of its value; PostgreSQL's name of its type, and text."""
 
     name: str
     value: str
     kind: str
+    text: str
 
 
 TYPES = (
-    Column("number", "1::BIGINT", "bigint"),
-    Column("yes", "true", "boolean"),
-    Column("tiny", "(-8)::TINYINT", "smallint"),
-    Column("grpc_status", "200::UTINYINT", "smallint"),
-    Column("small", "(-300)::SMALLINT", "smallint"),
-    Column("status", "65535::USMALLINT", "integer"),
-    Column("whole", "70000::INTEGER", "integer"),
-    Column("attempts", "4294967295::UINTEGER", "bigint"),
-    Column("big", "9007199254740993::BIGINT", "bigint"),
-    Column("bytes", "18446744073709551615::UBIGINT", "numeric"),
-    Column("huge", "(-170141183460469231731687303715884105727)::HUGEINT", "numeric"),
-    Column("single", "0.5::FLOAT", "real"),
-    Column("share", "0.1::DOUBLE", "double precision"),
-    Column("confidence", "1.5::DECIMAL(2,1)", "numeric(2,1)"),
-    Column("name", "'Zürich ☃ ''quoted'' \\ \"'", "text"),
-    Column("raw", "'\\x00\\xFF\\x5Ca'::BLOB", "bytea"),
-    Column("day", "DATE '2026-11-20'", "date"),
-    Column("clock", "TIME '23:59:59.999999'", "time without time zone"),
-    Column("local_time", "TIMESTAMP '2026-11-20 01:02:03.456789'", "timestamp without time zone"),
-    Column("seen_time", "TIMESTAMPTZ '2026-11-20 01:02:03.456789+00'", "timestamp with time zone"),
-    Column("took", "INTERVAL '1 month 2 days 03:04:05.5'", "interval"),
-    Column("id", "'9f8e7d6c-0000-4000-8000-00000000002a'::UUID", "uuid"),
-    Column("labels", """'{"a": [1, null]}'::JSON""", "json"),
-    Column("seen_by", "['a', NULL, 'b,c', '\"', '']::VARCHAR[]", "text[]"),
-    Column("counts", "[1, NULL, 18446744073709551615]::UBIGINT[]", "numeric[]"),
-    Column("times", "[TIMESTAMPTZ '2026-11-20 00:00:00+00']", "timestamp with time zone[]"),
-    Column("durations", "[{'bucket': 3::SMALLINT, 'calls': 2::UBIGINT}]", "json"),
-    Column("outcomes", "MAP {'ok': 7::UBIGINT}", "json"),
+    Column("number", "1::BIGINT", "bigint", "1"),
+    Column("yes", "true", "boolean", "t"),
+    Column("tiny", "(-8)::TINYINT", "smallint", "-8"),
+    Column("grpc_status", "200::UTINYINT", "smallint", "200"),
+    Column("small", "(-300)::SMALLINT", "smallint", "-300"),
+    Column("status", "65535::USMALLINT", "integer", "65535"),
+    Column("whole", "70000::INTEGER", "integer", "70000"),
+    Column("attempts", "4294967295::UINTEGER", "bigint", "4294967295"),
+    Column("big", "9007199254740993::BIGINT", "bigint", "9007199254740993"),
+    Column("bytes", "18446744073709551615::UBIGINT", "numeric", "18446744073709551615"),
+    Column(
+        "huge",
+        "(-170141183460469231731687303715884105727)::HUGEINT",
+        "numeric",
+        "-170141183460469231731687303715884105727",
+    ),
+    Column("single", "0.5::FLOAT", "real", "0.5"),
+    Column("share", "0.1::DOUBLE", "double precision", "0.1"),
+    Column("confidence", "1.5::DECIMAL(2,1)", "numeric(2,1)", "1.5"),
+    Column("name", "'Zürich ☃ ''quoted'' \\ \"'", "text", "Zürich ☃ 'quoted' \\ \""),
+    Column("raw", "'\\x00\\xFF\\x5Ca'::BLOB", "bytea", "\\x00ff5c61"),
+    Column("day", "DATE '2026-11-20'", "date", "2026-11-20"),
+    Column("clock", "TIME '23:59:59.999999'", "time without time zone", "23:59:59.999999"),
+    Column(
+        "local_time",
+        "TIMESTAMP '2026-11-20 01:02:03.456789'",
+        "timestamp without time zone",
+        "2026-11-20 01:02:03.456789",
+    ),
+    Column(
+        "seen_time",
+        "TIMESTAMPTZ '2026-11-20 01:02:03.456789+00'",
+        "timestamp with time zone",
+        "2026-11-20 01:02:03.456789+00",
+    ),
+    Column("took", "INTERVAL '1 month 2 days 03:04:05.5'", "interval", "1 mon 2 days 03:04:05.5"),
+    Column(
+        "id",
+        "'9f8e7d6c-0000-4000-8000-00000000002a'::UUID",
+        "uuid",
+        "9f8e7d6c-0000-4000-8000-00000000002a",
+    ),
+    Column("labels", """'{"a": [1, null]}'::JSON""", "json", '{"a": [1, null]}'),
+    Column(
+        "seen_by", "['a', NULL, 'b,c', '\"', '']::VARCHAR[]", "text[]", '{a,NULL,"b,c","\\"",""}'
+    ),
+    Column(
+        "counts",
+        "[1, NULL, 18446744073709551615]::UBIGINT[]",
+        "numeric[]",
+        "{1,NULL,18446744073709551615}",
+    ),
+    Column(
+        "times",
+        "[TIMESTAMPTZ '2026-11-20 00:00:00+00']",
+        "timestamp with time zone[]",
+        '{"2026-11-20 00:00:00+00"}',
+    ),
+    Column(
+        "durations",
+        "[{'bucket': 3::SMALLINT, 'calls': 2::UBIGINT}]",
+        "json",
+        '[{"bucket":3,"calls":2}]',
+    ),
+    Column("outcomes", "MAP {'ok': 7::UBIGINT}", "json", '{"ok":7}'),
 )
 
 
 class Served(NamedTuple):
-    """Where it listens, and who may come: roles ``reader``, ``brief`` and ``confined``."""
+    """Where it listens, and who may come: roles ``reader`` and ``brief``."""
 
     host: str
     port: int

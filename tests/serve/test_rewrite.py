@@ -35,7 +35,7 @@ CASES = {
     ),
     "a call cast": (
         "SELECT pg_catalog.to_char(a.b(1), ')')::regclass::oid",
-        "SELECT to_regclass(to_char(a.b(1), ')'))::oid",
+        "SELECT to_regclass(to_char(a.b(1), ')'))::pg_oid",
     ),
     "CAST within CAST": (
         "SELECT CAST(CAST($1 AS REGCLASS) AS TEXT), CAST($2 AS REGCLASS)",
