@@ -141,8 +141,7 @@ class Server:
         except (OSError, ssl.SSLError) as error:
             _log.info("%s: %s", address, error)
         finally:
-            with contextlib.suppress(OSError):
-                wire.connection.close()
+            _close(wire.connection)
             with self._lock:
                 self._sockets.pop(threading.current_thread(), None)
 
@@ -187,6 +186,16 @@ def _refuse(connection: socket.socket, most: int) -> None:
         connection.setblocking(False)
         connection.send(message.to_wire())
     connection.close()
+
+
+def _close(connection: socket.socket) -> None:
+    """Say that it is the end, where TLS has a way to: without it, it might be an attack."""
+    if isinstance(connection, ssl.SSLSocket):
+        with contextlib.suppress(OSError, ValueError):
+            connection.settimeout(_LINGER_S)
+            connection.unwrap()
+    with contextlib.suppress(OSError):
+        connection.close()
 
 
 def _last_words(wire: Wire, error: ServeError) -> None:

@@ -277,6 +277,6 @@ _WORDS: Final[dict[str, Callable[[str], Said]]] = {
     "UNLISTEN": _unlisten,
     "DECLARE": _declare,
     "FETCH": _fetch,
-    **dict.fromkeys(("LISTEN", "NOTIFY", "PREPARE", "EXECUTE", "MOVE", "LOCK"), _refuse),
+    **dict.fromkeys(("LISTEN", "NOTIFY", "PREPARE", "EXECUTE", "MOVE", "LOCK", "PRAGMA"), _refuse),
 }
 """First word of a statement to its answer."""
