@@ -21,6 +21,7 @@ PARTS = (
     "topology",
     "write",
     "rollup",
+    "pane",
     "serve",
     "end_to_end",
 )
