@@ -22,13 +22,11 @@ cluster or namespace is unknown is nobody's.
 Before: config.py. After: engine.py.
 """
 
-import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import duckdb
 
-from pipeline import schema, views
 from pipeline.config import RoleConfig
 from pipeline.lake import SCHEMA
 
@@ -79,10 +77,34 @@ def install(connection: duckdb.DuckDBPyConnection, role: RoleConfig) -> dict[str
         )
         seen[name] = columns
     connection.execute(f"USE {DATABASE}.{PUBLIC}")
-    for macro in (*views.MACROS, *map(schema.create_function, views.FUNCTIONS)):
-        with contextlib.suppress(duckdb.CatalogException):  # stands on what the role does not see
-            connection.execute(macro)
+    left, before = _macros(connection), None
+    while left != before:  # those that others call come first, whichever they are
+        before, left = left, [macro for macro in left if not _made(connection, macro)]
     return seen
+
+
+def _made(connection: duckdb.DuckDBPyConnection, macro: str) -> bool:
+    """Make a macro; not yet, or never, if it stands on what is not there."""
+    try:
+        connection.execute(macro)
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
+def _macros(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Statements that make the lake's macros again."""
+    rows = connection.execute(
+        "SELECT function_name, parameters, function_type = 'table_macro', macro_definition"
+        " FROM duckdb_functions() WHERE database_name = 'lake' AND schema_name = ?"
+        " ORDER BY ALL",
+        [SCHEMA],
+    ).fetchall()
+    return [
+        f"CREATE MACRO {_quoted(name)}({', '.join(map(_quoted, parameters))})"
+        f" AS {'TABLE' if table else ''} {definition}"
+        for name, parameters, table, definition in rows
+    ]
 
 
 def _kept(column: str, kind: str, condition: str) -> str:

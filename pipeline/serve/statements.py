@@ -43,9 +43,11 @@ _TABLE_FUNCTIONS: Final = frozenset({
 })  # fmt: skip
 """Table functions of DuckDB's own a statement may use: none reads a file or runs text as SQL."""
 _FUNCTIONS_REFUSED: Final = frozenset({
-    "currval", "nextval", "sleep_ms", "stats", "write_log",
+    "currval", "json_serialize_plan", "nextval", "sleep_ms", "stats", "write_log",
 })  # fmt: skip
-"""Functions with effects, or that tell of rows that a view keeps back."""
+"""Functions with effects, or that plan text as SQL, or tell of rows that a view keeps back."""
+_INVENTORIES: Final = ("duckdb_", "pragma_", "sqlite_")
+"""DuckDB's lists of all there is, with their sizes: not for confined roles."""
 _LEAKING: Final = frozenset({"error"})
 """What a confined role may not use: it could say what a row is before a view drops it."""
 _WRITING: Final = frozenset({
@@ -148,8 +150,11 @@ def _check_node(node: dict[str, Any], scope: Scope) -> None:
         _check_table_function(node["function"], scope)
     elif kind == "BASE_TABLE":
         _check_place(node["catalog_name"], node["schema_name"], node["table_name"], scope)
-        if _PATH.search(node["table_name"]):
-            raise ServeError(REFUSED, f"no files are read here: {node['table_name']!r}")
+        name = node["table_name"].lower()
+        if _PATH.search(name) or (scope.confined and name.startswith(_INVENTORIES)):
+            raise ServeError(
+                REFUSED, f"no file, and no list of all there is, is read here: {name!r}"
+            )
     elif kind == "SHOW_REF":
         _check_place(node["catalog_name"], node["schema_name"], "", scope)
     elif "function_name" in node:
@@ -161,7 +166,8 @@ def _check_node(node: dict[str, Any], scope: Scope) -> None:
 
 def _check_table_function(function: dict[str, Any], scope: Scope) -> None:
     name = str(function.get("function_name", "")).lower()
-    if name not in _TABLE_FUNCTIONS and name not in scope.macros:
+    listed = name in _TABLE_FUNCTIONS and not (scope.confined and name.startswith(_INVENTORIES))
+    if not listed and name not in scope.macros:
         raise ServeError(REFUSED, f"table function {name}() is refused here")
 
 

@@ -303,3 +303,13 @@ def test_who_takes_no_rows_has_no_turn(east: Session):
     assert _rows(east, "SELECT 3") == [(3,)]
     for one in held:
         one.rows.close()
+
+
+def test_the_lakes_functions_are_there(served: Served):
+    """All of them, those that call others too, in the schema a client is in."""
+    session = served.engine.open("reader")
+    named = "SELECT function_name FROM duckdb_functions() WHERE database_name = '{}' ORDER BY ALL"
+    lake, public = (_rows(session, named.format(name)) for name in ("lake", "crosspane"))
+    session.close()
+    assert len(lake) > 10
+    assert public == lake

@@ -95,6 +95,7 @@ def test_what_reads_is_let_through(text: str):
         ("FROM __ducklake_metadata_lake.ducklake_table", "42501"),
         ("FROM temp.other.x", "42501"),
         ("SELECT nextval('a')", "42501"),
+        ("SELECT json_serialize_plan('FROM lake.crosspane.flows')", "42501"),
         ("SELECT write_log('x')", "42501"),
         ("SELECT stats(client) FROM v_edges", "42501"),
         ("SELECT 1 ORDER BY sleep_ms(1000)", "42501"),
@@ -122,10 +123,14 @@ def test_what_does_more_is_refused(text: str, state: str):
         "EXPLAIN SELECT 1",
         "EXPLAIN ANALYZE FROM v_edges",
         "SELECT error(client) FROM v_edges",
+        "FROM duckdb_tables()",
+        "FROM duckdb_columns",
+        "SELECT * FROM sqlite_master",
+        "SELECT * FROM pragma_table_info('flows')",
     ],
 )
 def test_a_confined_role_names_nothing_but_its_own(text: str):
-    """The lake itself, plans, and an error of one's own: for who sees all rows only."""
+    """The lake itself, plans, lists of all there is, an error of one's own: for who sees all."""
     assert (_state(text, ALL), _state(text, SOME)) == ("", "42501")
 
 
