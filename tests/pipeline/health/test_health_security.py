@@ -69,32 +69,53 @@ def open_server() -> dict[str, Any]:
     return SERVER | {"downstream_tls": None, "downstream_peer_identity": None}
 
 
-@pytest.mark.parametrize(
-    ("legs", "encrypted", "identified", "open_legs"),
-    [
-        ([CLIENT, SERVER], 1, 1, []),
-        ([CLIENT, PASSES, SERVER], 1, 1, []),
-        ([CLIENT, PASSES], 1, 0, []),
-        ([CLIENT], 1, 1, []),
-        ([SERVER], 1, 1, []),
-        ([open_client(), open_server()], 0, 0, ["client east -> server west"]),
-        ([CLIENT, open_server()], 1, 1, []),
-        # The gateway ends TLS and sends on in the clear.
-        ([CLIENT, PASSES | {"downstream_tls": TLS}, open_server()], 0, 0, ["gateway west -> server west"]),
-        # In the clear to the gateway, which encrypts.
-        ([open_client(), PASSES | {"upstream_tls": TLS}, SERVER], 0, 0, ["client east -> gateway west"]),
-        ([PASSES], 0, 0, ["client -> gateway west", "gateway west -> server"]),
-        # Encrypted all the way, and nobody shows who they are at the end.
-        ([CLIENT, PASSES | {"downstream_tls": TLS, "upstream_tls": TLS}, SERVER | {"downstream_peer_identity": None}], 1, 0, []),
-    ],
-)  # fmt: skip
-def test_a_conversation_leg_by_leg(lake: SmallLake, legs, encrypted, identified, open_legs):
+ENDS = {"downstream_tls": TLS}
+"""Of a gateway that ends TLS."""
+CONVERSATIONS = {
+    "flat": ([CLIENT, SERVER], 1, 1, []),
+    "passed through": ([CLIENT, PASSES, SERVER], 1, 1, []),
+    "not seen to arrive": ([CLIENT, PASSES], 1, 0, []),
+    "client alone": ([CLIENT], 1, 1, []),
+    "server alone": ([SERVER], 1, 1, []),
+    "in the clear": ([open_client(), open_server()], 0, 0, ["client east -> server west"]),
+    "one end says so": ([CLIENT, open_server()], 1, 1, []),
+    "sent on in the clear": (
+        [CLIENT, PASSES | ENDS, open_server()],
+        0,
+        0,
+        ["gateway west -> server west"],
+    ),
+    "in the clear to the gateway": (
+        [open_client(), PASSES | {"upstream_tls": TLS}, SERVER],
+        0,
+        0,
+        ["client east -> gateway west"],
+    ),
+    "gateway alone": ([PASSES], 0, 0, ["client -> gateway west", "gateway west -> server"]),
+    "nobody shown at the end": (
+        [
+            CLIENT,
+            PASSES | ENDS | {"upstream_tls": TLS},
+            SERVER | {"downstream_peer_identity": None},
+        ],
+        1,
+        0,
+        [],
+    ),
+}
+
+
+def test_conversations_leg_by_leg(lake: SmallLake):
     """One end that says so is enough; what a gateway passes on is as it came."""
-    converse(lake, 1, *legs)
+    for number, (name, (legs, *_)) in enumerate(CONVERSATIONS.items()):
+        converse(lake, number, *legs, server_endpoint_id=None, service=name)
     told = lake.read(
-        f"SELECT encrypted, identified, open_legs FROM ({security_sql(NOON, END, 'edges', 'legs')})"
+        "SELECT server_entity, encrypted, identified, open_legs"
+        f" FROM ({security_sql(NOON, END, 'edges', 'legs')})"
     )
-    assert told == [(encrypted, identified, open_legs)]
+    assert {name.removeprefix("service:"): tuple(row) for name, *row in told} == {
+        name: tuple(expected) for name, (_, *expected) in CONVERSATIONS.items()
+    }
 
 
 def test_a_failed_call_is_not_called_plaintext(lake: SmallLake):
