@@ -47,7 +47,7 @@ RANGE: Final = """
 """Where the lake has data: from the first minute to the end of the last."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every question of the page says: where it is."""
 
     dashboard: _Word
@@ -58,7 +58,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
 
 
-class AskedPanel(Asked, frozen=True, kw_only=True):
+class AskedPanel(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A panel's frames."""
 
     panel: int
@@ -66,7 +66,7 @@ class AskedPanel(Asked, frozen=True, kw_only=True):
     max_data_points: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
 
 
-class AskedOptions(Asked, frozen=True, kw_only=True):
+class AskedOptions(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a variable may be set to."""
 
     variable: _Word

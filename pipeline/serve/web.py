@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import uvicorn
@@ -44,7 +44,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dashboards.expand import ExpandError
 from dashboards.frames import FrameError
 from pipeline.config import ServeConfig
-from pipeline.errors import ServeError, UsageError
+from pipeline.errors import LakeError, ServeError, UsageError
 from pipeline.serve.boards import Asked, AskedOptions, AskedPanel, Boards
 from pipeline.serve.engine import Engine, Session
 
@@ -75,7 +75,9 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_START_S: Final = 10.0
+_T = TypeVar("_T")
+_PORT_MAX: Final = 65_535
+_END_S: Final = 10.0
 _GONE_S: Final = 0.5
 """How soon it is seen that nobody waits for an answer any more."""
 
@@ -104,7 +106,7 @@ class Page:
     def close(self) -> None:
         """End: questions that run are given up."""
         self._server.should_exit = True
-        self._thread.join(_START_S)
+        self._thread.join(_END_S)
         self._listening.close()
 
 
@@ -237,7 +239,7 @@ class _Asking:
         self._waiting += 1
         try:
             async with self._turn:
-                session = self._free.pop() if self._free else self._engine.open(self._role)
+                session = await self._session()
                 try:
                     return await self._answer(request, session, question)
                 finally:
@@ -245,10 +247,19 @@ class _Asking:
         finally:
             self._waiting -= 1
 
+    async def _session(self) -> Session:
+        """One that nobody uses; the first opens the role's DuckDB, which takes its time."""
+        if self._free:
+            return self._free.pop()
+        return await self._in_thread(self._engine.open, self._role)
+
+    def _in_thread(self, call: Callable[..., _T], *args: Any) -> asyncio.Future[_T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+
     async def _answer(
         self, request: Request, session: Session, question: Callable[[Session], Any]
     ) -> Any:
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, question, session)
+        answer = self._in_thread(question, session)
         while True:
             done, _ = await asyncio.wait([answer], timeout=_GONE_S)
             if done:
@@ -313,6 +324,7 @@ _STATUS: Final[dict[type[Exception], int]] = {
     ExpandError: 422,
     FrameError: 422,
     ServeError: 422,
+    LakeError: 503,
     ClientDisconnect: 499,
 }
 
@@ -347,9 +359,11 @@ def _role(config: ServeConfig) -> str:
 def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
+    if int(port) > _PORT_MAX:
+        raise UsageError(f"serve.web_listen {address}: ports end at {_PORT_MAX}")
     try:
         known = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"serve.web_listen {address}: {error}") from error
     family, kind, proto, _, where = known[0]
     if not ipaddress.ip_address(where[0]).is_loopback:
@@ -361,6 +375,7 @@ def _listen(address: str) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(where)
+        listening.listen(128)  # from here on a browser may come, and waits
     except OSError as error:
         listening.close()
         raise UsageError(f"serve.web_listen {address}: {error.strerror}") from error
