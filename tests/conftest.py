@@ -13,7 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from pipeline.lake import Lake
 
-pytest_plugins = ["apiserver", "brokers", "demo_lake", "postgres", "serving"]
+pytest_plugins = ["apiserver", "brokers", "demo_lake", "pane_page", "postgres", "serving"]
 
 _IN_CI = os.environ.get("CI") == "true"
 _CORPUS = Path(
@@ -26,6 +26,8 @@ _TOGETHER = {
     "tests/collectors/log/": "kafka",
     "tests/integration/test_kill.py": "kafka",
     "tests/serve/": "serve",
+    "tests/dashboards/test_board_answers.py": "demo",
+    "tests/pane/": "demo",
     "tests/test_demo.py": "demo",
     "tests/test_notebooks.py": "demo",
     "tests/test_connect.py": "demo",
