@@ -5,10 +5,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check bench lock docs clean
+.PHONY: demo pane test check bench lock docs clean
 
 demo: $(READY)  ## set up and run the main job on the bundled recording
 	$(BIN)/crosspane demo
+
+pane: $(READY)  ## the same, and then in a browser until Ctrl-C
+	$(BIN)/crosspane demo --serve
 
 test: $(READY)  ## set up and pass the tests
 	-@tests/kube-apiserver/build

@@ -21,7 +21,7 @@ from collectors.envelope import Header
 from collectors.replay import replay
 from pipeline import demo as recording
 from pipeline import pane
-from pipeline.cli.common import DATA, screen
+from pipeline.cli.common import DATA, end_after, for_option, screen, stop_on_signals
 from pipeline.cli.live import lake_and_known, open_reader, tell_connection
 from pipeline.config import Config, LakeConfig
 from pipeline.errors import UsageError
@@ -35,6 +35,7 @@ _MARK: Final = ".crosspane-demo"
     epilog="""\b
 Examples:
   crosspane demo
+  crosspane demo --serve                      # and look at it in a browser
   crosspane demo --directory /tmp/demo
   crosspane sql "FROM v_edges"                # afterwards"""
 )
@@ -45,7 +46,11 @@ Examples:
     show_default=True,
     help="Where log and lake go; an earlier demo there is replaced.",
 )
-def demo(directory: Path) -> None:
+@click.option(
+    "--serve", "is_served", is_flag=True, help="Serve it afterwards: in a browser, and as SQL."
+)
+@for_option
+def demo(directory: Path, is_served: bool, for_s: float | None) -> None:
     """
     Run the main job on a bundled recording and print the single pane.
 
@@ -78,3 +83,12 @@ def demo(directory: Path) -> None:
     with connect(Path(config.lake.directory)) as reader_connection:
         pane.show(reader_connection, pane.screen())
     tell_connection(Path(config.lake.directory))
+    if is_served:
+        from pipeline.cli.serve import serving  # noqa: PLC0415 - `crosspane[serve]`
+
+        stop = stop_on_signals()
+        end_after(stop, for_s)
+        with serving(Path(config.lake.directory), config.serve, warm=True):
+            stop.wait()
+    else:
+        screen.print("in a browser: `crosspane serve`", highlight=False)
