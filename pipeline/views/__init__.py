@@ -131,6 +131,7 @@ VIEWS: Final = (
 
 FUNCTIONS: Final = (
     security.SECURITY_BETWEEN,
+    security.PLAINTEXT_BETWEEN,
     places.CLUSTERS_PICKED,
     places.ENTITIES_CALLED,
     sources.NAMING_BETWEEN,

@@ -198,3 +198,21 @@ SECURITY_EDGES: Final = View(
     _COLUMNS,
     _security("FROM security_1m"),
 )
+
+PLAINTEXT_BETWEEN: Final = Function(
+    "plaintext_between",
+    "Which pairs of workloads talked in plaintext on some leg in a span? What graphs ask: `security_between`, and no more of it.",
+    SPAN,
+    {name: _COLUMNS[name] for name in ("client", "server", "client_cluster", "server_cluster")}
+    | {"plaintext_legs": _COLUMNS["plaintext_legs"]},
+    f"""WITH rows AS MATERIALIZED (
+        SELECT client_entity AS client, server_entity AS server, client_cluster, server_cluster, encrypted, open_legs
+        FROM security_1m WHERE minute >= {SINCE} AND minute < {UNTIL}
+    ), open AS (
+        SELECT DISTINCT client, server, client_cluster, server_cluster, unnest(open_legs) AS leg,
+            (SELECT coalesce(list(DISTINCT client_cluster) FILTER (encrypted > 0), []) FROM rows) AS telling
+        FROM rows
+    )
+    SELECT client, server, client_cluster, server_cluster, list_sort(list(leg)) AS plaintext_legs
+    FROM open WHERE {_TELLS} GROUP BY ALL""",
+)

@@ -183,6 +183,25 @@ def test_nobody_tells_of_tls(lake: SmallLake):
     assert told == [([], ["client east -> gateway west"])]
 
 
+def test_what_graphs_ask_is_what_the_view_says(lake: SmallLake):
+    """Pairs with a plaintext leg, and no other: not what is encrypted, nor what nobody can tell."""
+    minute(lake, open_legs=["gateway west -> server west", "client east -> gateway west"])
+    minute(lake, server_entity="b")
+    minute(
+        lake,
+        client_cluster="lab",
+        server_entity="c",
+        encrypted=0,
+        open_legs=["client lab -> server west"],
+    )
+    span = f"plaintext_between(TIMESTAMPTZ '{NOON}', TIMESTAMPTZ '{END}')"
+    found = lake.read(f"SELECT client, server, plaintext_legs FROM {span}")
+    assert found == edges(
+        lake, "client, server, plaintext_legs", "v_security_edges WHERE len(plaintext_legs) > 0"
+    )
+    assert [legs for _, _, legs in found] == [["client east -> gateway west"]]
+
+
 def test_policy_is_told_or_unknown(lake: SmallLake):
     """Denied or allowed by one: covered; no policy matched: not covered; nobody tells: unknown."""
     for entity, told in {
