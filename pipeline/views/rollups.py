@@ -17,10 +17,6 @@ from pipeline.views.topology import CALLS, RATES
 _TOLD: Final = 2 / (rollups.GROWTH + 1)
 """What is told of a bucket, as a share of its upper end."""
 
-_RANK: Final = (
-    "(CAST(list_sum(list_transform(durations, lambda one: one.calls)) AS BIGINT) - 1) * share"
-)
-
 MACROS: Final = (
     f"""CREATE OR REPLACE MACRO duration_bucket(ms) AS CASE WHEN ms > 1e-7
         THEN ceil(ln(ms) / ln({rollups.GROWTH}))::SMALLINT ELSE ({rollups.ZERO_BUCKET})::SMALLINT END""",
@@ -28,12 +24,17 @@ MACROS: Final = (
         THEN {_TOLD} * pow({rollups.GROWTH}, bucket) WHEN bucket IS NOT NULL THEN 0.0 END""",
     # ``calls`` of what is carried along is how many are still to pass; negative: it is found.
     """CREATE OR REPLACE MACRO histogram_at(durations, rank) AS bucket_ms(list_reduce(
-        list_sort(durations), lambda found, one: CASE WHEN found.calls < 0 THEN found
+        durations, lambda found, one: CASE WHEN found.calls < 0 THEN found
             ELSE {'bucket': one.bucket, 'calls': found.calls - one.calls::BIGINT} END,
         {'bucket': NULL::SMALLINT, 'calls': rank::BIGINT}).bucket)""",
-    f"""CREATE OR REPLACE MACRO histogram_quantile(durations, share) AS
-        histogram_at(durations, floor({_RANK})) * (1 - ({_RANK} - floor({_RANK})))
-        + histogram_at(durations, ceil({_RANK})) * ({_RANK} - floor({_RANK}))""",
+    # In a list of one, so that buckets are put in order once, and the rank is worked out once.
+    """CREATE OR REPLACE MACRO histogram_quantile(durations, share) AS list_transform([{
+            'buckets': list_sort(durations), 'rank':
+            (CAST(list_sum(list_transform(durations, lambda one: one.calls)) AS BIGINT) - 1) * share}],
+        lambda all_of_it: histogram_at(all_of_it.buckets, floor(all_of_it.rank))
+            * (1 - (all_of_it.rank - floor(all_of_it.rank)))
+            + histogram_at(all_of_it.buckets, ceil(all_of_it.rank))
+            * (all_of_it.rank - floor(all_of_it.rank)))[1]""",
     "CREATE OR REPLACE MACRO histogram_merge(durations) AS flatten(list(durations))",
 )
 
@@ -199,11 +200,11 @@ def covering(rollup: Rollup) -> str:
     Days that are wholly in the span, hours before and after those, and so on to minutes:
     some dozens of buckets, whatever the span. ``length`` is each row's, an INTERVAL.
     """
-    begin = f"time_bucket(INTERVAL 1 MINUTE, {SINCE}) - INTERVAL 1 MINUTE"
+    start = f"time_bucket(INTERVAL 1 MINUTE, {SINCE}) - INTERVAL 1 MINUTE"
     minutes = f"time_bucket(INTERVAL 1 MINUTE, {UNTIL} + INTERVAL 59999999 MICROSECONDS)"
     spans = [
         (
-            f"time_bucket(INTERVAL {length}, {begin} + INTERVAL {length})",
+            f"time_bucket(INTERVAL {length}, {start} + INTERVAL {length})",
             f"time_bucket(INTERVAL {length}, {minutes})",
         )
         for length in _RESOLUTIONS
@@ -212,16 +213,12 @@ def covering(rollup: Rollup) -> str:
     for table, length, (first, last), longer in zip(
         rollup.tables, _RESOLUTIONS, spans, [*spans[1:], None], strict=True
     ):
-        ends = [(first, last)]
-        if longer:
-            begin, end = longer
-            ends = [
-                (first, f"CASE WHEN {begin} < {end} THEN {begin} ELSE {last} END"),
-                (f"CASE WHEN {begin} < {end} THEN {end} ELSE {last} END", last),
-            ]
-        parts += [
+        # where no longer bucket fits, its first begins no earlier than its last ends: all is outside
+        outside = (
+            f"AND (bucket_start < {longer[0]} OR bucket_start >= {longer[1]})" if longer else ""
+        )
+        parts.append(
             f"SELECT *, INTERVAL {length} AS length FROM {table.name}"
-            f" WHERE bucket_start >= {begin} AND bucket_start < {end} AND {begin} < {end}"
-            for begin, end in ends
-        ]
+            f" WHERE bucket_start >= {first} AND bucket_start < {last} {outside}"
+        )
     return " UNION ALL ".join(parts)
