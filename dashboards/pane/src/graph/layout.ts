@@ -72,18 +72,21 @@ export interface Frame {
   height: number;
 }
 
+/** Names are whatever they are; the library's may not be empty. */
+const key = (name: string): string => `= ${name}`;
+
 /** In layers, left to right or downwards. */
 function layered(nodes: GraphNode[], edges: GraphEdge[], rankdir: "LR" | "TB"): Part {
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   const isAcross = rankdir === "LR";
   graph.setGraph({ rankdir, nodesep: isAcross ? 14 : 20, ranksep: isAcross ? 64 : 46, edgesep: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
-  for (const node of nodes) graph.setNode(node.id, cellOf(node));
-  for (const { source, target, id, row } of edges) graph.setEdge(source, target, { row }, `${id} ${row}`);
+  for (const node of nodes) graph.setNode(key(node.id), cellOf(node));
+  for (const { source, target, id, row } of edges) graph.setEdge(key(source), key(target), { row }, `${id} ${row}`);
   dagre.layout(graph);
   const { width = 0, height = 0 } = graph.graph() as { width?: number; height?: number };
   const places = new Map(nodes.map(({ id }) => {
-    const { x, y } = graph.node(id) as Point;
+    const { x, y } = graph.node(key(id)) as Point;
     return [id, { x, y: y - LABEL_HEIGHT / 2 }];
   }));
   const middle = new Map(graph.edges().map((one) => {
@@ -164,14 +167,14 @@ function flowing(names: string[], parts: Part[], links: Set<string>, rankdir: "L
   const graph = new dagre.graphlib.Graph();
   graph.setGraph({ rankdir, nodesep: GAP, ranksep: GAP * 1.4, edgesep: 10 });
   graph.setDefaultEdgeLabel(() => ({}));
-  names.forEach((name, at) => graph.setNode(name, { width: parts[at]!.width, height: parts[at]!.height }));
+  names.forEach((name, at) => graph.setNode(key(name), { width: parts[at]!.width, height: parts[at]!.height }));
   for (const link of [...links].sort()) {
     const [from, to] = JSON.parse(link) as [string, string];
-    graph.setEdge(from, to);
+    graph.setEdge(key(from), key(to));
   }
   dagre.layout(graph);
   return names.map((name, at) => {
-    const { x, y } = graph.node(name) as Point;
+    const { x, y } = graph.node(key(name)) as Point;
     return { x: x - parts[at]!.width / 2, y: y - parts[at]!.height / 2 };
   });
 }
