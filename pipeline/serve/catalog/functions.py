@@ -27,7 +27,7 @@ SETTINGS: Final = {
     "bytea_output": "hex",
     "client_encoding": "UTF8",
     "client_min_messages": "notice",
-    "datestyle": "ISO, MDY",
+    "DateStyle": "ISO, MDY",
     "default_table_access_method": "heap",
     "default_transaction_deferrable": "off",
     "default_transaction_isolation": "read committed",
@@ -35,7 +35,7 @@ SETTINGS: Final = {
     "extra_float_digits": "1",
     "in_hot_standby": "off",
     "integer_datetimes": "on",
-    "intervalstyle": "postgres",
+    "IntervalStyle": "postgres",
     "is_superuser": "off",
     "jit": "off",
     "lc_collate": "C",
@@ -52,13 +52,13 @@ SETTINGS: Final = {
     "server_version_num": "150000",
     "standard_conforming_strings": "on",
     "statement_timeout": "0",
-    "timezone": "UTC",
+    "TimeZone": "UTC",
     "transaction_deferrable": "off",
     "transaction_isolation": "read committed",
     "transaction_read_only": "on",
     "work_mem": "4MB",
 }
-"""What ``SHOW`` and ``current_setting`` answer, by name in lower case."""
+"""What ``SHOW`` and ``current_setting`` answer, whatever case they are asked in."""
 
 TYPES: Final = {
     **dict.fromkeys(("name", "cstring", "aclitem", "pg_node_tree", "pg_lsn"), "VARCHAR"),
@@ -211,7 +211,7 @@ def macros(
         f"CASE WHEN format = '{day}' THEN " + iso.format(kind="DATE", format=day),
     )
     yield _macro("pg_has_role", "(role, privilege) AS true", "(name, role, privilege) AS true")
-    settings = _map(SETTINGS)
+    settings = _map({name.lower(): value for name, value in SETTINGS.items()})
     setting = f"{settings}[lower(name)]"
     yield _macro("current_setting", f"(name) AS {setting}", f"(name, missing_ok) AS {setting}")
     yield _macro("set_config(name, value, local)", "value::VARCHAR")

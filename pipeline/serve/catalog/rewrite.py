@@ -65,6 +65,7 @@ _SHOWN: Final = {
     "time zone": "timezone",
     "session authorization": "session_authorization",
 }
+_NAMES: Final = {name.lower(): name for name in SETTINGS}
 _RENAMED: Final = {"json_build_object": "json_object", "jsonb_build_object": "json_object"}
 """Functions of any number of arguments, which no macro can be."""
 _MATCHES: Final = {"~": "~", "!~": "!~", "~*": "~", "!~*": "!~"}
@@ -187,7 +188,7 @@ class _Text:
             while end < len(self.words) and self.words[end] != ";":
                 end += 1
             asked = " ".join(word.strip('"').lower() for word in self.words[start + 1 : end])
-            name = _SHOWN.get(asked, asked)
+            name = _NAMES.get(_SHOWN.get(asked, asked), asked)
             if name == "all":
                 said = "SELECT name, setting, '' AS description FROM pg_settings ORDER BY name"
             elif name in SETTINGS:

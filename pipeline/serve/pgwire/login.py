@@ -27,20 +27,12 @@ from pipeline.serve.pgwire.codec import Wire
 _NOT_ALLOWED: Final = "28000"
 _REQUESTS: Final = 3
 """Requests for TLS or GSS before the startup message."""
-_TOLD: Final = {
-    "server_version": "server_version",
-    "server_encoding": "server_encoding",
-    "client_encoding": "client_encoding",
-    "DateStyle": "datestyle",
-    "IntervalStyle": "intervalstyle",
-    "TimeZone": "timezone",
-    "integer_datetimes": "integer_datetimes",
-    "standard_conforming_strings": "standard_conforming_strings",
-    "is_superuser": "is_superuser",
-    "in_hot_standby": "in_hot_standby",
-    "default_transaction_read_only": "default_transaction_read_only",
-}
-"""Settings a client is told of at once, as PostgreSQL spells them."""
+_TOLD: Final = (
+    "server_version", "server_encoding", "client_encoding", "DateStyle", "IntervalStyle",
+    "TimeZone", "integer_datetimes", "standard_conforming_strings", "is_superuser",
+    "in_hot_standby", "default_transaction_read_only",
+)  # fmt: skip
+"""Settings a client is told of at once."""
 _UTF8: Final = frozenset({"utf8", "utf-8", "unicode", ""})
 
 
@@ -143,8 +135,8 @@ class Doorkeeper:
 
 def tell(wire: Wire, number: int, secret: bytes) -> None:
     """What a client should know once it is let in."""
-    for name, setting in _TOLD.items():
-        wire.put(codec.parameter(name, SETTINGS[setting]))
+    for name in _TOLD:
+        wire.put(codec.parameter(name, SETTINGS[name]))
     wire.put(codec.key(number, secret))
 
 
