@@ -1,7 +1,5 @@
 """The same values from a real PostgreSQL: each type's number, text and bytes are the same."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 from psycopg import pq
@@ -76,7 +74,10 @@ OURS_AND_THEIRS = (
         "(-170141183460469231731687303715884105727)::HUGEINT",
         "(-170141183460469231731687303715884105727)::numeric",
     ),
-    ("sum(x) FROM (VALUES (9223372036854775807), (9)) t(x)", "9223372036854775816::numeric"),
+    (
+        "(SELECT sum(x) FROM (VALUES (9223372036854775807), (9)) t(x))",
+        "9223372036854775816::numeric",
+    ),
     ("[1, 20000, NULL]::UBIGINT[]", "ARRAY[1, 20000, NULL]::numeric[]"),
     ("[1, NULL]::HUGEINT[]", "ARRAY[1, NULL]::numeric[]"),
     ("{'a': 1, 'b': [NULL, 'x']}", '\'{"a":1,"b":[null,"x"]}\'::json'),
@@ -92,28 +93,29 @@ OURS_AND_THEIRS = (
 """What each calls it, where they differ."""
 
 
-@pytest.fixture(scope="module")
-def both(served: Served, postgres: str) -> Iterator[tuple[psycopg.Connection, psycopg.Connection]]:
-    """A connection to ours and one to PostgreSQL."""
-    with served.connect() as ours, psycopg.connect(postgres, autocommit=True) as theirs:
-        yield ours, theirs
+EXPRESSIONS = [*((one, one) for one in SAME), *OURS_AND_THEIRS]
 
 
-def _sent(connection: psycopg.Connection, expression: str, form: pq.Format) -> tuple[object, ...]:
-    """Number, width and modifier of the type, and the value, as they were sent."""
-    result = connection.pgconn.exec_params(
-        f"SELECT {expression}".encode(), None, result_format=form
-    )
-    assert result.status == pq.ExecStatus.TUPLES_OK, result.error_message.decode()
-    return result.ftype(0), result.fsize(0), result.fmod(0), result.get_value(0, 0)
+def _sent(dsn: str, expressions: list[str], form: pq.Format) -> list[tuple[object, ...]]:
+    """Number, width and modifier of each type, and the value, as they were sent in a row."""
+    with psycopg.connect(dsn) as connection:
+        query = f"SELECT {', '.join(expressions)}".encode()
+        result = connection.pgconn.exec_params(query, None, result_format=form)
+        assert result.status == pq.ExecStatus.TUPLES_OK, result.error_message.decode()
+        return [
+            (result.ftype(i), result.fsize(i), result.fmod(i), result.get_value(0, i))
+            for i in range(len(expressions))
+        ]
 
 
 @pytest.mark.parametrize("form", [pq.Format.TEXT, pq.Format.BINARY], ids=["text", "binary"])
-@pytest.mark.parametrize(
-    ("ours", "theirs"), [*((one, one) for one in SAME), *OURS_AND_THEIRS], ids=lambda one: one
-)
-def test_values_are_sent_as_postgresql_sends_them(
-    both: tuple[psycopg.Connection, psycopg.Connection], ours: str, theirs: str, form: pq.Format
-):
-    """Number, width and modifier of the type, and the value's bytes."""
-    assert _sent(both[0], ours, form) == _sent(both[1], theirs, form)
+def test_values_are_sent_as_postgresql_sends_them(served: Served, postgres: str, form: pq.Format):
+    """Number, width and modifier of the type, and the value's bytes, of each expression."""
+    ours = _sent(served.dsn(), [one for one, _ in EXPRESSIONS], form)
+    theirs = _sent(postgres, [one for _, one in EXPRESSIONS], form)
+    differ = {
+        expression: pair
+        for (expression, _), *pair in zip(EXPRESSIONS, ours, theirs, strict=True)
+        if pair[0] != pair[1]
+    }
+    assert differ == {}
