@@ -27,6 +27,7 @@ _TOGETHER = {
     "tests/integration/test_kill.py": "kafka",
     "tests/serve/": "serve",
     "tests/dashboards/test_board_answers.py": "demo",
+    "tests/dashboards/test_dashboards_double.py": "demo",
     "tests/pane/": "demo",
     "tests/test_demo.py": "demo",
     "tests/test_notebooks.py": "demo",

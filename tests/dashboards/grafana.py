@@ -8,11 +8,13 @@ the caller's: over PostgreSQL's simple protocol, or a DuckDB connection.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from dashboards.build.alerts import Alert
+from dashboards.build.query import read
 from dashboards.expand import Chosen, Scope, choose, expand, interval_ms
 from dashboards.frames import Frame, check_places, frame_of, node_graph
 
@@ -97,3 +99,18 @@ class Grafana:
         for annotation in self.board["annotations"]["list"]:
             if "target" in annotation:
                 yield annotation["name"], self.frame(annotation["target"])
+
+
+def firing(alert: Alert, ask: Ask, at: datetime) -> list[dict[str, str]]:
+    """Labels of the series of a rule that are over its threshold: the last value of each counts."""
+    begin = at - timedelta(seconds=alert.window_s)
+    made = expand(read(f"alerts/{alert.name}").sql, Scope(from_time=begin, to_time=at))
+    assert made.fill is None, "Grafana fills no gaps in rules"
+    frame = frame_of(ask(made.sql), time_series=True)
+    found = []
+    for field in frame.fields[1:]:
+        last = [value for value in field.values.to_pylist() if value is not None][-1]
+        over = last > alert.threshold if alert.fires == "above" else last < alert.threshold
+        if over:
+            found.append(dict(field.labels or {}))
+    return found
