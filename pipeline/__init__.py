@@ -19,8 +19,10 @@ Read in the order a record travels:
     lake        facts and log offsets in one DuckLake transaction
     correct     rows that came before their inventory, named again
     windows     minutes that are over, worked out by what follows
+    memory      tables that stages ask every minute, copied when they changed
     stitch      records of one conversation to edges and legs
     rollup      edges by the minute, ten, the hour and the day
+    health      how well everything was in a minute, and because of what
     findings    what a person should look at
     views       the SQL readers see
     topology    the graph at any level and time, and what changed

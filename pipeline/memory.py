@@ -10,8 +10,9 @@ Before: windows.py. After: health/stage.py, findings/moment.py.
 Source: DuckLake 1.0 specification, ducklake_snapshot_changes.
 """
 
+import contextlib
 import re
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final, NamedTuple
@@ -261,12 +262,29 @@ def set_times(cursor: duckdb.DuckDBPyConnection, until: datetime, lookback: time
 _MEMORIES: Final[MutableMapping[Lake, Memory]] = WeakKeyDictionary()
 
 
+_SETTLED: Final[MutableMapping[Lake, bool]] = WeakKeyDictionary()
+"""Lakes that nobody writes to for a while, and whether they were looked at since."""
+
+
 def memory(lake: Lake) -> Memory:
     """The one memory of a lake that is open, as the lake is now."""
     if lake not in _MEMORIES:
         _MEMORIES[lake] = Memory(lake)
-    _MEMORIES[lake].refresh()
+    if not _SETTLED.get(lake, False):
+        _MEMORIES[lake].refresh()
+    if lake in _SETTLED:
+        _SETTLED[lake] = True
     return _MEMORIES[lake]
+
+
+@contextlib.contextmanager
+def settled(lake: Lake) -> Iterator[None]:
+    """Look once for what changed: nothing is committed meanwhile."""
+    _SETTLED[lake] = False
+    try:
+        yield
+    finally:
+        del _SETTLED[lake]
 
 
 def asked(lake: Lake, query: str, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:

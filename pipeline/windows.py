@@ -28,6 +28,7 @@ from pipeline.errors import LakeError
 from pipeline.findings.stage import findings
 from pipeline.health.stage import health
 from pipeline.lake import Commit, Lake
+from pipeline.memory import settled
 from pipeline.rollup import rollup
 from pipeline.stitch.stage import stitch_minute
 
@@ -150,7 +151,8 @@ class Windows:
                 break
         return done
 
-    def _work_out(self, window: Window) -> None:
+    def _made(self, window: Window) -> Commit:
+        """What all stages make of a minute."""
         whole = Commit({})
         for stage in self._stages:
             if stage in _OF_RECORDS and window.start not in self._recorded:
@@ -164,6 +166,11 @@ class Windows:
                 whole.frames |= part.frames
                 whole.replaced |= part.replaced
                 whole.cleared |= part.cleared
+        return whole
+
+    def _work_out(self, window: Window) -> None:
+        with settled(self._lake):
+            whole = self._made(window)
         row = (window.start, False, datetime.now(UTC))
         done = pl.DataFrame([row], schema.WINDOWS.schema, orient="row")
         whole.frames[schema.WINDOWS.name] = done

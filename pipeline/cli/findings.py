@@ -122,6 +122,8 @@ def _print(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
         )
         console.print(f"    {escape(row['summary'])}", soft_wrap=True)
         console.print(f"    {escape(row['action'])}", soft_wrap=True)
+        if row["symptoms"]:
+            console.print(f"    Suffer: {escape(', '.join(row['symptoms']))}", soft_wrap=True)
         console.print(
             f"    [dim]{row['opened_time']:%F %R} to {until} UTC{back}[/dim]", soft_wrap=True
         )

@@ -79,7 +79,8 @@ def health_of(
         Rows of ``edges_1m`` of the minute: `figures.COLUMNS`.
     before
         Keys of those of the hour before, with ``first_minute, last_minute, minutes``: when
-        they were seen, in how many minutes; and ``idle_minutes``: from the last until now.
+        they were seen, in how many minutes; ``idle_minutes``: from the last until now; and
+        ``client_told, server_told``: whether the proxies of that end told of them.
     failed
         Rows of `failed.failed_sql`.
     usually
@@ -87,21 +88,16 @@ def health_of(
     """
     span = pl.col("last_minute").max() - pl.col("first_minute").min()
     seen = (
-        entities(before)
+        entities(before.with_columns(silent=_silent(edges)))
         .group_by(ENTITY)
         .agg(
             pl.col("cluster", "network").drop_nulls().min().name.suffix("_before"),
-            pl.col("client_cluster", "server_cluster").drop_nulls().min(),
+            pl.col("silent").drop_nulls().min(),
             pl.col("minutes").max().alias("minutes_seen"),
             (span.dt.total_minutes() + 1).alias("minutes_span"),
             pl.col("last_minute").max(),
             pl.col("idle_minutes").min(),
         )
-    )
-    telling = {*edges["client_cluster"].drop_nulls(), *edges["server_cluster"].drop_nulls()}
-    silent = pl.coalesce(
-        pl.when(pl.col(end).is_not_null() & ~pl.col(end).is_in(list(telling))).then(end)
-        for end in ("client_cluster", "server_cluster")
     )
     told = figures(edges).drop("bucket_start")
     rows = (
@@ -110,7 +106,7 @@ def health_of(
             pl.col("requests", "errors", "denied", "timed").fill_null(0),
             cluster=pl.coalesce("cluster", "cluster_before"),
             network=pl.coalesce("network", "network_before"),
-            silent=pl.when(pl.col("requests").is_null()).then(silent),
+            silent=pl.when(pl.col("requests").is_null()).then("silent"),
             idle_minutes=pl.when(pl.col("requests").is_null()).then("idle_minutes"),
             last_time=pl.when(pl.col("requests").is_null()).then("last_minute"),
         )
@@ -119,6 +115,20 @@ def health_of(
         .with_columns(pl.col("flags").fill_null([]))
     )
     return caused(judge(rows), edges).sort(ENTITY)
+
+
+def _silent(edges: pl.DataFrame) -> pl.Expr:
+    """Of edges there were before, the cluster that would tell of them and tells of nothing now."""
+    ends = {
+        "client": edges.filter(pl.col("durations").is_not_null()),
+        "server": edges.filter(pl.col("server_timed") > 0),
+    }
+    heard = [
+        pl.col(f"{end}_told") & pl.col(f"{end}_cluster").is_in(rows[f"{end}_cluster"].implode())
+        for end, rows in ends.items()
+    ]
+    teller = pl.when("client_told").then("client_cluster").otherwise("server_cluster")
+    return pl.when(~pl.any_horizontal(heard).fill_null(value=False)).then(teller)
 
 
 def _edges(lake: Lake, window: "Window") -> pl.DataFrame:
@@ -134,7 +144,9 @@ def _before(lake: Lake, window: "Window") -> pl.DataFrame:
     return lake.read(
         f"""FROM {EDGES_1M.name} SELECT {", ".join(EDGE_KEY)}, min(bucket_start) AS first_minute,
             max(bucket_start) AS last_minute, count(DISTINCT bucket_start) AS minutes,
-            date_diff('minute', max(bucket_start), {_time(window.start)}) AS idle_minutes
+            date_diff('minute', max(bucket_start), {_time(window.start)}) AS idle_minutes,
+            bool_or(durations IS NOT NULL) AS client_told,
+            coalesce(bool_or(server_timed > 0), false) AS server_told
         WHERE {_within(window.start - BEFORE, window.start)} GROUP BY ALL"""
     )
 

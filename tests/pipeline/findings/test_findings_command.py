@@ -75,6 +75,17 @@ def test_findings_for_people(lake: str):
     ]
 
 
+def test_what_suffers_is_listed_with_its_cause(lake: str):
+    """And is no finding of its own."""
+    printed = crosspane("findings", "--lake", lake, "--entity", "recommendations").stdout
+    assert printed.splitlines()[3].split(", ") == [
+        "    Suffer: cloud_link aws/us-east-1 -> gcp/us-west1",
+        "cluster cluster-west",
+        "edge cluster-east/shop/frontend -> cluster-west/shop/recommendations",
+        "workload cluster-east/shop/frontend",
+    ]
+
+
 def test_the_exit_code_is_for_scripts(lake: str):
     """0 unless asked for; then 1 if any that is shown is so severe."""
     arguments = ("findings", "--lake", lake)

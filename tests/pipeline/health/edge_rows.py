@@ -46,7 +46,9 @@ def frame(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
-def before(*rows: dict[str, Any], minutes: int = 60, idle: int = 1) -> pl.DataFrame:
+def before(
+    *rows: dict[str, Any], minutes: int = 60, idle: int = 1, server_told: bool = False
+) -> pl.DataFrame:
     """The same pairs as they were in the hour before: in so many minutes, the last ``idle`` ago."""
     last = NOON - timedelta(minutes=idle)
     return (
@@ -57,6 +59,8 @@ def before(*rows: dict[str, Any], minutes: int = 60, idle: int = 1) -> pl.DataFr
             last_minute=pl.lit(last),
             minutes=pl.lit(minutes),
             idle_minutes=pl.lit(idle),
+            client_told=pl.lit(not server_told),
+            server_told=pl.lit(server_told),
         )
     )
 

@@ -160,7 +160,7 @@ def test_more_errors_than_usual():
 def test_traffic_that_vanished():
     """Steady until now, and hardly any; once it was not steady, or not much, it is only silent."""
     usual_traffic = history(hours=hours(TWO_MS, 1, 2, 3, requests=7_200))
-    other = edge(PAY, CART, 100)  # east tells of others
+    other = edge(WEB, PAY, 100)  # east's proxies tell of others
     was = before(edge(WEB, CART, 1))
 
     def told(*edges: dict, earlier=was, usually=usual_traffic):
@@ -181,14 +181,22 @@ def test_traffic_that_vanished():
 
 
 def test_who_tells_nothing_is_unknown():
-    """No proxy of a cluster tells of anything: its calls may be there all the same."""
+    """The proxies that told of calls tell of nothing: the calls may be there all the same."""
     usual_traffic = history(hours=hours(TWO_MS, 1, 2, 3, requests=7_200))
-    row = judged(edge(PAY, PAY, 9), earlier=before(edge(WEB, CART, 1)), usually=usual_traffic)
-    assert (row["service", CART]["state"], row["service", CART]["reasons"]) == (
-        "unknown",
-        ["nobody tells from east"],
-    )
-    assert row["service", CART]["requests"] == 0
+
+    def told(other: dict, **more: bool) -> tuple[str, list[str]]:
+        was = before(edge(WEB, CART, 1), **more)
+        row = judged(other, earlier=was, usually=usual_traffic)["service", CART]
+        return row["state"], row["reasons"]
+
+    silent = ("unknown", ["nobody tells from east"])
+    gone = ("degraded", ["traffic vanished: 0 calls, usually 120 a minute (3 hours before)"])
+    assert told(edge(PAY, PAY, 9)) == silent
+    assert told(edge(PAY, WEB, 9)) == silent  # west's proxies tell of east, and east's do not
+    assert told(edge(WEB, PAY, 9)) == gone
+    # Where only the server's proxy told, it is the one to hear from.
+    assert told(edge(WEB, PAY, 9), server_told=True) == silent
+    assert told(edge(PAY, WEB, 9, server_timed=9), server_told=True) == gone
 
 
 def test_nothing_at_all_is_nothing():
