@@ -132,7 +132,6 @@ _CONSTANTS: Final = {
     "aclexplode(acl)": """NULL::STRUCT(grantor BIGINT, grantee BIGINT,
         privilege_type VARCHAR, is_grantable BOOLEAN)""",
     "row_security_active(oid)": "false",
-    "age(id)": "0",
     "mxid_age(id)": "0",
     # text
     "quote_ident(name)": """CASE WHEN regexp_full_match(name, '[a-z_][a-z0-9_$]*') THEN name

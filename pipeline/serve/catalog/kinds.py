@@ -2,8 +2,8 @@
 Types: PostgreSQL's own, and in which of them a column of ours is sent.
 
 ``types.tsv`` is a type a line: what a PostgreSQL 15 says of itself in
-``pg_type``, without ranges and row types. pgwire/types.py says how values are
-sent; a test holds the two together.
+``pg_type``, without ranges, row types, and box, whose arrays have another
+separator. pgwire/types.py says how values are sent; a test holds both together.
 
 Before: __init__.py. After: functions.py.
 """
