@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ServeError
 from pipeline.serve import statements
-from pipeline.serve.pgwire import parameters, types
+from pipeline.serve.pgwire import parameters, types, values
 from pipeline.serve.statements import Scope
 
 CONNECTION = duckdb.connect()
@@ -75,7 +75,7 @@ def test_what_the_client_says_goes_first():
 )
 def test_values_as_text(data: bytes, oid: int, value: Any):
     """What DuckDB casts, and what it would read otherwise than PostgreSQL."""
-    found = parameters.value(data, oid, binary=False)
+    found = values.value(data, oid, binary=False)
     assert str(found) == value if value == "nan" else found == value
 
 
@@ -110,7 +110,7 @@ def test_values_as_text(data: bytes, oid: int, value: Any):
 )
 def test_values_as_bytes(data: bytes, oid: int, value: Any):
     """The bytes PostgreSQL's documentation and sources give for each."""
-    assert parameters.value(data, oid, binary=True) == value
+    assert values.value(data, oid, binary=True) == value
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_values_as_bytes(data: bytes, oid: int, value: Any):
 def test_what_is_no_value_is_refused(data: bytes, oid: int, binary: bool, state: str):
     """Short, long, deep, of a type that is not known, not UTF-8."""
     with pytest.raises(ServeError) as refused:
-        parameters.value(data, oid, binary=binary)
+        values.value(data, oid, binary=binary)
     assert refused.value.sqlstate == state
 
 
@@ -143,7 +143,7 @@ OIDS = st.sampled_from([0, *types.BY_OID, *types.BY_ARRAY_OID, 600])
 def test_any_bytes_are_a_value_or_refused(data: bytes, oid: int, binary: bool):
     """Nothing a client can send raises anything else, and no value grows without bound."""
     try:
-        found = parameters.value(data, oid, binary=binary)
+        found = values.value(data, oid, binary=binary)
     except ServeError as error:
         found = error.sqlstate
     assert len(repr(found)) < 2_000

@@ -6,7 +6,8 @@ PostgreSQL's protocol, version 3, the server's side.
     scram       SCRAM-SHA-256
     session     one client: simple and extended protocol
     words       statements that are answered without asking the lake
-    parameters  values that a client sends, and of which type they are
+    parameters  where they stand in a statement, and of which type they are
+    values      what a client sends for them
     types       types of DuckDB and of PostgreSQL
     rows        batches of Arrow to messages, by column
     scalars     columns of one type each, as text and as bytes

@@ -1,7 +1,7 @@
 """
 A statement with its values, and the rows of it that were not taken yet.
 
-Before: parameters.py. After: session.py.
+Before: values.py. After: session.py.
 Source: PostgreSQL 15 manual, 55.2.3.
 """
 

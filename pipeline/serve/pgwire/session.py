@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ServeError
 from pipeline.serve.engine import Session
-from pipeline.serve.pgwire import codec, parameters, types, words
+from pipeline.serve.pgwire import codec, parameters, types, values, words
 from pipeline.serve.pgwire.codec import Wire
 from pipeline.serve.pgwire.portals import Portal, Prepared
 from pipeline.serve.refusals import OTHER
@@ -178,20 +178,20 @@ class Conversation:
         if len(self._portals) >= _KEPT:
             raise ServeError("53400", f"more than {_KEPT} portals")
         self._in_failed(prepared.said)
-        values, oids, formats = message.param_values, prepared.oids, message.param_formats
-        if len(values) != len(oids):
+        sent, oids, formats = message.param_values, prepared.oids, message.param_formats
+        if len(sent) != len(oids):
             raise ServeError(
                 _PROTOCOL,
-                f"bind message supplies {len(values)} parameters, but prepared statement"
+                f"bind message supplies {len(sent)} parameters, but prepared statement"
                 f' "{message.statement}" requires {len(oids)}',
             )
-        if len(formats) > 1 and len(formats) != len(values):
-            raise ServeError(_PROTOCOL, f"{len(formats)} formats for {len(values)} parameters")
-        codes = formats * len(values) if len(formats) == 1 else formats or [0] * len(values)
+        if len(formats) > 1 and len(formats) != len(sent):
+            raise ServeError(_PROTOCOL, f"{len(formats)} formats for {len(sent)} parameters")
+        codes = formats * len(sent) if len(formats) == 1 else formats or [0] * len(sent)
         needed = parameters.used(prepared.statement.text) if prepared.statement else set()
         given = {
-            str(i): parameters.value(value, oid, binary=code == 1)
-            for i, (value, oid, code) in enumerate(zip(values, oids, codes, strict=True), 1)
+            str(i): values.value(value, oid, binary=code == 1)
+            for i, (value, oid, code) in enumerate(zip(sent, oids, codes, strict=True), 1)
             if str(i) in needed or isinstance(prepared.said, words.Declared)
         }
         self._forget_portal(message.portal)

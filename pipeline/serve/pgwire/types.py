@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from pipeline.serve.engine import Column
 
 TEXT_OID: Final = 25
+OID: Final = 26
 UNKNOWN_OIDS: Final = frozenset({0, 705})
 """Of a parameter whose type the client does not say."""
 _VARIABLE: Final = -1
