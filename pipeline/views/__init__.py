@@ -119,6 +119,7 @@ VIEWS: Final = (
     exhaustion.EXHAUSTION,
     places.CLUSTERS,
     inventory.INVENTORY,
+    inventory.CHANGES,
     inventory.CORRECTIONS,
     ipspace.IPSPACE,
     flat.CONFLICTS,

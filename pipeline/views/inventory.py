@@ -25,6 +25,23 @@ INVENTORY: Final = View(
     FROM inventory_sources s, (SELECT max(committed_time) AS newest FROM commits)""",
 )
 
+CHANGES: Final = View(
+    "v_inventory_changes",
+    "What did sources of the inventory tell of last, and when did it happen?",
+    {
+        "happened_time": "when this version of it began, or when it was gone",
+        "change": "changed: new, or of another version; gone",
+        "kind": "source: kubernetes, aws, gcp, azure, netbox",
+        "cluster": "cluster of the agent that asks the source",
+        "network": "network of that agent",
+        "scope": "account and region, or what else the source lists by itself",
+        "resource": "pods, ec2.subnets...",
+        "uid": "identity of the object in its source",
+    },
+    """SELECT *, coalesce(gone_time, changed_time) AS happened_time,
+        CASE WHEN gone_time IS NULL THEN 'changed' ELSE 'gone' END AS change FROM objects""",
+)
+
 CORRECTIONS: Final = View(
     "v_corrections",
     "Which rows were written before their inventory came, and were named again?",
