@@ -46,6 +46,9 @@ _STATES: Final = (
 """The first that a message begins with."""
 _OF_VALUES: Final = frozenset({"22P02", "22003", "22023"})
 """What is said of a value says the value."""
+_CHANGED: Final = "Contents of view were altered"
+_CHANGED_STATE: Final = "0A000"
+"""feature_not_supported: as PostgreSQL says of a plan whose result has changed."""
 OTHER: Final = "XX000"
 """internal_error."""
 
@@ -60,6 +63,11 @@ def refused(error: Exception, *, confined: bool = False) -> ServeError:
     if isinstance(error, ServeError):
         return error
     message = str(error).strip() or type(error).__name__
+    if _CHANGED in message:
+        return ServeError(
+            _CHANGED_STATE,
+            "a newer crosspane has changed the lake's views: start this server again",
+        )
     state = next((state for start, state in _STATES if message.startswith(start)), OTHER)
     if state == CANCELLED:
         return ServeError(state, "canceling statement due to user request")

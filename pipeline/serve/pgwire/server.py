@@ -25,6 +25,7 @@ from pipeline.serve.pgwire import codec
 from pipeline.serve.pgwire.codec import Wire
 from pipeline.serve.pgwire.login import Cancelled, Doorkeeper, tell
 from pipeline.serve.pgwire.session import Conversation
+from pipeline.serve.refusals import OTHER
 
 _log = logging.getLogger("crosspane.serve")
 _BACKLOG: Final = 128
@@ -140,6 +141,9 @@ class Server:
             _last_words(wire, ServeError("58000", str(error)))
         except (OSError, ssl.SSLError) as error:
             _log.info("%s: %s", address, error)
+        except Exception as error:  # noqa: BLE001 - it ends one connection, not the server
+            _log.exception("%s", address)
+            _last_words(wire, ServeError(OTHER, type(error).__name__))
         finally:
             _close(wire.connection)
             with self._lock:
