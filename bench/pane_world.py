@@ -82,14 +82,16 @@ def world() -> dict[str, pl.DataFrame]:
     pods = [
         {
             "endpoint_id": (n * _WORKLOADS + workload) * _REPLICAS + replica,
-            "network": f"net-{net[n]}", "cluster": f"c{n}", "kind": "pod",
-            "endpoint_ip_hi": 0, "endpoint_ip_lo": _address(n, workload * _REPLICAS + replica),
-            "namespace": f"ns{workload % 8}", "workload": f"w{workload}",
-
-                "service": f"w{workload}.c{n}",
-                "node": f"n{replica}",
-                "pod": f"w{workload}-{replica}"
-            ,
+            "network": f"net-{net[n]}",
+            "cluster": f"c{n}",
+            "kind": "pod",
+            "endpoint_ip_hi": 0,
+            "endpoint_ip_lo": _address(n, workload * _REPLICAS + replica),
+            "namespace": f"ns{workload % 8}",
+            "workload": f"w{workload}",
+            "service": f"w{workload}.c{n}",
+            "node": f"n{replica}",
+            "pod": f"w{workload}-{replica}",
         }
         for n in numbers
         for workload in range(_WORKLOADS)
@@ -97,8 +99,13 @@ def world() -> dict[str, pl.DataFrame]:
     ]
     gateways = [
         {
-            "gateway_id": to, "network": f"net-{net[seen]}", "gateway_ip_hi": 0, "port": 15443,
-            "gateway_ip_lo": _GATEWAYS + to, "cluster": f"c{to}", "name": f"gw{to}",
+            "gateway_id": to,
+            "network": f"net-{net[seen]}",
+            "gateway_ip_hi": 0,
+            "port": 15443,
+            "gateway_ip_lo": _GATEWAYS + to,
+            "cluster": f"c{to}",
+            "name": f"gw{to}",
             "to_network": f"net-{net[to]}",
         }
         for seen in numbers
@@ -107,21 +114,26 @@ def world() -> dict[str, pl.DataFrame]:
     ]
     doors = [
         {
-
-                "endpoint_id": _DOORS + seen * 100 + to,
-                "network": f"net-{seen}",
-                "cluster": f"c{to}"
-            ,
-            "endpoint_ip_hi": 0, "endpoint_ip_lo": _GATEWAYS + to, "kind": "load_balancer",
-            "namespace": "istio-system", "workload": "eastwest",
+            "endpoint_id": _DOORS + seen * 100 + to,
+            "network": f"net-{seen}",
+            "cluster": f"c{to}",
+            "endpoint_ip_hi": 0,
+            "endpoint_ip_lo": _GATEWAYS + to,
+            "kind": "load_balancer",
+            "namespace": "istio-system",
+            "workload": "eastwest",
         }
         for seen in sorted(set(net))
         for to in numbers
     ]
     vantages = [
         {
-            "vantage_id": n + at, "cluster": f"c{n}", "network": f"net-{net[n]}",
-            "agent": f"agent-{n}", "exporter": f"{told}-{n}-{at}", "format": told,
+            "vantage_id": n + at,
+            "cluster": f"c{n}",
+            "network": f"net-{net[n]}",
+            "agent": f"agent-{n}",
+            "exporter": f"{told}-{n}-{at}",
+            "format": told,
         }
         for n in numbers
         for at, told in ((0, "envoy_json"), *((_EXPORTERS + k * 100, "ipfix") for k in range(3)))
@@ -163,6 +175,7 @@ _SPANS: Final = (_spans(1), _spans(6), _spans(24))
 
 def fill(lake: Lake, flows: int, requests: int) -> None:
     """The day, an hour a commit, as maintenance leaves them."""
+    lake.connection.execute("SET enable_progress_bar = false")
     lake.commit(Commit(world()))
     for hour in range(24):
         start = DAY + hour * _HOUR
@@ -186,6 +199,9 @@ def fill(lake: Lake, flows: int, requests: int) -> None:
     done = windows.with_columns(pl.lit(value=False).alias("stale"))
     lake.commit(Commit({"windows": schema.complete(done, schema.WINDOWS.schema)}))
     _judge(lake)
+    calls = lake.read("SELECT sum(requests)::BIGINT FROM edges_1d").item()
+    told = lake.read("SELECT count(*) FROM requests WHERE reporter = 'source'").item()
+    assert calls == told, (calls, told)  # noqa: S101
 
 
 def _write_requests(lake: Lake, start: datetime, first: int, last: int) -> None:

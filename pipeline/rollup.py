@@ -85,10 +85,13 @@ def of_records(
 
 
 def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.DataFrame) -> None:
-    """Add the rows of all four lengths, of those of the minute."""
+    """Add the rows of all four lengths, of those of the minute; none if it has and had none."""
     shortest, *longer = of.tables
     commit.frames[shortest.name] = rows
-    own = commit.cleared[shortest.name] = _within(window.start, window.end)
+    own = _within(window.start, window.end)
+    if not rows.height and not lake.read(f"FROM {shortest.name} WHERE {own} LIMIT 1").height:
+        return
+    commit.cleared[shortest.name] = own
     for finer, table, length in zip(of.tables, longer, _LONGER, strict=False):
         first = window.start - (window.start - _EPOCH) % length
         whole = _within(first, first + length)
