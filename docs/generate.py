@@ -130,9 +130,18 @@ def cli_page() -> str:
     for name in command_line.list_commands(context):
         command = command_line.get_command(context, name)
         assert command is not None  # noqa: S101 - it was listed
-        inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
-        parts.append(f"\n## crosspane {name}\n\n```text\n{command.get_help(inner)}\n```\n")
+        parts += _help_of(command, name, context)
     return "".join(parts)
+
+
+def _help_of(command: click.Command, name: str, parent: click.Context) -> list[str]:
+    """``--help`` of a command, and of those below it."""
+    inner = click.Context(command, info_name=name, parent=parent, terminal_width=100)
+    parts = [f"\n## {inner.command_path}\n\n```text\n{command.get_help(inner)}\n```\n"]
+    if isinstance(command, click.Group):
+        for each, below in command.commands.items():
+            parts += _help_of(below, each, inner)
+    return parts
 
 
 def _cell(text: str) -> str:
