@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.lake import Lake
-from pipeline.memory import FACTS, asked
+from pipeline.memory import FACTS, asked, memory
 from pipeline.schema.health import SECURITY_1M
 from pipeline.views.security import security_sql
 
@@ -80,4 +80,8 @@ def _conversations(lake: Lake, window: "Window") -> pl.DataFrame:
         return f"(FROM {name} {minute})"
 
     edges, legs = rows(schema.EDGES.name, _EDGES), rows(schema.LEGS.name, _LEGS)
-    return asked(lake, security_sql(window.start, window.end, edges, legs, FACTS), made)
+    kept = memory(lake)
+    with kept.cursor() as cursor:
+        verdicts = not kept.is_empty(cursor, schema.VERDICTS.name)
+    query = security_sql(window.start, window.end, edges, legs, FACTS, verdicts=verdicts)
+    return asked(lake, query, made)

@@ -16,7 +16,9 @@ from pipeline.schema import Function, View
 from pipeline.views.rollups import SINCE, SPAN, UNTIL
 
 
-def security_sql(start: datetime, end: datetime, edges: str, legs: str, facts: str = "") -> str:
+def security_sql(
+    start: datetime, end: datetime, edges: str, legs: str, facts: str = "", *, verdicts: bool = True
+) -> str:
     """
     SQL of the rows of ``security_1m`` of one minute, but what was denied; gateways are ``exporters``.
 
@@ -26,8 +28,15 @@ def security_sql(start: datetime, end: datetime, edges: str, legs: str, facts: s
         Relations of the minute's rows of those tables.
     facts
         What to write before the names of tables that are not copied: ``lake.crosspane.``.
+    verdicts
+        Whether there are any: a table without rows takes long to read, too.
     """
     first, last = (f"TIMESTAMPTZ '{time.isoformat()}'" for time in (start, end))
+    by_datapath = f"""UNION ALL
+        SELECT src_endpoint_id, dst_endpoint_id, count(*) FILTER (policy_match <> 'none' OR len(allowed_by) > 0),
+            count(*) FILTER (policy_match = 'none' AND coalesce(len(allowed_by), 0) = 0)
+        FROM {facts}verdicts WHERE event_time >= {first} AND event_time < {last}
+            AND event_type = 'policy_verdict' AND verdict = 'FORWARDED' GROUP BY ALL"""
     return f"""WITH named AS MATERIALIZED (SELECT endpoint_id, entity FROM v_endpoints),
     hops AS (
         SELECT edge_id, hop, any_value(role) AS role, any_value(cluster) AS cluster,
@@ -72,11 +81,7 @@ def security_sql(start: datetime, end: datetime, edges: str, legs: str, facts: s
         SELECT src_endpoint_id, dst_endpoint_id, count(*) AS allowed, 0 AS unmatched
         FROM {facts}requests WHERE start_time >= {first} AND start_time < {last} AND authz = 'allowed'
             AND reporter = 'destination' GROUP BY ALL
-        UNION ALL
-        SELECT src_endpoint_id, dst_endpoint_id, count(*) FILTER (policy_match <> 'none' OR len(allowed_by) > 0),
-            count(*) FILTER (policy_match = 'none' AND coalesce(len(allowed_by), 0) = 0)
-        FROM {facts}verdicts WHERE event_time >= {first} AND event_time < {last}
-            AND event_type = 'policy_verdict' AND verdict = 'FORWARDED' GROUP BY ALL
+        {by_datapath if verdicts else ""}
     ), policy AS (
         SELECT client.entity AS client_entity, server.entity AS server_entity,
             sum(allowed)::UBIGINT AS allowed, sum(unmatched)::UBIGINT AS unmatched

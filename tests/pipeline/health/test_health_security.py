@@ -137,6 +137,28 @@ def test_trust_domains_as_peers_saw_them(lake: SmallLake):
     assert told == [(["shop.test"], ["west.test"], [])]
 
 
+def test_what_policies_decided(lake: SmallLake):
+    """Requests a proxy let in, and packets of which a datapath says what matched; of this pair alone."""
+    converse(lake, 1, CLIENT, SERVER)
+    ids = dict(lake.read("SELECT cluster, endpoint_id FROM endpoints"))
+    pair = {"src_endpoint_id": ids["east"], "dst_endpoint_id": ids["west"]}
+    let_in = pair | {"start_time": NOON, "reporter": "destination", "authz": "allowed"}
+    lake.add("requests", let_in, let_in | {"reporter": "source"}, let_in | {"start_time": END})
+    packet = pair | {"event_time": NOON, "event_type": "policy_verdict", "verdict": "FORWARDED"}
+    lake.add(
+        "verdicts",
+        packet | {"policy_match": "l3_l4", "allowed_by": []},
+        packet | {"policy_match": "none", "allowed_by": []},
+        packet | {"policy_match": "none", "allowed_by": None},
+        packet | {"policy_match": "none", "allowed_by": [], "event_type": "trace"},
+    )
+    columns = "SELECT allowed, unmatched FROM"
+    with_verdicts = security_sql(NOON, END, "edges", "legs")
+    without = security_sql(NOON, END, "edges", "legs", verdicts=False)
+    assert lake.read(f"{columns} ({with_verdicts})") == [(2, 2)]
+    assert lake.read(f"{columns} ({without})") == [(1, 0)]
+
+
 def minute(lake: SmallLake, **more: Any) -> None:
     """A row of a minute between the two."""
     row = {
