@@ -9,6 +9,7 @@ from typing import Final
 from dashboards.boards.columns import COLUMNS, ends
 from dashboards.boards.shared import completeness
 from dashboards.build import (
+    SHARE_BAD,
     Board,
     Choice,
     Field,
@@ -70,8 +71,7 @@ BOARD: Final = Board(
                 stat(
                     "totals",
                     "On the wire",
-                    width=6,
-                    height=10,
+                    width=14,
                     graph=True,
                     text_mode="value_and_name",
                     field=Field(unit="Bps", color="fixed:blue", no_value="no flows"),
@@ -80,27 +80,25 @@ BOARD: Final = Board(
                         Override("flows", Field(unit="cps")),
                     ),
                 ),
+                stat(
+                    "why_unnamed",
+                    "Addresses without a name",
+                    width=10,
+                    text_mode="value_and_name",
+                    field=Field(
+                        unit="percentunit", decimals=2, thresholds=SHARE_BAD, no_value="no records"
+                    ),
+                ),
                 bargauge(
-                    "top", "The 20 largest", width=18, height=10, field=Field(unit="bytes", min=0)
+                    "top", "The 20 largest", width=12, height=13, field=Field(unit="bytes", min=0)
                 ),
                 timeseries(
                     "series",
                     "The ten largest, over time",
-                    width=16,
-                    height=10,
+                    width=12,
+                    height=13,
                     stacked=True,
                     field=Field(unit="Bps"),
-                ),
-                timeseries(
-                    "unnamed",
-                    "Addresses that could not be named",
-                    width=8,
-                    height=10,
-                    field=Field(unit="percentunit", min=0),
-                    overrides=(
-                        Override("ambiguous", Field(color="fixed:orange")),
-                        Override("unknown", Field(color="fixed:red")),
-                    ),
                 ),
             ),
         ),
@@ -124,7 +122,14 @@ BOARD: Final = Board(
                     ),
                 ),
                 table("nat", "Translated addresses", height=6, overrides=COLUMNS),
-                table("exporters", "Exporters", height=7, overrides=COLUMNS),
+                table("exporters", "Exporters", width=14, height=7, overrides=COLUMNS),
+                timeseries(
+                    "unnamed",
+                    "Flows with an end that is not known, by network",
+                    width=10,
+                    height=7,
+                    field=Field(unit="percentunit", min=0),
+                ),
             ),
         ),
         completeness(),

@@ -1,5 +1,6 @@
 -- Which flows were these, and how were their addresses named?
--- Units: octets and packets, after sampling. The latest 500, of the last hour of the time range.
+-- Units: octets and packets, after sampling. The latest 500 of the last quarter of an hour of the time range; with an
+-- exporter, address or port chosen, of its last hour.
 WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]))
 SELECT start_time AS time, src_entity AS source, dst_entity AS target, src_ip AS "from", src_port AS "from port",
        dst_ip AS "to", dst_port AS "to port",
@@ -9,7 +10,9 @@ SELECT start_time AS time, src_entity AS source, dst_entity AS target, src_ip AS
        epoch(end_time - start_time) AS seconds, src_resolution AS "source is", src_method AS "source by",
        dst_resolution AS "target is", dst_method AS "target by", exporter, observer_cluster AS "seen in", network
 FROM v_flows
-WHERE start_time BETWEEN greatest($__timeFrom()::TIMESTAMPTZ, $__timeTo()::TIMESTAMPTZ - INTERVAL 1 HOUR)
+WHERE start_time BETWEEN greatest($__timeFrom()::TIMESTAMPTZ, $__timeTo()::TIMESTAMPTZ
+            - CASE WHEN '*' IN ($exporter) AND '$address' = '' AND '$peer' = '' AND '$port' = ''
+                THEN INTERVAL 15 MINUTE ELSE INTERVAL 1 HOUR END)
         AND $__timeTo()::TIMESTAMPTZ
     AND ('*' IN ($exporter) OR exporter IN ($exporter))
     AND (coalesce(src_cluster, '') IN (FROM picked) OR coalesce(dst_cluster, '') IN (FROM picked))

@@ -6,8 +6,7 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
     WHERE (source IN (FROM picked) OR target IN (FROM picked)) AND source <> target
 ), plaintext AS (
     SELECT client_cluster || ' -> ' || server_cluster AS id
-    FROM security_between($__timeFrom(), $__timeTo())
-    WHERE len(plaintext_legs) > 0
+    FROM plaintext_between($__timeFrom(), $__timeTo())
 ), pairs AS (
     SELECT source, target, sum(requests) AS requests, sum(errors) AS errors, sum(denied) AS denied,
            sum(requests_per_s) AS per_s, max(p95_ms) AS p95_ms,

@@ -8,7 +8,7 @@ WITH picked AS (
       AND ('*' IN ($namespace) OR namespace IN ($namespace))
       AND ('*' IN ($service) OR node_id IN ($service)
         OR service IN (SELECT service FROM v_endpoints WHERE entity IN ($service)))
-), edges AS (
+), edges AS MATERIALIZED (
     FROM topology_edges('$level', $__timeFrom(), $__timeTo())
     WHERE (source IN (FROM picked) OR target IN (FROM picked)) AND '$show' IN (kind, 'both')
 ), shown AS (
@@ -19,8 +19,8 @@ WITH picked AS (
 ), plaintext AS (
     SELECT CASE '$level' WHEN 'workload' THEN client || ' -> ' || server
                WHEN 'cluster' THEN client_cluster || ' -> ' || server_cluster END AS id
-    FROM security_between($__timeFrom(), $__timeTo())
-    WHERE '$level' IN ('workload', 'cluster') AND len(plaintext_legs) > 0
+    FROM plaintext_between($__timeFrom(), $__timeTo())
+    WHERE '$level' IN ('workload', 'cluster')
 ), pairs AS (
     SELECT source, target, sum(requests) AS requests, sum(errors) AS errors, sum(denied) AS denied,
            sum(requests_per_s) AS per_s, max(p95_ms) AS p95_ms,

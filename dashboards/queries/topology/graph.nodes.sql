@@ -1,14 +1,16 @@
 -- What talks, at the level chosen, how much does it answer, and how well?
 -- Units: calls a second answered; share of them that failed; detail in words. Arcs: shares of calls answered,
 -- slow (of edges whose 95th percentile is over 100 ms and ten times the median) and failed. The 150 busiest.
-WITH picked AS (
-    SELECT node_id FROM topology_nodes('$level', $__timeFrom(), $__timeTo())
+WITH nodes AS MATERIALIZED (
+    FROM topology_nodes('$level', $__timeFrom(), $__timeTo())
+), picked AS (
+    SELECT node_id FROM nodes
     WHERE ('*' IN ($cloud) OR provider IN ($cloud)) AND ('*' IN ($region) OR region IN ($region))
       AND ('*' IN ($network) OR network IN ($network)) AND ('*' IN ($cluster) OR cluster IN ($cluster))
       AND ('*' IN ($namespace) OR namespace IN ($namespace))
       AND ('*' IN ($service) OR node_id IN ($service)
         OR service IN (SELECT service FROM v_endpoints WHERE entity IN ($service)))
-), edges AS (
+), edges AS MATERIALIZED (
     FROM topology_edges('$level', $__timeFrom(), $__timeTo()) WHERE (source IN (FROM picked) OR target IN (FROM picked)) AND '$show' IN (kind, 'both')
 ), shown AS (
     SELECT id FROM (SELECT source AS id, requests, bytes FROM edges UNION ALL SELECT target, requests, bytes FROM edges)
@@ -52,7 +54,7 @@ SELECT node_id AS id, CASE '$level' WHEN 'service' THEN split_part(split_part(no
        round(p95_ms, 1) AS detail__worst_p95_ms, kind AS detail__kind,
        provider AS detail__cloud, region AS detail__region, network AS detail__network,
        bytes_in AS detail__bytes_in, bytes_out AS detail__bytes_out
-FROM topology_nodes('$level', $__timeFrom(), $__timeTo())
+FROM nodes
 LEFT JOIN calls ON calls.id = node_id
 LEFT JOIN health ON health.id = node_id
 WHERE node_id IN (FROM shown)
