@@ -7,18 +7,20 @@ Before: dashboards/. After: Grafana.
 import ipaddress
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.markup import escape
 
 from dashboards.boards import BOARDS
-from dashboards.provision import Change, ProvisionError, changes, connect
 from dashboards.provisioning import datasource, provisioning
 from dashboards.write import boards
 from pipeline import pane
 from pipeline.cli.common import echo_json, format_option, screen
 from pipeline.errors import CrosspaneError, UsageError
+
+if TYPE_CHECKING:
+    from dashboards.provision import Change
 
 _TLS: Final = ("disable", "require", "verify-ca", "verify-full")
 _SIGNS: Final = {
@@ -133,6 +135,11 @@ def provision(  # noqa: PLR0917 - click passes options by name
 
     Folder, data source, dashboards, alert rules, and a contact point if it is told one.
     """
+    try:
+        from dashboards.provision import ProvisionError, changes, connect  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        needed = f"needs the package {error.name}: pip install 'crosspane[serve]'"
+        raise CrosspaneError(f"dashboards provision {needed}") from error
     source = datasource(
         url=sql,
         user=sql_user,
@@ -173,7 +180,7 @@ def _is_here(address: str) -> bool:
         return host == "localhost"
 
 
-def _tell(change: Change, *, dry_run: bool, show_diff: bool) -> None:
+def _tell(change: "Change", *, dry_run: bool, show_diff: bool) -> None:
     done = {"create": "created", "update": "updated", "same": "same"}[change.action]
     does = f"would be {done}" if dry_run and change.action != "same" else done
     pane.screen().print(
