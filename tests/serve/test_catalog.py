@@ -10,6 +10,8 @@ from pipeline.serve.catalog.kinds import modifier, number_of
 from pipeline.serve.engine import Column
 from pipeline.serve.pgwire.types import sent
 
+_GATEWAYS = "Which addresses lead into another network, as each network that observes sees them?"
+
 
 @pytest.fixture(scope="module")
 def client(served: Served) -> Iterator[psycopg.Connection]:
@@ -85,6 +87,17 @@ def test_names_become_numbers_and_names_again(client: psycopg.Connection):
         *(1259, "pg_class", True, None),
         *(23, 1184, "text[]", "text[]", None),
     )
+
+
+def test_functions_take_what_their_caller_means(client: psycopg.Connection):
+    """A column that is named alone is the caller's, also where a function reads a catalog itself."""
+    query = """SELECT relname, obj_description(oid), col_description(oid, 1),
+        pg_get_viewdef(oid) LIKE '%FROM gateways%', format_type(reltype, -1)
+        FROM pg_class WHERE relname IN ('v_gateways', 'pg_enum') ORDER BY relname DESC"""
+    assert client.execute(query).fetchall() == [
+        ("v_gateways", _GATEWAYS, "network it is seen from", True, "???"),
+        ("pg_enum", None, None, None, "???"),
+    ]
 
 
 def test_settings_are_asked_for_every_way(client: psycopg.Connection):

@@ -7,6 +7,8 @@ import pytest
 from conftest import require_program
 from serving import LONG, TYPES, Served
 
+from pipeline import views
+
 
 def _psql(dsn: str, *commands: str) -> subprocess.CompletedProcess[str]:
     program = require_program("psql", "postgresql-client")
@@ -71,6 +73,14 @@ def test_descriptions_are_the_documented_meanings(served: Served):
     r"""``\d+`` shows what a column means, ``\dv+`` which question a view answers."""
     assert "name of the gateway" in _answer(served.dsn(), r"\d+ v_gateways")
     assert "Who called whom" in _answer(served.dsn(), r"\dv+ v_edges")
+
+
+def test_a_view_shows_what_it_is(served: Served):
+    r"""``\sv`` and ``\d+`` print the query that a view is."""
+    query = next(view.sql for view in views.VIEWS if view.name == "v_gateways").strip()
+    shown = _answer(served.dsn(), r"\sv v_gateways")
+    assert shown == f"CREATE OR REPLACE VIEW public.v_gateways AS\n {query}\n"
+    assert query in _answer(served.dsn(), r"\d+ v_gateways")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_columns_have_types_and_meanings(inspector: sa.Inspector):
     edges = next(view for view in views.VIEWS if view.name == "v_edges")
     columns = inspector.get_columns("v_edges", schema="public")
     assert {one["name"]: one["comment"] for one in columns} == edges.columns
+    assert inspector.get_view_definition("v_edges") == f" {edges.sql.strip()};"
     assert inspector.get_table_comment("v_edges") == {"text": edges.meaning}
 
 

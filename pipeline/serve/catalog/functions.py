@@ -158,6 +158,12 @@ _CONSTANTS: Final = {
 }  # fmt: skip
 """What is so for every argument, or follows from the arguments alone."""
 
+LOOKED_UP: Final = (
+    """CREATE TABLE pg_described (described_oid BIGINT, described_number INTEGER,
+        described_as VARCHAR)""",
+    "CREATE TABLE pg_defined (defined_oid BIGINT, defined_as VARCHAR)",
+)
+"""What macros read: an argument is looked up inside them first, and no caller has these columns."""
 _PRIVILEGES: Final = (
     *("any_column", "column", "database", "foreign_data_wrapper", "function", "language"),
     *("schema", "sequence", "server", "table", "tablespace", "type"),
@@ -243,12 +249,15 @@ def macros(
     yield _macro("pg_get_function_identity_arguments(oid)", f"{_map(arguments)}[oid::BIGINT]")
     yield _macro("pg_get_function_result(oid)", "'record'")
     yield _macro("pg_get_functiondef(oid)", "NULL::VARCHAR")
-    described = "SELECT any_value(d.description) FROM pg_description AS d"
-    whole = f"({described} WHERE d.objoid = a AND d.objsubid = 0)"
+    described = """(SELECT any_value(described_as) FROM pg_described
+        WHERE described_oid = a AND described_number = {})"""
+    whole = described.format(0)
     yield _macro("obj_description", f"(a) AS {whole}", f"(a, b) AS {whole}")
     yield _macro("shobj_description", "(a, b) AS NULL::VARCHAR")
-    yield _macro("col_description(a, b)", f"({described} WHERE d.objoid = a AND d.objsubid = b)")
-    for name in ("indexdef", "constraintdef", "expr", "viewdef", "ruledef", "triggerdef"):
+    yield _macro("col_description(a, b)", described.format("b"))
+    defined = "(SELECT any_value(defined_as) FROM pg_defined WHERE defined_oid = a)"
+    yield _macro("pg_get_viewdef", f"(a) AS {defined}", f"(a, b) AS {defined}")
+    for name in ("indexdef", "constraintdef", "expr", "ruledef", "triggerdef"):
         yield _macro(
             f"pg_get_{name}",
             "(a) AS NULL::VARCHAR", "(a, b) AS NULL::VARCHAR", "(a, b, c) AS NULL::VARCHAR",

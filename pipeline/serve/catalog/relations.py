@@ -20,7 +20,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipeline.serve.catalog.functions import SCHEMA, TYPES, macros
+from pipeline.serve.catalog.functions import LOOKED_UP, SCHEMA, TYPES, macros
 from pipeline.serve.catalog.kinds import pg_types
 from pipeline.serve.catalog.rows import PgColumn, Rows, Seen, rows
 from pipeline.serve.roles import DATABASE, PUBLIC
@@ -65,6 +65,8 @@ def install(
             cursor.execute(f"CREATE TYPE {name} AS {stored}")
         for name, columns in seen.of_pg.items():
             cursor.execute(f"CREATE TABLE {_place(name)} ({', '.join(map(_column, columns))})")
+        for statement in LOOKED_UP:
+            cursor.execute(statement)
         for statement in macros(role, seen.types, seen.relations(), seen.arguments()):
             cursor.execute(statement)
         for table, found in rows(seen).items():
@@ -116,6 +118,9 @@ def _insert(cursor: duckdb.DuckDBPyConnection, table: str, found: Rows) -> None:
 
 
 _DERIVED: Final = (
+    """INSERT INTO pg_described SELECT objoid, objsubid, description FROM pg_description""",
+    """INSERT INTO pg_defined SELECT c.oid, definition
+        FROM pg_views JOIN pg_class AS c ON c.relname = viewname""",
     """INSERT INTO pg_information.schemata BY NAME
         SELECT current_database() AS catalog_name, nspname AS schema_name,
             current_database() AS schema_owner
@@ -127,10 +132,13 @@ _DERIVED: Final = (
             'NO' AS is_insertable_into, 'NO' AS is_typed
         FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace""",
     """INSERT INTO pg_information.views BY NAME
-        SELECT table_catalog, table_schema, table_name, 'NONE' AS check_option,
+        SELECT table_catalog, table_schema, table_name, definition AS view_definition,
+            'NONE' AS check_option,
             'NO' AS is_updatable, 'NO' AS is_insertable_into, 'NO' AS is_trigger_updatable,
             'NO' AS is_trigger_deletable, 'NO' AS is_trigger_insertable_into
-        FROM pg_information.tables WHERE table_type = 'VIEW'""",
+        FROM pg_information.tables
+        LEFT JOIN pg_views ON schemaname = table_schema AND viewname = table_name
+        WHERE table_type = 'VIEW'""",
     """INSERT INTO pg_information.columns BY NAME
         SELECT current_database() AS table_catalog, nspname AS table_schema,
             relname AS table_name, attname AS column_name,
@@ -163,7 +171,7 @@ _DERIVED: Final = (
     """INSERT INTO pg_views BY NAME
         SELECT table_schema AS schemaname, table_name AS viewname,
             current_database() AS viewowner
-        FROM pg_information.views""",
+        FROM pg_information.views WHERE table_schema != 'public'""",
     """INSERT INTO pg_tables BY NAME
         SELECT table_schema AS schemaname, table_name AS tablename,
             current_database() AS tableowner

@@ -80,6 +80,7 @@ def rows(seen: Seen) -> dict[str, Rows]:
         "pg_class": _pg_class(seen),
         "pg_attribute": _pg_attribute(seen),
         "pg_description": _pg_description(seen),
+        "pg_views": _pg_views(seen),
         "pg_proc": _pg_proc(seen),
     }
 
@@ -192,6 +193,16 @@ def _pg_description(seen: Seen) -> Rows:
                 if text
             ]
     return found
+
+
+def _pg_views(seen: Seen) -> Rows:
+    """Views with the query they are, in DuckDB's SQL."""
+    queries = {view.name: f" {view.sql.strip()};" for view in views.VIEWS}
+    return [
+        {"schemaname": PUBLIC, "viewname": name, "viewowner": DATABASE}
+        | {"definition": queries.get(name)}
+        for name in seen.ours
+    ]
 
 
 def _pg_proc(seen: Seen) -> Rows:
