@@ -61,7 +61,7 @@ def calls_named(rows: str, level: str = "level", *, nodes: bool = False) -> str:
         {_hop("source", "client", 2)}, {_hop("target", "server", 1)}
     FROM (
         SELECT calls.*, unnest(CASE WHEN {through} THEN [1, 2] ELSE [0] END) AS hop,
-            {node(level, "client", "'unknown in ' || client_network")} AS client_source,
+            {node(level, "client", "coalesce('unknown in ' || client_network, client_entity)")} AS client_source,
             coalesce({called}, {node(level, "server", elsewhere(level))}) AS server_target,
             CASE WHEN {called} IS NOT NULL AND server_kind IS DISTINCT FROM 'external' THEN 'service'
                 ELSE {kind(level, "server")} END AS told_server_kind,
