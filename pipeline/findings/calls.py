@@ -28,6 +28,10 @@ WHERE {} AND start_time >= $since AND start_time < $until
 ORDER BY error DESC, duration_ms DESC NULLS LAST LIMIT 100"""
 
 
+_SUFFER: Final = """CASE len(symptoms) WHEN 1 THEN 'another suffers from it'
+                ELSE format('{} others suffer from it', len(symptoms)) END"""
+
+
 def _unhealthy(entity_kind: str, clusters: str, more: str = "true") -> str:
     return f"""WITH unwell AS (
             SELECT *, entity_kind || ' ' || entity AS name FROM health_of_calls WHERE {_NOT_WELL}
@@ -37,7 +41,7 @@ def _unhealthy(entity_kind: str, clusters: str, more: str = "true") -> str:
         )
         SELECT entity, {_STATE} AS severity, {clusters} AS clusters,
             format('{{}}: {{}} ({{}} calls)', state, array_to_string(reasons, '; '), requests)
-                || coalesce(format('; {{}} others suffer from it', len(symptoms)), '') AS summary,
+                || coalesce('; ' || {_SUFFER}, '') AS summary,
             split_part(entity, ' -> ', 1) AS client, split_part(entity, ' -> ', 2) AS server, symptoms
         FROM unwell found LEFT JOIN suffering USING (name)
         WHERE entity_kind = '{entity_kind}' AND {more} AND (caused_by IS NULL OR caused_by NOT IN (

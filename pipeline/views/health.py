@@ -49,14 +49,21 @@ _KEPT: Final = "contains(reason, ', usually ') OR starts_with(reason, 'gateway '
 _CALLS: Final = f"""
     WITH recent AS MATERIALIZED (SELECT * FROM edges_1m WHERE bucket_start
             > (SELECT max(bucket_start) FROM edges_1m) - INTERVAL {WINDOW_MINUTES} MINUTE
+    ), of_each AS (SELECT * FROM ({_EACH}) WHERE entity IS NOT NULL
+    ), buckets AS (
+        SELECT entity_kind, entity, one.bucket, sum(one.calls)::UBIGINT AS calls
+        FROM (SELECT entity_kind, entity, unnest(durations) AS one FROM of_each) GROUP BY ALL
+    ), histograms AS (
+        SELECT entity_kind, entity, list({{'bucket': bucket, 'calls': calls}}) AS durations
+        FROM buckets GROUP BY entity_kind, entity
     ), measured AS (
         SELECT entity_kind, entity, sum(requests)::BIGINT AS requests,
             sum(CASE entity_kind WHEN 'gateway' THEN unserved_errors ELSE errors END)
                 / sum(requests) AS error_share,
-            sum(denied)::BIGINT AS denied, histogram_merge(durations) AS durations,
+            sum(denied)::BIGINT AS denied,
             sum(on_the_way_ns) / 1e6 / nullif(sum(both_timed), 0) AS way_ms,
             min(first_time) AS window_start, max(last_time) AS window_end
-        FROM ({_EACH}) WHERE entity IS NOT NULL GROUP BY entity_kind, entity
+        FROM of_each GROUP BY entity_kind, entity
     ), told AS (
         SELECT entity_kind, entity, coalesce(list_sort(list_distinct(flatten(list(flags)))), []) AS flags,
             arg_max(blamed, errors) AS blamed, arg_max(reasons, minute) AS reasons_then,
@@ -70,7 +77,8 @@ _CALLS: Final = f"""
             CASE WHEN entity_kind <> 'gateway' THEN histogram_quantile(durations, 0.95) END AS p95_ms,
             coalesce(flags, []) AS flags,
             coalesce(list_filter(reasons_then, lambda reason: {_KEPT}), []) AS kept
-        FROM measured LEFT JOIN told USING (entity_kind, entity)
+        FROM measured LEFT JOIN histograms USING (entity_kind, entity)
+        LEFT JOIN told USING (entity_kind, entity)
     ), reasoned AS (
         SELECT *, list_filter([
                 CASE WHEN requests < {MIN_REQUESTS} THEN format('only {{}} calls', requests) END,
