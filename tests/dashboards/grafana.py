@@ -6,6 +6,8 @@ panel's and annotation's query, expanded, over one time range. How SQL is run is
 the caller's: over PostgreSQL's simple protocol, or a DuckDB connection.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +22,16 @@ from dashboards.frames import Frame, check_places, frame_of, node_graph
 
 Ask = Callable[[str], pa.Table]
 Json = dict[str, Any]
+
+
+_WANTS = {
+    "timeseries": {"time", "number"},
+    "state-timeline": {"time", "number"},
+    "heatmap": {"time", "number"},
+    "bargauge": {"string", "number"},
+    "barchart": {"string", "number"},
+}
+"""Kinds of fields a panel draws of; a state is a number, or it would be a label."""
 
 
 def panels_of(board: Json) -> list[Json]:
@@ -92,7 +104,18 @@ class Grafana:
             node_graph(frames)
         elif panel["type"] == "geomap":
             check_places(node_graph(frames)[0])
+        elif panel["type"] in _WANTS:
+            for frame in frames:
+                kinds = {field.kind for field in frame.fields}
+                assert not kinds or kinds >= _WANTS[panel["type"]], (panel["title"], kinds)
         return frames
+
+    def strays(self, panel: Json, frames: list[Frame]) -> set[str]:
+        """Columns that a panel's links name, and no answer with rows has: a link to nothing."""
+        names = {field.name for frame in frames for field in frame.fields}
+        text = json.dumps(panel["fieldConfig"])
+        linked = re.findall(r"__data\.fields(?:\.(\w+)|\[.{0,2}?\"([^\]\"\\]+).{0,2}?\])", text)
+        return {one or other for one, other in linked} - names if names else set()
 
     def annotations(self) -> Iterator[tuple[str, Frame]]:
         """Answers to the dashboard's own annotations."""

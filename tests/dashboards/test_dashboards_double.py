@@ -95,12 +95,13 @@ def test_health_checks_are_answered(connection: Connection):
 def test_every_panel_of_a_dashboard_is_answered(ask: Ask, board: str):
     """Variables, panels and annotations make frames that Grafana takes; those named are empty."""
     grafana = opened(board, ask)
-    empty = {
-        panel["title"]
-        for panel in panels_of(grafana.board)
-        if panel.get("targets") and not rows(grafana.panel(panel))
-    }
+    answers = [
+        (panel, grafana.panel(panel)) for panel in panels_of(grafana.board) if panel.get("targets")
+    ]
+    empty = {panel["title"] for panel, frames in answers if not rows(frames)}
     assert empty == EMPTY.get(board, set())
+    strays = {panel["title"]: grafana.strays(panel, frames) for panel, frames in answers}
+    assert {title: names for title, names in strays.items() if names} == {}
     notes = {name: rows([frame]) for name, frame in grafana.annotations()}
     assert notes.keys() == {"Findings", "Deployments and configuration", "Topology changes"}
     assert notes["Findings"] > 0
