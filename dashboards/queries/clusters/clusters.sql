@@ -18,11 +18,13 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
     WHERE coalesce(valid_to, $__timeTo()::TIMESTAMPTZ) >= $__timeTo()::TIMESTAMPTZ
     GROUP BY cluster
 )
-SELECT coalesce(state, 'unknown') AS state, c.cluster, c.provider AS cloud, c.region, array_to_string(c.zones, ', ') AS zones,
+SELECT coalesce(state, 'unknown') AS state, c.cluster, c.provider AS cloud, c.region,
+       array_to_string(c.zones, ', ') AS zones,
        c.network, c.model, c.mesh, c.trust_domain AS "trust domain", nodes, workloads, pods, served.per_s AS "served/s",
        served.failed, made.per_s AS "made/s", n.bytes_in AS "bytes in", n.bytes_out AS "bytes out", why
 FROM v_clusters c
-LEFT JOIN known ON known.cluster = c.cluster LEFT JOIN served ON served.cluster = c.cluster LEFT JOIN made ON made.cluster = c.cluster
+LEFT JOIN known ON known.cluster = c.cluster
+LEFT JOIN served ON served.cluster = c.cluster LEFT JOIN made ON made.cluster = c.cluster
 LEFT JOIN health ON health.entity = c.cluster
 LEFT JOIN topology_nodes('cluster', $__timeFrom(), $__timeTo()) n ON n.node_id = c.cluster
 WHERE c.cluster IN (FROM picked)

@@ -24,7 +24,8 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
     WHERE $__timeFilter(minute) AND entity_kind = 'gateway'
     GROUP BY entity
 )
-SELECT coalesce(state, 'unknown') AS state, gateway, cluster, to_network AS "leads into", seen_from AS "seen from", addresses,
+SELECT coalesce(state, 'unknown') AS state, gateway, cluster, to_network AS "leads into", seen_from AS "seen from",
+       addresses,
        per_s AS "requests/s", errors / requests AS failed, unserved / requests AS "not passed on", p95, tax, why
 FROM known LEFT JOIN calls USING (gateway) LEFT JOIN rates USING (gateway) LEFT JOIN health ON health.entity = gateway
 WHERE coalesce(cluster, '') IN (FROM picked)

@@ -1,7 +1,6 @@
 -- Who calls anybody?
 -- Units: names of entities.
-SELECT DISTINCT source AS __value, source AS __text
-FROM topology_edges('workload', $__timeFrom(), $__timeTo())
-WHERE kind = 'call'
+SELECT DISTINCT coalesce(client_entity, 'unknown') AS __value, coalesce(client_entity, 'unknown') AS __text
+FROM edges_between($__timeFrom(), $__timeTo())
 ORDER BY 1
 LIMIT 5000

@@ -3,7 +3,8 @@
 WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]))
 SELECT exporter, network, src_ip AS "from", src_entity AS source, post_nat_src_ip AS "from, after",
        post_nat_src_entity AS "source, after", dst_ip AS "to", dst_entity AS target, post_nat_dst_ip AS "to, after",
-       post_nat_dst_entity AS "target, after", count(*) AS flows, sum(bytes_estimate) AS bytes, max(start_time) AS "last seen"
+       post_nat_dst_entity AS "target, after", count(*) AS flows, sum(bytes_estimate) AS bytes,
+       max(start_time) AS "last seen"
 FROM v_flows
 WHERE (post_nat_src_ip IS NOT NULL OR post_nat_dst_ip IS NOT NULL)
     AND start_time BETWEEN greatest($__timeFrom()::TIMESTAMPTZ, $__timeTo()::TIMESTAMPTZ - INTERVAL 1 HOUR)

@@ -42,7 +42,8 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
     SELECT what FROM flows GROUP BY what ORDER BY sum(bytes) DESC NULLS LAST LIMIT 10
 )
 SELECT bucket_start AS time,
-       CASE WHEN what IN (FROM largest) OR what IS NULL THEN coalesce(nullif(what, ''), 'unknown') ELSE 'other' END AS metric,
+       CASE WHEN what IN (FROM largest) OR what IS NULL THEN coalesce(nullif(what, ''), 'unknown')
+           ELSE 'other' END AS metric,
        sum(bytes / bucket_s) AS rate
 FROM flows
 GROUP BY 1, 2

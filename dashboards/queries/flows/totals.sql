@@ -39,7 +39,8 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
       AND ('*' IN ($protocol) OR protocol IN ($protocol))
       AND ('$port' = '' OR port = TRY_CAST('$port' AS USMALLINT))
 )
-SELECT bucket_start AS time, sum(bytes / bucket_s) AS bytes, sum(packets / bucket_s) AS packets, sum(flows / bucket_s) AS flows
+SELECT bucket_start AS time, sum(bytes / bucket_s) AS bytes, sum(packets / bucket_s) AS packets,
+       sum(flows / bucket_s) AS flows
 FROM flows
 GROUP BY 1
 ORDER BY 1

@@ -1,15 +1,29 @@
 -- Who calls it, and whom does it call?
 -- Units: calls a second to each from those shown; share of them that failed. Arcs: shares answered, slow (of edges
 -- whose 95th percentile is over 100 ms and ten times the median) and failed.
-WITH me AS (FROM entities_called('$service')), edges AS (
-    SELECT * FROM topology_edges('workload', $__timeFrom(), $__timeTo())
-    WHERE kind = 'call' AND source <> target AND (source IN (FROM me) OR target IN (FROM me))
+WITH me AS (FROM entities_called('$service')), span AS (
+    SELECT sum(bucket_s) AS seconds
+    FROM (SELECT DISTINCT bucket_start, bucket_s FROM edges_between($__timeFrom(), $__timeTo()))
+), edges AS (
+    SELECT coalesce(client_entity, 'unknown') AS source, coalesce(server_entity, 'unknown') AS target,
+           any_value(client_cluster) AS source_cluster,
+           any_value(server_cluster) AS target_cluster, sum(requests) AS requests, sum(errors) AS errors,
+           sum(requests) / any_value(seconds) AS per_s, sum(tls_requests) AS tls_requests,
+           sum(bytes_received + bytes_sent) / any_value(seconds) AS bytes_per_s,
+           histogram_quantile(histogram_merge(durations), 0.5) AS p50_ms,
+           histogram_quantile(histogram_merge(durations), 0.95) AS p95_ms,
+           string_agg(DISTINCT coalesce(gateway, path_model), ', ') AS paths
+    FROM edges_between($__timeFrom(), $__timeTo())
+    CROSS JOIN span
+    WHERE (client_entity IN (FROM me) OR server_entity IN (FROM me)) AND client_entity IS DISTINCT FROM server_entity
+    GROUP BY source, target
     ORDER BY requests DESC, source, target
     LIMIT 100
 ), nodes AS (
-    SELECT id, sum(requests) AS requests, sum(errors) AS errors, sum(per_s) AS per_s, sum(slow) AS slow, any_value(cluster) AS cluster
+    SELECT id, any_value(cluster) AS cluster, sum(requests) AS requests, sum(errors) AS errors, sum(per_s) AS per_s,
+           sum(slow) AS slow
     FROM (
-        SELECT target AS id, target_cluster AS cluster, requests, errors, requests_per_s AS per_s,
+        SELECT target AS id, target_cluster AS cluster, requests, errors, per_s,
                CASE WHEN p95_ms > 100 AND p95_ms > 10 * p50_ms THEN requests - errors ELSE 0 END AS slow
         FROM edges
         UNION ALL SELECT source, source_cluster, NULL, NULL, NULL, NULL FROM edges
@@ -18,7 +32,7 @@ WITH me AS (FROM entities_called('$service')), edges AS (
 ), judged AS (
     SELECT entity_kind, entity, arg_max(state, minute) AS state
     FROM v_health_1m
-    WHERE $__timeFilter(minute) AND entity_kind IN ('service', 'workload')
+    WHERE $__timeFilter(minute) AND entity_kind IN ('service', 'workload') AND entity IN (SELECT id FROM nodes)
     GROUP BY ALL
 ), health AS (
     SELECT entity, arg_max(state, entity_kind = 'service') AS state FROM judged GROUP BY entity

@@ -11,7 +11,8 @@ WITH nodes AS MATERIALIZED (
       AND ('*' IN ($service) OR node_id IN ($service)
         OR service IN (SELECT service FROM v_endpoints WHERE entity IN ($service)))
 ), edges AS MATERIALIZED (
-    FROM topology_edges('$level', $__timeFrom(), $__timeTo()) WHERE (source IN (FROM picked) OR target IN (FROM picked)) AND '$show' IN (kind, 'both')
+    FROM topology_edges('$level', $__timeFrom(), $__timeTo())
+    WHERE (source IN (FROM picked) OR target IN (FROM picked)) AND '$show' IN (kind, 'both')
 ), shown AS (
     SELECT id FROM (SELECT source AS id, requests, bytes FROM edges UNION ALL SELECT target, requests, bytes FROM edges)
     GROUP BY id
@@ -44,7 +45,8 @@ WITH nodes AS MATERIALIZED (
     GROUP BY 1
 )
 SELECT node_id AS id, CASE '$level' WHEN 'service' THEN split_part(split_part(node_id, '/', -1), '.', 1)
-           ELSE split_part(node_id, '/', -1) END AS title, coalesce(nullif(concat_ws(' ', namespace, cluster), ''), concat_ws(' ', provider, region)) AS subtitle,
+           ELSE split_part(node_id, '/', -1) END AS title,
+       coalesce(nullif(concat_ws(' ', namespace, cluster), ''), concat_ws(' ', provider, region)) AS subtitle,
        coalesce(per_s, 0) AS mainstat, coalesce(errors / requests, 0) AS secondarystat,
        coalesce((requests - errors - coalesce(slow, 0)) / requests, 0) AS arc__ok,
        coalesce(slow / requests, 0) AS arc__slow, coalesce(errors / requests, 0) AS arc__failed,
