@@ -112,15 +112,15 @@ def test_no_text_is_too_broken(words: list[str]):
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT " + "(('a')::regclass)," * 10_000 + "1 FROM pg_class",
-        "SELECT " + "(" * 20_000 + "'a'" + ")::regclass" * 20_000,
-        "SELECT 'a'" + "::regclass" * 20_000,
-        "SELECT 'a'" + "::text" * 20_000 + "::regclass",
-        "SELECT * FROM pg_class" + ", unnest(x) s" * 10_000,
-        "unnest(" * 20_000 + "FROM pg_class",
-        "pg_class " + " ".join(f"$a{number}$" for number in range(20_000)),
-        "pg_class " + "/*" * 50_000 + "E'" * 50_000,
-        "pg_class " + "E'\\" * 50_000,
+        "SELECT " + "(('a')::regclass)," * 4_000 + "1 FROM pg_class",
+        "SELECT " + "(" * 8_000 + "'a'" + ")::regclass" * 8_000,
+        "SELECT 'a'" + "::regclass" * 8_000,
+        "SELECT 'a'" + "::text" * 8_000 + "::regclass",
+        "SELECT * FROM pg_class" + ", unnest(x) s" * 4_000,
+        "unnest(" * 8_000 + "FROM pg_class",
+        "pg_class " + " ".join(f"$a{number}$" for number in range(8_000)),
+        "pg_class " + "/*" * 20_000 + "E'" * 20_000,
+        "pg_class " + "E'\\" * 20_000,
     ],
 )
 def test_long_texts_take_no_longer_than_they_are_long(sql: str):
