@@ -28,6 +28,8 @@ UIDS = (
 )
 _IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _WIDTH, _HEIGHT = 1400, 700
+_PICTURED = 1_700
+"""As much of a board as a picture shows."""
 _CHOSEN = {
     "service": "?from=first&to=last&var-service=cluster-west/shop/reviews",
     "edge": "?from=first&to=last&var-source=cluster-east/shop/frontend"
@@ -101,7 +103,10 @@ def _picture(page: Page, name: str, tmp_path: Path) -> None:
     if os.environ.get("CROSSPANE_SCREENSHOTS") == "1":
         folder = _IMAGES
         folder.mkdir(exist_ok=True)
-    page.screenshot(path=folder / f"{name}.png", full_page=True)
+    height = min(_PICTURED, page.viewport_size["height"])
+    page.screenshot(
+        path=folder / f"{name}.png", clip={"x": 0, "y": 0, "width": _WIDTH, "height": height}
+    )
 
 
 @pytest.mark.parametrize("name", UIDS)
@@ -202,6 +207,7 @@ def test_from_overview_to_a_service_to_an_edge(page: Page):
     worst = page.locator(".panel").filter(has_text="Edges: the least well")
     worst.scroll_into_view_if_needed()
     worst.get_by_role("link", name="cluster-east/shop/frontend").first.click()
+    page.locator(".menu").get_by_role("link", name="Service").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Service")
     assert re.search(r"/d/crosspane-service\?from=first&to=last&.*shop%2Ffrontend", page.url)
     page.locator(".graph-edge .touch").first.dispatch_event("click")

@@ -4,6 +4,7 @@ import { faded, readableOn } from "../colors";
 import { el } from "../dom";
 import { isHidden, isNumber, nameOf, show } from "../fields";
 import { linksOf } from "../links";
+import { follow } from "../menu";
 import type { Field, Frame } from "../types";
 import type { Context, Renderer } from "./context";
 
@@ -42,11 +43,11 @@ function cell(field: Field, frame: Frame, at: number, { place, go }: Context): H
   const isMissing = value === null || value === undefined;
   const words = links.length && !isMissing
     ? el("a", {
-        href: links[0]!.url, title: links[0]!.title, text,
+        href: links[0]!.url, title: links.map(({ title }) => title).join(", "), text,
         onclick: (event: MouseEvent) => {
           if (event.ctrlKey || event.metaKey) return;
           event.preventDefault();
-          go(links[0]!.url);
+          follow(links, event.currentTarget as HTMLElement, go);
         },
       })
     : el("span", { text });
