@@ -13,7 +13,12 @@ export function follow(links: Link[], from: HTMLElement, go: (url: string) => vo
     go(links[0]!.url);
     return;
   }
-  const close = (): void => menu.remove();
+  let isOpen = true;
+  const close = (): void => {
+    if (!isOpen) return; // what is removed loses the focus, and would close once more
+    isOpen = false;
+    menu.remove();
+  };
   const menu = el("div", {
     class: "popup menu", role: "group", "aria-label": "Links",
     onkeydown: (event: KeyboardEvent) => {
