@@ -302,6 +302,8 @@ class Session:
                 clock.start()
                 relation = cursor.sql(statement.text)  # EXPLAIN ANALYZE runs already here
                 names, kinds = relation.columns, relation.types
+            if reason := clock.refusal():  # it came while nothing could be interrupted
+                raise reason
             return [Column(*pair) for pair in zip(names, map(str, kinds), strict=True)]
         except duckdb.Error as error:
             raise clock.refusal() or self._refused(error) from error

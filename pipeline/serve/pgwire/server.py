@@ -126,12 +126,12 @@ class Server:
             _refuse(connection, self._config.max_clients)
 
     def _serve(self, connection: socket.socket, address: str) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         wire = Wire(connection, max_message_bytes=self._config.max_message_bytes)
         wire.deadline = time.monotonic() + self._config.login_s
         wire.send_s = self._config.login_s
         try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self._converse(wire, address)
         except ServeError as error:
             _log.info("%s: %s", address, error)
@@ -145,9 +145,11 @@ class Server:
             _log.exception("%s", address)
             _last_words(wire, ServeError(OTHER, type(error).__name__))
         finally:
-            _close(wire.connection)
-            with self._lock:
-                self._sockets.pop(threading.current_thread(), None)
+            try:
+                _close(wire.connection)
+            finally:
+                with self._lock:
+                    self._sockets.pop(threading.current_thread(), None)
 
     def _converse(self, wire: Wire, address: str) -> None:
         client = self._door.admit(wire, address)
