@@ -17,6 +17,9 @@ from pipeline.views.topology import CALLS, RATES
 _TOLD: Final = 2 / (rollups.GROWTH + 1)
 """What is told of a bucket, as a share of its upper end."""
 
+_CALLS: Final = 2**40
+"""More than one bucket of one row ever has."""
+
 MACROS: Final = (
     f"""CREATE OR REPLACE MACRO duration_bucket(ms) AS CASE WHEN ms > 1e-7
         THEN ceil(ln(ms) / ln({rollups.GROWTH}))::SMALLINT ELSE ({rollups.ZERO_BUCKET})::SMALLINT END""",
@@ -35,7 +38,12 @@ MACROS: Final = (
             * (1 - (all_of_it.rank - floor(all_of_it.rank)))
             + histogram_at(all_of_it.buckets, ceil(all_of_it.rank))
             * (all_of_it.rank - floor(all_of_it.rank)))[1]""",
-    "CREATE OR REPLACE MACRO histogram_merge(durations) AS flatten(list(durations))",
+    # Bucket and calls in one number, equal ones counted: a tenth of sorting and adding up them all.
+    f"""CREATE OR REPLACE MACRO histogram_merge(durations) AS list_transform(map_entries(list_histogram(
+            list_transform(flatten(list(durations)),
+                lambda one: (one.bucket::BIGINT - {rollups.ZERO_BUCKET}) * {_CALLS} + one.calls::BIGINT))),
+        lambda found: {{'bucket': (found.key // {_CALLS} + {rollups.ZERO_BUCKET})::SMALLINT,
+            'calls': (found.key % {_CALLS} * found.value)::UBIGINT}})""",
 )
 
 
