@@ -28,7 +28,7 @@ UIDS = (
 )
 _IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _WIDTH, _HEIGHT = 1400, 700
-_PICTURED = 1_700
+_PICTURED = 1_560
 """As much of a board as a picture shows."""
 _CHOSEN = {
     "service": "?from=first&to=last&var-service=cluster-west/shop/reviews",
