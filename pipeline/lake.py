@@ -11,7 +11,7 @@ moved by compare-and-set, and a job whose place was taken by another fails its
 commit instead of writing twice.
 
 One process writes; any number read, with this module or any DuckDB, while it
-does.
+does: the catalog has a write-ahead log, so neither waits for the other.
 
 Before: enrich/. After: views.py (what readers see).
 Source: DuckLake 1.0 specification.
@@ -39,7 +39,7 @@ _OFFSETS: Final = "log_offsets_"
 _SHAPE: Final = "lake_shape"
 
 _WAIT_MS: Final = 60_000
-"""A commit waits so long for queries that hold the catalog, instead of the 5 s it would."""
+"""Who opens the catalog waits so long for whoever recovers it just then, instead of 5 s."""
 _INLINED_ROWS: Final = 1_000
 """Inserts up to this many rows stay in the catalog until maintenance writes them to Parquet."""
 
@@ -90,7 +90,11 @@ def connect(
     connection = duckdb.connect(config={"threads": threads})
     for extension in ("ducklake", "sqlite_scanner"):
         _load(connection, extension)
-    options = "READ_ONLY" if read_only else f"DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
+    options = (
+        "READ_ONLY"
+        if read_only
+        else f"DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}, META_JOURNAL_MODE 'WAL'"
+    )
     options += f", META_BUSY_TIMEOUT {_WAIT_MS}"
     if at:
         options += f", SNAPSHOT_TIME '{at.isoformat()}'"
@@ -109,7 +113,13 @@ def connect(
         connection.execute(f"USE lake.{SCHEMA}")
     except duckdb.Error as error:
         connection.close()
-        raise LakeError(f"cannot open the lake at {root}: {error}") from error
+        shared = (
+            ": who reads must be allowed to write into the folder, too (SQLite's shared memory),"
+            " or ask `crosspane serve`"
+            if read_only and "readonly database" in str(error)
+            else ""
+        )
+        raise LakeError(f"cannot open the lake at {root}: {error}{shared}") from error
     return connection
 
 
