@@ -83,8 +83,7 @@ class Rows(Iterator[pa.RecordBatch]):
     Batches of a result; raises ServeError at a limit.
 
     At its end, or closed, it lets go of the lake; also when its time is over
-    and nobody is taking rows, for whoever holds the lake's catalog keeps the
-    job from committing.
+    and nobody is taking rows: what is open keeps an old snapshot of the catalog.
     """
 
     def __init__(self, batches: Iterator[pa.RecordBatch], end: Callable[[], None]) -> None:

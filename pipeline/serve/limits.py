@@ -7,9 +7,9 @@ statement has a turn while it runs or makes rows, and none while a client takes
 what it made.
 
 A result is read batch by batch, and both limits hold for the whole of it: a
-client that takes its rows slowly keeps the lake's catalog, and the job's
-commits wait for whoever holds that. So the clock of a statement runs until the
-last row is taken, and what is not taken by then is cut.
+client that takes its rows slowly keeps an old snapshot of the catalog, whose
+write-ahead log grows meanwhile. So the clock of a statement runs until the last
+row is taken, and what is not taken by then is cut.
 
 Before: engine.py. After: pgwire/.
 """
