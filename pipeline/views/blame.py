@@ -4,10 +4,10 @@ Whose fault is a call that failed: SQL over one call's flags at both proxies.
 A flag speaks of the next hop as one proxy sees it, so the proxy nearest to the
 failure is believed first: what the server's proxy logged, else the client's.
 Where no server's proxy logged the call, it got lost on the way: at the gateway,
-if nothing else came through it in that minute; at the server, if other calls
-did. Where nothing tells, nobody is blamed: *unknown*.
+if nothing came through it then; at the server, if other calls did (outages.py).
+Where nothing tells, nobody is blamed: *unknown*.
 
-Before: facts.py. After: topology.py (``v_calls``).
+Before: facts.py. After: outages.py, topology.py (``v_calls``).
 """
 
 from typing import Final
@@ -71,9 +71,26 @@ BLAME: Final = f"""CASE
 """
 A certificate that does not verify is its owner's fault. Over columns ``denied``, ``failed``, ``server_seen``, ``client_flags``, ``server_flags``,
 ``upstream_failure``, ``gateway``, ``path_gateway`` (the gateway this service is usually
-reached through) and ``gateway_works`` (whether any call came through that in the
-same minute; null if only this service was tried).
+reached through) and ``gateway_works`` (whether it worked when this call was lost,
+`outages.outages_sql`; null if that is not known).
 """
+
+_LOST: Final = f"""failed AND NOT server_seen AND client_flags IS NOT NULL
+            AND NOT {_has("client_flags", *_OWN, "client")}
+            AND NOT coalesce(upstream_failure ILIKE '%CERTIFICATE%' OR upstream_failure ILIKE '%UNKNOWN_CA%', false)"""
+LOST: Final = f"({_LOST})"
+"""It should have come to its server, and did not; its client's proxy does not know why."""
+REFUSED: Final = (
+    f"({_LOST} AND gateway IS NOT NULL AND coalesce(upstream_failure ILIKE '%refused%', false))"
+)
+"""
+Nobody listens at the gateway's address. That a connection timed out or was reset is no
+such word: a gateway that passes TLS through does so for a server it does not reach.
+"""
+CAME: Final = (
+    "(gateway IS NOT NULL AND (server_seen OR NOT failed AND coalesce(status < 500, false)))"
+)
+"""It came through the gateway: the server's proxy logged it, or the client got an answer."""
 
 BROKE_OFF: Final = f"""NOT {_has("client_flags", *_OWN)} AND CASE WHEN server_seen
         THEN NOT {_has("server_flags", *_OWN, *_NOT_THERE)}

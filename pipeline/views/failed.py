@@ -2,11 +2,11 @@
 Calls of a minute that failed or were denied, and whom each blames.
 
 `v_calls` finds out whose fault a call is by looking at every call there is; here only
-those that went wrong are put together, and what others went through a gateway in that
-minute is known from the rollup. Of a minute with more than `MOST` such calls, as many
+those that went wrong are put together, and of what went well no more is read than when
+it was sent to which gateway. Of a minute with more than `MOST` such calls, as many
 are looked at: the same ones each time.
 
-Before: topology.py. After: pipeline/health/causes.py.
+Before: topology.py, outages.py. After: pipeline/health/causes.py.
 """
 
 from datetime import datetime
@@ -16,14 +16,14 @@ import polars as pl
 
 from pipeline.schema.health import EDGE_KEY as KEY
 from pipeline.schema.model import TEXT
-from pipeline.views import blame
+from pipeline.views import blame, outages
 from pipeline.views.topology import MARGIN, calls_sql
 
 MOST: Final = 20_000
 
 _WRONG: Final = f"(authz = 'denied' OR coalesce({blame.FAILED}, true))"
 
-TOLD: Final = ("bucket_start", "client_cluster", "service", "gateway", "server_timed")
+TOLD: Final = ("bucket_start", "client_cluster", "service", "gateway")
 FAILED: Final = pl.Schema(
     dict.fromkeys(KEY, TEXT)
     | {"error": pl.Boolean(), "denied": pl.Boolean(), "policy": TEXT}
@@ -62,18 +62,25 @@ def failed_sql(
         )
         SELECT around.* FROM around SEMI JOIN wrong USING (request_id)
         UNION ALL FROM unnamed)"""
+    answered = f"""SELECT g.name AS path_gateway, r.service, start_time,
+            false AS lost, false AS refused, true AS came
+        FROM {facts}requests r JOIN vantages v USING (vantage_id) JOIN v_gateways g
+            ON g.network = v.network AND g.gateway_ip_hi = upstream_remote_ip_hi
+            AND g.gateway_ip_lo = upstream_remote_ip_lo AND g.port = upstream_remote_port
+        WHERE start_time >= {first} AND start_time < {last} AND reporter = 'source'
+            AND is_health_check IS NOT TRUE AND coalesce(log_type, 'end') = 'end'
+            AND status < 500 AND NOT coalesce({blame.FAILED}, true)"""
     return f"""WITH told AS ({calls_sql(requests, f">= {first} AND start_time < {last}")}), usual AS (
             SELECT client_cluster, service, arg_max(gateway, bucket_start) AS usual_gateway
             FROM {known} WHERE gateway IS NOT NULL GROUP BY ALL
-        ), works AS (
-            SELECT gateway AS path_gateway, CASE WHEN sum(server_timed) > 0 THEN true
-                WHEN min(service) < max(service) THEN false END AS gateway_works
-            FROM {edges} WHERE gateway IS NOT NULL GROUP BY ALL
         ), paths AS (
             SELECT told.*, coalesce(told.gateway, usual_gateway) AS path_gateway
             FROM told LEFT JOIN usual ON usual.client_cluster = told.client_cluster
                 AND usual.service = CASE WHEN NOT told.server_seen THEN told.service END
-        ), tries AS (SELECT * FROM paths LEFT JOIN works USING (path_gateway)),
+        ), works AS ({outages.outages_sql(f"(SELECT {outages.WAYS} FROM paths UNION ALL {answered})")}
+        ), tries AS (
+            SELECT paths.*, gateway_works FROM paths LEFT JOIN works ON {outages.SAME_CALL}
+        ),
         blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
         SELECT {", ".join(FAILED)} FROM (
             SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed

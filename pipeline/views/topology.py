@@ -10,7 +10,7 @@ Before: facts.py. After: wire.py, rollups.py.
 from typing import Final
 
 from pipeline.schema import View
-from pipeline.views import blame
+from pipeline.views import blame, outages
 
 _PROXY_FORMATS: Final = ("envoy_als", "envoy_otlp", "envoy_json", "envoy_text")
 """Channels by which one proxy may tell the same request twice, the most exact first."""
@@ -225,11 +225,9 @@ _BLAMED: Final = f"""WITH told AS ({calls_sql()}), usual AS (
         SELECT told.*, coalesce(told.gateway, usual_gateway) AS path_gateway
         FROM told LEFT JOIN usual ON usual.client_cluster = told.client_cluster
             AND usual.service = CASE WHEN NOT told.server_seen THEN told.service END
+    ), works AS ({outages.outages_sql(f"(SELECT {outages.WAYS} FROM paths)")}
     ), tries AS (
-        SELECT *, CASE WHEN path_gateway IS NULL THEN NULL WHEN bool_or(server_seen) OVER tried THEN true
-                WHEN min(service) OVER tried < max(service) OVER tried THEN false END AS gateway_works
-        FROM paths
-        WINDOW tried AS (PARTITION BY path_gateway, time_bucket(INTERVAL 1 MINUTE, start_time))
+        SELECT paths.*, gateway_works FROM paths LEFT JOIN works ON {outages.SAME_CALL}
     ), blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
     SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed"""
 """Whose fault a failure is takes other calls of the lake: what else came through a gateway."""

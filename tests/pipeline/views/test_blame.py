@@ -155,7 +155,7 @@ CASES = {
             True,
             "network",
             "west-gateway",
-            "client's proxy: URX,UF; connection refused; not logged at the server",
+            "client's proxy: URX,UF; connection refused; not logged at the server; nothing came through west-gateway",
         ),
     ),
     "the server's certificate does not verify": (
@@ -221,6 +221,7 @@ def test_no_healthy_upstream_is_judged_by_the_path_it_usually_takes(lake: Lake):
         client("early", status=200),
         server("early", status=200),
         client("late", status=503, response_flags=["UH"]) | gone,
+        client("other", status=200, service="ratings.shop"),
     )
     assert blamed(lake, "late")[1:3] == ("server", "west/shop/reviews")
 
