@@ -103,7 +103,11 @@ SECURITY_1M: Final = Table(
         Column("server_cluster", TEXT, "its cluster"),
         Column("path_model", TEXT, "local, flat or gateway; null if not known"),
         Column("gateway", TEXT, "gateways it went through, by name, in order; null if none"),
-        Column("conversations", U64, "requests and connections that did not fail, each once: rows of `edges`"),
+        Column(
+            "conversations",
+            U64,
+            "requests and connections that did not fail, each once: rows of `edges`",
+        ),
         Column("encrypted", U64, "of those, encrypted on every leg: one end of each says so"),
         Column(
             "identified",
