@@ -142,7 +142,7 @@ CALLS: Final = (
             "gateway",
             "(SELECT list_sort(list(DISTINCT cluster)) FROM v_gateways WHERE name = found.entity)",
         ),
-        _WELL.format("gateway = $entity"),
+        _WELL.format("(gateway = $entity OR blamed_entity = $entity)"),
         "See whether the gateway runs, whether its address and port are reached, and whether its certificate and SNI routes are those the client expects.",
         only_if=_ILL,
     ),

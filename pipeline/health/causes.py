@@ -56,8 +56,9 @@ def blamed(failed: pl.DataFrame) -> pl.DataFrame:
         & kind.is_not_null()
         & (pl.col("entity") == pl.col("blamed_entity"))
     )
+    down = pl.when(pl.col("blame") == "network").then("blamed_entity")
     rows = (
-        entities(failed.filter("error"))
+        entities(failed.filter("error").with_columns(pl.coalesce("gateway", down)))
         .filter((pl.col("entity_kind") != "gateway") | ~pl.col("server_seen"))
         .with_columns(
             blamed=pl.concat_str(["blame", "blamed_entity"], separator=" ", ignore_nulls=True),

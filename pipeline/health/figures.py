@@ -125,6 +125,41 @@ def figures(edges: pl.DataFrame) -> pl.DataFrame:
     ).drop("both_timed")
 
 
+def with_lost(figures: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
+    """
+    Add, to what gateways are told to have taken, calls that they would have.
+
+    A proxy whose health checks do not come through a gateway sends no call there any
+    more: no row of the rollup names it. Of calls that are blamed on it, it is the gateway.
+
+    Parameters
+    ----------
+    figures
+        One row an entity, of one minute: `figures`.
+    failed
+        Rows of `views.failed.failed_sql`.
+    """
+    lost = (
+        failed.filter(pl.col("error"), pl.col("gateway").is_null(), pl.col("blame") == "network")
+        .group_by(pl.col("blamed_entity").alias("entity"))
+        .agg(pl.len().cast(pl.Int64).alias("lost"))
+        .drop_nulls("entity")
+        .with_columns(entity_kind=pl.lit("gateway"))
+    )
+    if not lost.height:
+        return figures
+    counts = ("requests", "errors")
+    return (
+        figures.join(lost, on=ENTITY, how="full", coalesce=True)
+        .with_columns(
+            *(pl.col(name).fill_null(0) + pl.col("lost").fill_null(0) for name in counts),
+            pl.col("denied", "timed").fill_null(0),
+        )
+        .with_columns(error_share=pl.col("errors") / pl.col("requests"))
+        .drop("lost")
+    )
+
+
 def _quantiles(rows: pl.DataFrame, of: list[str], durations: str) -> pl.DataFrame:
     """``timed, p50_ms, p95_ms`` of merged histograms, as `histogram_quantile` tells them."""
     merged = (

@@ -19,7 +19,7 @@ import polars as pl
 from pipeline import schema
 from pipeline.health.causes import blamed, caused
 from pipeline.health.control_planes import control_planes
-from pipeline.health.figures import COLUMNS, ENTITY, entities, figures
+from pipeline.health.figures import COLUMNS, ENTITY, entities, figures, with_lost
 from pipeline.health.judge import judge
 from pipeline.health.security import security
 from pipeline.health.usual import BASES, best, buckets, usual
@@ -99,7 +99,7 @@ def health_of(
             pl.col("idle_minutes").min(),
         )
     )
-    told = figures(edges).drop("bucket_start")
+    told = with_lost(figures(edges).drop("bucket_start"), failed)
     rows = (
         told.join(seen, on=ENTITY, how="full", coalesce=True)
         .with_columns(

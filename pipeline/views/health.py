@@ -44,7 +44,10 @@ _EACH: Final = " UNION ALL ".join(
     for kind, entity in _KINDS.items()
 )
 _KEPT: Final = "contains(reason, ', usually ') OR starts_with(reason, 'gateway ')"
-"""Reasons that only `health_1m` knows: what was usual, and what gateways a cluster has."""
+"""
+Reasons that only `health_1m` knows: what was usual, and what gateways a cluster has. It
+knows of calls, too, that no proxy sent to a gateway any more (``of_gateways``).
+"""
 
 _CALLS: Final = f"""
     WITH recent AS MATERIALIZED (SELECT * FROM edges_1m WHERE bucket_start
@@ -56,14 +59,25 @@ _CALLS: Final = f"""
     ), histograms AS (
         SELECT entity_kind, entity, list({{'bucket': bucket, 'calls': calls}}) AS durations
         FROM buckets GROUP BY entity_kind, entity
-    ), measured AS (
+    ), counted AS (
         SELECT entity_kind, entity, sum(requests)::BIGINT AS requests,
-            sum(CASE entity_kind WHEN 'gateway' THEN unserved_errors ELSE errors END)
-                / sum(requests) AS error_share,
+            sum(CASE entity_kind WHEN 'gateway' THEN unserved_errors ELSE errors END)::BIGINT AS errors,
             sum(denied)::BIGINT AS denied,
             sum(on_the_way_ns) / 1e6 / nullif(sum(both_timed), 0) AS way_ms,
             min(first_time) AS window_start, max(last_time) AS window_end
         FROM of_each GROUP BY entity_kind, entity
+    ), of_gateways AS (
+        SELECT 'gateway' AS entity_kind, entity, sum(requests)::BIGINT AS requests, sum(errors)::BIGINT AS errors,
+            min(minute) AS window_start, max(minute) + INTERVAL 1 MINUTE AS window_end
+        FROM health_1m WHERE entity_kind = 'gateway' AND requests > 0 AND minute
+            > (SELECT max(bucket_start) FROM edges_1m) - INTERVAL {WINDOW_MINUTES} MINUTE
+        GROUP BY entity
+    ), measured AS (
+        SELECT entity_kind, entity, greatest(c.requests, g.requests) AS requests,
+            greatest(c.errors, g.errors) / greatest(c.requests, g.requests) AS error_share,
+            coalesce(denied, 0) AS denied, way_ms, coalesce(c.window_start, g.window_start) AS window_start,
+            coalesce(c.window_end, g.window_end) AS window_end
+        FROM counted c FULL JOIN of_gateways g USING (entity_kind, entity)
     ), told AS (
         SELECT entity_kind, entity, coalesce(list_sort(list_distinct(flatten(list(flags)))), []) AS flags,
             arg_max(blamed, errors) AS blamed, arg_max(reasons, minute) AS reasons_then,

@@ -100,7 +100,7 @@ def test_what_only_suffers_is_no_finding(lake: SmallLake):
     suffers = {"state": "failing", "errors": 10, "caused_by": "gateway way-west"}
     lake.add(
         "health_1m",
-        judged("gateway", "way-west", cluster="west", state="failing", errors=10),
+        judged("gateway", "way-west", cluster="west", state="failing", requests=10, errors=10),
         judged("service", "west/shop/pay", 0, **suffers),
         judged("edge", "east/shop/web -> west/shop/pay", 0, **suffers),
         judged("cluster", "west", 0, **suffers),

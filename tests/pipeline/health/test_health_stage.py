@@ -53,8 +53,22 @@ def add(lake: Lake, table: str, rows: list[dict[str, Any]]) -> None:
     lake.commit(Commit({table: pl.DataFrame(told, schema=columns)}))
 
 
-def calls(lake: Lake, start: datetime, *, gateway_down: bool = False) -> None:
-    """A minute of calls: through the gateway to reviews, and to cart beside."""
+Row = dict[str, Any]
+REFUSED = {"status": 503, "response_flags": ["UF"], "upstream_failure": "connection refused"}
+TAKEN_OUT = {"status": 503, "response_flags": ["UH"]}
+THROUGH = {
+    "upstream_remote_ip_hi": 0,
+    "upstream_remote_ip_lo": GATEWAY,
+    "upstream_remote_port": 15443,
+}
+
+
+def called(name: str) -> Row:
+    return {"authority": name, "service": f"{name}.shop"}
+
+
+def ends(lake: Lake, start: datetime) -> tuple[Row, Row]:
+    """What is the same in each row of the client's proxy, and of the server's."""
     east, west = (
         lake.read(f"SELECT endpoint_id FROM endpoints WHERE cluster = '{cluster}'").item()
         for cluster in ("east", "west")
@@ -75,24 +89,49 @@ def calls(lake: Lake, start: datetime, *, gateway_down: bool = False) -> None:
         "upstream_local_ip_hi": 0,
         "upstream_local_ip_lo": FRONTEND,
     }
-    through = {
-        "authority": "reviews",
-        "service": "reviews.shop",
-        "upstream_remote_ip_hi": 0,
-        "upstream_remote_ip_lo": GATEWAY,
-        "upstream_remote_port": 15443,
-    }
-    server = base | {"reporter": "destination", "vantage_id": WEST, "dst_endpoint_id": west}
-    refused = {"status": 503, "response_flags": ["UF"], "upstream_failure": "connection refused"}
+    return client, base | {"reporter": "destination", "vantage_id": WEST, "dst_endpoint_id": west}
+
+
+def calls(lake: Lake, start: datetime, *, gateway_down: bool = False) -> None:
+    """A minute of calls: through the gateway to reviews, and to cart beside."""
+    client, server = ends(lake, start)
     rows = []
     for number in range(30):
         at = {"start_time": start + number * timedelta(seconds=1)}
         name = {"request_id": f"{start} {number}"}
-        lost = refused if gateway_down else {}
-        rows.append(client | through | at | name | lost)
+        reviews = called("reviews") | at | name
+        rows.append(client | THROUGH | reviews | (REFUSED if gateway_down else {}))
         if not gateway_down:
-            rows.append(server | {"authority": "reviews", "service": "reviews.shop"} | at | name)
-        rows.append(client | at | {"authority": "cart", "service": "cart.shop", "request_id": f"c {start} {number}"})  # fmt: skip
+            rows.append(server | reviews)
+        rows.append(client | at | called("cart") | {"request_id": f"c {start} {number}"})
+    add(lake, "requests", rows)
+
+
+def two_services(lake: Lake, start: datetime, down: range, refused: range) -> None:
+    """
+    A minute of sixty calls through the gateway: each second one to reviews, one to ratings.
+
+    Parameters
+    ----------
+    down
+        Seconds in which health checks have taken both out.
+    refused
+        Seconds in which ratings was called all the same, and the gateway refused.
+    """
+    client, server = ends(lake, start)
+    rows = []
+    for second in range(30):
+        for name in ("reviews", "ratings"):
+            call = called(name) | {
+                "start_time": start + timedelta(seconds=second),
+                "request_id": f"{name} {start} {second}",
+            }
+            if name == "ratings" and second in refused:
+                rows.append(client | THROUGH | call | REFUSED)
+            elif second in down:
+                rows.append(client | call | TAKEN_OUT)
+            else:
+                rows += [client | THROUGH | call, server | call]
     add(lake, "requests", rows)
 
 
@@ -145,6 +184,53 @@ def test_a_fault_is_seen_blamed_found_and_over(lake: Lake, monkeypatch: pytest.M
         work_out(lake, fault + number * MINUTE, *stages)
     assert states(lake, fault + 6 * MINUTE) == {}
     assert found(lake) == []
+
+
+def test_a_gateway_that_health_checks_take_out_is_found_in_its_first_minute(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+):
+    """It goes down in mid-minute, gets no call in the next, and comes back in the third."""
+    monkeypatch.setattr(stage, "FINDINGS", CALLS)
+    start = NOON + timedelta(hours=3)
+    nothing = range(0)
+    minutes = [
+        (nothing, nothing),
+        (range(15, 30), range(15, 17)),
+        (range(30), nothing),
+        (range(20), range(18, 20)),
+        *[(nothing, nothing)] * 7,
+    ]
+    told, open_findings = [], []
+    for number, (down, refused) in enumerate(minutes):
+        minute = start + number * MINUTE
+        two_services(lake, minute, down, refused)
+        work_out(lake, minute, rollup, health, findings)
+        told += lake.read(
+            f"""SELECT state, requests, errors, blamed, cluster FROM v_health_1m
+            WHERE minute = '{minute}' AND entity = '{WAY}'"""
+        ).rows()
+        open_findings.append(found(lake))
+        if number in (1, 2, 3):
+            unwell = states(lake, minute)
+            assert unwell.pop(f"gateway {WAY}") == ("failing", None)
+            assert unwell.pop("cluster west") == ("failing", f"gateway {WAY}")
+            assert {cause for state, cause in unwell.values() if state != "unknown"} == {
+                f"gateway {WAY}"
+            }
+            assert unwell["service west/shop/reviews"] == ("failing", f"gateway {WAY}")
+            latest = f"SELECT severity FROM v_findings WHERE entity = '{WAY}'"
+            assert lake.read(latest).item() == "error"
+    well = ("healthy", 60, 0, None, "west")
+    blamed = f"network {WAY}"
+    assert told == [
+        well,
+        ("failing", 60, 30, blamed, "west"),
+        ("failing", 60, 60, blamed, "west"),
+        ("failing", 60, 40, blamed, "west"),
+        *[well] * 7,
+    ]
+    # The fault is over in minute 3: five minutes after, and missed twice, it is closed.
+    assert open_findings == [[], *[[("unhealthy_gateway", WAY)]] * 8, [], []]
 
 
 def test_a_minute_is_worked_out_anew(lake: Lake):
