@@ -98,7 +98,7 @@ def _ask_changes(root: Path) -> None:
     for level in ("cluster", "workload"):
         spans = ((at - window, at), (at, at + window))
 
-        def ask(level: str = level) -> object:
+        def ask(level: str = level, spans: tuple[tuple[datetime, datetime], ...] = spans) -> object:
             return diff(*(graph(reader, level, *span) for span in spans))
 
         print(f"  what changed at 14:05, by {level:<21}{_median(ask) * 1e3:>12,.0f} ms")

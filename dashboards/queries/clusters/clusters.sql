@@ -3,7 +3,8 @@
 WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network])), health AS (
     SELECT entity, arg_max(state, minute) AS state, arg_max(array_to_string(reasons, '; '), minute) AS why
     FROM v_health_1m
-    WHERE $__timeFilter(minute) AND entity_kind = 'cluster'
+    WHERE $__timeFilter(minute) AND minute > $__timeTo()::timestamptz - INTERVAL 1 HOUR
+      AND entity_kind = 'cluster'
     GROUP BY entity
 ), edges AS (
     FROM topology_edges('cluster', $__timeFrom(), $__timeTo()) WHERE kind = 'call'

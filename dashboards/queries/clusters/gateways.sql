@@ -21,7 +21,8 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
 ), health AS (
     SELECT entity, arg_max(state, minute) AS state, arg_max(array_to_string(reasons, '; '), minute) AS why
     FROM v_health_1m
-    WHERE $__timeFilter(minute) AND entity_kind = 'gateway'
+    WHERE $__timeFilter(minute) AND minute > $__timeTo()::timestamptz - INTERVAL 1 HOUR
+      AND entity_kind = 'gateway'
     GROUP BY entity
 )
 SELECT coalesce(state, 'unknown') AS state, gateway, cluster, to_network AS "leads into", seen_from AS "seen from",

@@ -19,7 +19,8 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
     SELECT entity, arg_max(state, minute) AS state,
            arg_max(concat_ws('; ', array_to_string(reasons, '; '), 'because of ' || caused_by), minute) AS reasons
     FROM v_health_1m
-    WHERE $__timeFilter(minute) AND entity_kind = 'cluster'
+    WHERE $__timeFilter(minute) AND minute > $__timeTo()::timestamptz - INTERVAL 1 HOUR
+      AND entity_kind = 'cluster'
     GROUP BY entity
 )
 SELECT id, id AS title, concat_ws(' ', provider, region) AS subtitle,

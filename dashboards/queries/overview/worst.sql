@@ -9,7 +9,8 @@ WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]
     SELECT entity, arg_max(state, minute) AS judged, arg_max(array_to_string(reasons, '; '), minute) AS why,
            arg_max(coalesce(caused_by, ''), minute) AS cause
     FROM v_health_1m
-    WHERE $__timeFilter(minute) AND entity_kind = 'edge'
+    WHERE $__timeFilter(minute) AND minute > $__timeTo()::timestamptz - INTERVAL 1 HOUR
+      AND entity_kind = 'edge'
     GROUP BY entity
 ), worst AS (
     SELECT coalesce(any_value(judged), 'unknown') AS state, client, server, via, sum(requests) AS requests,

@@ -32,7 +32,8 @@ WITH me AS (FROM entities_called('$service')), span AS (
 ), judged AS (
     SELECT entity_kind, entity, arg_max(state, minute) AS state
     FROM v_health_1m
-    WHERE $__timeFilter(minute) AND entity_kind IN ('service', 'workload') AND entity IN (SELECT id FROM nodes)
+    WHERE $__timeFilter(minute) AND minute > $__timeTo()::timestamptz - INTERVAL 1 HOUR
+      AND entity_kind IN ('service', 'workload') AND entity IN (SELECT id FROM nodes)
     GROUP BY ALL
 ), health AS (
     SELECT entity, arg_max(state, entity_kind = 'service') AS state FROM judged GROUP BY entity

@@ -31,7 +31,8 @@ WITH nodes AS MATERIALIZED (
     SELECT entity_kind, entity, arg_max(state, minute) AS state,
            arg_max(concat_ws('; ', array_to_string(reasons, '; '), 'because of ' || caused_by), minute) AS reasons
     FROM v_health_1m
-    WHERE $__timeFilter(minute) AND CASE '$level' WHEN 'cluster' THEN entity_kind = 'cluster'
+    WHERE $__timeFilter(minute) AND minute > $__timeTo()::timestamptz - INTERVAL 1 HOUR
+      AND CASE '$level' WHEN 'cluster' THEN entity_kind = 'cluster'
         WHEN 'gateway' THEN entity_kind IN ('cluster', 'gateway') ELSE entity_kind IN ('service', 'workload') END
     GROUP BY ALL
 ), health AS (
