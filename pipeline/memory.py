@@ -23,6 +23,7 @@ import polars as pl
 
 from pipeline import schema, views
 from pipeline.lake import SCHEMA, Lake
+from pipeline.views import blame
 
 TIMES: Final = {
     "requests": "start_time",
@@ -40,7 +41,7 @@ TIMES: Final = {
 }
 """Table to the time it is cut by; other tables are whole."""
 NARROWED: Final = {
-    "requests": "authz = 'denied'",
+    "requests": f"(authz = 'denied' OR {blame.TURNED_AWAY})",
     "verdicts": "verdict IN ('DROPPED', 'ERROR', 'AUDIT')",
 }
 """Of these only such rows are copied: there are many others, and nothing asked reads them."""
@@ -288,7 +289,12 @@ def settled(lake: Lake) -> Iterator[None]:
 
 
 def asked(lake: Lake, query: str, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Rows of a query over frames, tables that are whole, and what it reads of the lake itself."""
+    """
+    Rows of a query over frames, tables that are whole, and what it reads of the lake itself.
+
+    Frames are copied: of Arrow's, DuckDB has pyarrow filter by what a join will find, and
+    that takes no list of ids above 2^63.
+    """
     kept = memory(lake)
     with kept.cursor() as cursor:
         for name in sorted(sources(query)):
@@ -297,9 +303,11 @@ def asked(lake: Lake, query: str, frames: Mapping[str, pl.DataFrame]) -> pl.Data
         for view in views_of(query):
             kept.have(cursor, view)
         for name, frame in frames.items():
-            cursor.register(name, frame.to_arrow())
+            cursor.register(_INCOMING, frame.to_arrow())
+            cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {_INCOMING}")
+            cursor.unregister(_INCOMING)
         try:
             return cursor.execute(query).pl()
         finally:
             for name in frames:
-                cursor.unregister(name)
+                cursor.execute(f"DROP TABLE temp.{name}")

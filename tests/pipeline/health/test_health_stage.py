@@ -20,6 +20,7 @@ from pipeline.findings.stage import findings
 from pipeline.health.stage import health
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
+from pipeline.memory import asked
 from pipeline.rollup import rollup
 from pipeline.windows import Stage, Window, Windows
 
@@ -264,6 +265,13 @@ def test_what_falls_silent_is_told_for_an_hour(lake: Lake):
         assert [(state, list(why)) for state, why in rows] == [
             ("unknown", ["nobody tells from east"])
         ] * told
+
+
+def test_a_list_of_ids_above_2_63_is_looked_for(lake: Lake):
+    """In frames beside the lake: ids are hashes, and half of them are as large."""
+    ids = pl.DataFrame({"id": [5, 2**64 - 1, 7]}, schema={"id": pl.UInt64})
+    found = asked(lake, "FROM ids WHERE id IN (18446744073709551615, 5)", {"ids": ids})
+    assert found["id"].to_list() == [5, 2**64 - 1]
 
 
 def test_control_planes_by_their_proxies(lake: Lake):
