@@ -102,6 +102,13 @@ The client did not want it any more: no failure of anybody's. What `BLAME` calls
 client's, by a flag: said without it, so that counting errors asks nothing of other calls.
 """
 
+TURNED_AWAY: Final = """(reporter = 'destination' AND protocol = 'TCP'
+            AND coalesce(list_contains(response_flags, 'NR'), false))"""
+"""
+Of a row of ``requests``: the server's proxy has no filter chain for such a connection,
+as one that requires mTLS has none for plaintext. It is refused, and no failure.
+"""
+
 BLAMED: Final = """CASE blame
         WHEN 'policy' THEN policy
         WHEN 'server' THEN server_entity

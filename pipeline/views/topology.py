@@ -202,8 +202,8 @@ def calls_sql(
         UNION ALL BY NAME
         SELECT start_time, client_entity, client_cluster, server_entity, server_cluster, {_PLACES},
             service, identified, NULL AS gateway, 'destination_only' AS match_method, 0.0 AS confidence, protocol,
-            method, path, status, grpc_status, policy, authz, true AS server_seen,
-            response_flags AS server_flags, upstream_failure, NULL AS duration_ms,
+            method, path, status, grpc_status, policy, CASE WHEN {blame.TURNED_AWAY} THEN 'denied' ELSE authz END AS authz,
+            true AS server_seen, response_flags AS server_flags, upstream_failure, NULL AS duration_ms,
             duration_ms AS server_duration_ms, bytes_received, bytes_sent, attempts,
             downstream_tls AS tls, request_id
         FROM server_calls

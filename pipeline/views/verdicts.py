@@ -7,6 +7,7 @@ Before: facts.py. After: topology.py.
 from typing import Final
 
 from pipeline.schema import View
+from pipeline.views.blame import TURNED_AWAY
 from pipeline.views.facts import OBSERVER, SIDE_JOINS, side_columns, side_select
 
 _TOLD: Final = {
@@ -121,12 +122,13 @@ POLICY_VERDICTS: Final = View(
         list_sort(list(DISTINCT exporter)) AS observers, count(DISTINCT call) AS times,
         min(start_time) AS first_time, max(start_time) AS last_time
     FROM (
-        SELECT *, coalesce(response_code_details, termination_details) AS reason,
+        SELECT *, coalesce(response_code_details, termination_details,
+                CASE WHEN {TURNED_AWAY} THEN 'filter_chain_not_found' END) AS reason,
             CASE {_who("src")} ELSE coalesce(downstream_peer_identity, src_entity) END AS client_entity,
             CASE {_who("dst")} ELSE coalesce(service, authority, dst_entity) END AS server_entity,
             coalesce(service_port, downstream_local_port, upstream_remote_port) AS server_port,
             CASE reporter WHEN 'source' THEN 'EGRESS' WHEN 'destination' THEN 'INGRESS' END AS traffic_direction,
             coalesce(request_id, concat_ws(' ', start_time, downstream_remote_ip, downstream_remote_port)) AS call
-        FROM v_requests WHERE authz = 'denied'
+        FROM v_requests WHERE authz = 'denied' OR {TURNED_AWAY}
     ) GROUP BY client_entity, server_entity, server_port, protocol, reason, traffic_direction""",
 )

@@ -128,6 +128,11 @@ CASES = {
         server("x", status=403, authz="denied", policy="deny-all"),
         (False, "policy", "deny-all", ""),
     ),
+    "plaintext, where the server wants mTLS: no error of the service": (
+        None,
+        server("x", protocol="TCP", method=None, path=None, response_flags=["NR"]),
+        (False, "policy", None, "no policy allows it; server's proxy: NR"),
+    ),
     "a circuit breaker of the client's proxy": (
         client("x", status=503, response_flags=["UO"]),
         None,

@@ -12,6 +12,7 @@ import pytest
 from collectors.log import Place
 from pipeline import schema, views
 from pipeline.decode import Decoder, Payloads, Source
+from pipeline.decode.access_log import AccessLog
 from pipeline.decode.hubble.json_export import HubbleJson
 from pipeline.decode.ztunnel import Ztunnel
 from pipeline.enrich import ENRICHERS, Identities
@@ -186,6 +187,29 @@ def test_proxies_refuse_too(lake):
             *(["pay/none"], "INGRESS", ["file"], 1),
         )
     ]
+
+
+def test_a_server_that_takes_no_plaintext_refuses_it(lake):
+    """Envoy has no filter chain for such a connection: its flag says so, whatever else it tells."""
+    lake(
+        AccessLog(),
+        {
+            "start_time": "2026-01-02T03:04:06.000Z",
+            "upstream_cluster": None,
+            "protocol": None,
+            "response_code": 0,
+            "response_flags": "NR",
+            "duration": 0,
+            "downstream_remote_address": "10.0.9.9:1000",
+            "downstream_local_address": "10.0.0.5:8080",
+            "traffic_direction": "inbound",
+        },
+    )
+    (row,) = lake.read(COLUMNS)
+    assert row[0:7] == (
+        *("L7", None, "east/shop/web", 8080, "TCP", "DROPPED"),
+        "filter_chain_not_found",
+    )
 
 
 def test_loss_is_in_the_completeness(lake):
