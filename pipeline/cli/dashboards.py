@@ -30,7 +30,13 @@ _SIGNS: Final = {
 }
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  crosspane dashboards list
+  crosspane dashboards provision --url http://127.0.0.1:3000 --user admin --dry-run
+  crosspane dashboards write /etc/grafana/crosspane"""
+)
 def dashboards() -> None:
     """
     Bring dashboards and alert rules into Grafana.
