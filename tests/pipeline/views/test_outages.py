@@ -30,6 +30,10 @@ SIDES = {"n": "network", "s": "server", "u": "unknown"}
 WORDS = {
     "it goes down in mid-minute": ("ABCAB1ab1cab", ".....nnnnnnn"),
     "it goes down in mid-minute, and refuses nothing": ("ABCABCababc", "......nnnnn"),
+    "it goes down, and by another clock a call came through yet": (
+        "ABaBababababababababab",
+        "..u.nnnnnnnnnnnnnnnnnn",
+    ),
     "it is down": ("abcabc", "nnnnnn"),
     "it is down, and was called twice": ("ab", "nn"),
     "it comes back, and others are let through before health checks are": (
