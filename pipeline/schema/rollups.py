@@ -130,6 +130,10 @@ def _timed(side: str) -> str:
 _CLIENT, _SERVER = _timed(""), _timed("server_")
 _BOTH: Final = f"({_CLIENT} - {_SERVER})"
 
+_STAYED: Final = """coalesce(error AND NOT server_seen
+        AND list_has_any(client_flags, ['UH', 'UF', 'NR', 'NC', 'UO', 'RL', 'FI']), false)"""
+"""The client's proxy had no connection to send a call on, or was told not to."""
+
 EDGE_MEASURES: Final = (
     _sum("requests", "calls", "count(*)"),
     _sum("errors", "calls the server side failed", "count(*) FILTER (error)"),
@@ -146,7 +150,11 @@ EDGE_MEASURES: Final = (
     ),
     _sum("bytes_received", "request body octets", "sum(bytes_received)"),
     _sum("bytes_sent", "response body octets", "sum(bytes_sent)"),
-    _sum("tls_requests", "calls over TLS", "count(tls)"),
+    _sum(
+        "tls_requests",
+        "calls over TLS, and those that the client's proxy answered itself: nothing left it unencrypted",
+        f"count(*) FILTER (tls IS NOT NULL OR {_STAYED})",
+    ),
     _sum(
         "identified_requests",
         "calls of which a proxy told the SPIFFE ID at the other end",

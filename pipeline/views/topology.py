@@ -278,7 +278,7 @@ RATES: Final = {
     "p95_ms": "95th percentile of it",
     "bytes_received": "request body octets",
     "bytes_sent": "response body octets",
-    "tls_requests": "calls over TLS",
+    "tls_requests": "calls over TLS, and those that the client's proxy answered itself",
 }
 
 EDGE_KEY: Final = {

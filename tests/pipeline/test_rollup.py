@@ -230,7 +230,8 @@ def counted(lake: Lake, start: datetime) -> int:
     measures = """list_sort(list(DISTINCT match_method)), min(confidence)::DOUBLE, count(*)::UBIGINT,
         count(*) FILTER (error)::UBIGINT, count(*) FILTER (status BETWEEN 400 AND 499)::UBIGINT,
         count(*) FILTER (denied)::UBIGINT, sum(bytes_received)::UBIGINT, sum(bytes_sent)::UBIGINT,
-        count(tls)::UBIGINT, (sum(greatest(attempts, 1) - 1) FILTER (attempts >= 0))::UBIGINT"""
+        count(*) FILTER (tls IS NOT NULL OR error AND contains(blame_reason, 'not logged at the server')
+            AND list_has_any(response_flags, ['UH', 'UF', 'UO']))::UBIGINT, (sum(greatest(attempts, 1) - 1) FILTER (attempts >= 0))::UBIGINT"""
     key = ", ".join(KEY)
     lake.connection.execute(f"CREATE OR REPLACE TEMP TABLE told AS {calls}")
     for table, length in TABLES.items():
