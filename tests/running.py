@@ -24,8 +24,11 @@ directory = "lake"
 commit_ms = 100
 discover_s = 0.2
 work_out = []
+[serve]
+listen = ""
+web_listen = ""
 """
-"""The head of a configuration whose job commits ten times a second."""
+"""The head of a configuration whose job commits ten times a second, and which serves nobody."""
 AGENT = """
 [agents.batch]
 max_age_ms = 100

@@ -111,6 +111,11 @@ directory = "lake"
 [log]
 type = "local"
 directory = "log"
+[job]
+work_out = []
+[serve]
+listen = ""
+web_listen = ""
 [[agents]]
 name = "node-1"
 cluster = "here"

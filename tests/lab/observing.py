@@ -50,6 +50,8 @@ def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Itera
     before there is a lab. After it `crosspane up` is told to end, and must end well.
     """
     config = agents.write(topology, directory, channel, directory)
+    with config.open("a") as more:
+        more.write('\n[serve]\nlisten = ""\nweb_listen = ""\n')
     said = config.with_suffix(".out")
     with said.open("wb") as output:
         command = [sys.executable, "-m", "pipeline.cli", "up", "--config", str(config)]
