@@ -18,7 +18,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=200,
         env={"COLUMNS": "220", "PATH": "/usr/bin:/bin"},
         cwd=_ROOT,
     )

@@ -47,7 +47,7 @@ def up(folder: Path) -> Iterator[None]:
         try:
             yield
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0, (folder / "up.log").read_text()
+            assert process.wait(120) == 0, (folder / "up.log").read_text()
         finally:
             if process.poll() is None:
                 process.kill()
@@ -56,7 +56,7 @@ def up(folder: Path) -> Iterator[None]:
 
 def wait_for(folder: Path, query: str, enough: Callable[[list[tuple]], bool]) -> list[tuple]:
     """Rows of a query, as soon as they are enough."""
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     rows: list[tuple] = []
     while time.monotonic() < limit:
         try:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from .mesh import Mesh
     from .topology import Topology
 
-_START_SECONDS = 60.0
-_END_SECONDS = 40.0
+_START_SECONDS = 120.0
+_END_SECONDS = 90.0
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def take_flows(lab: Mesh, channel: Channel) -> None:
 
 
 def wait_until(done: Callable[[], bool], what: object = "") -> None:
-    """Wait until something is so; it must be within a minute."""
+    """Wait until something is so; it must be within two minutes."""
     limit = time.monotonic() + _START_SECONDS
     while not done():
         assert time.monotonic() < limit, what
