@@ -6,7 +6,9 @@ One ``.sql`` file, one query: what it asks, in which units, and its SQL.
     SELECT ...
 
 The two lines of the header become the panel's description, so a panel says the
-same in Grafana, in the browser page and in a terminal. The SQL below may use
+same in Grafana, in the browser page and in a terminal. A third one,
+``-- Begins with: <folder>/<part>``, puts the SQL of ``<part>.sql.part`` before the
+query: common tables that several queries begin with. The SQL below may use
 Grafana's macros and variables (`dashboards.expand` lists them); what runs
 without them runs in `crosspane sql`, too.
 
@@ -60,9 +62,22 @@ def read(name: str) -> Query:
     Raises
     ------
     QueryFileError
-        No such file; or it does not begin with ``-- <question>`` and ``-- Units: <units>``.
+        No such file, or no such part; or it does not begin with ``-- <question>`` and
+        ``-- Units: <units>``.
     """
     path = QUERIES / f"{name}.sql"
+    header, sql = _parts(path)
+    said, _, part = " ".join(header).partition(" Begins with: ")
+    question, found, units = said.partition(" Units: ")
+    if not (question and found and units and sql):
+        raise QueryFileError(f"{path}: begin with `-- <question>` and `-- Units: <units>`")
+    if part:
+        sql = f"{_parts(QUERIES / f'{part}.sql.part')[1]}\n{sql}"
+    return Query(question, units, sql)
+
+
+def _parts(path: Path) -> tuple[list[str], str]:
+    """Lines of comment a file begins with, and its SQL without a final semicolon."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
@@ -70,11 +85,7 @@ def read(name: str) -> Query:
     header = []
     while lines and lines[0].startswith("--"):
         header.append(lines.pop(0).removeprefix("--").strip())
-    question, found, units = " ".join(header).partition(" Units: ")
-    sql = "\n".join(lines).strip().rstrip(";").rstrip()
-    if not (question and found and units and sql):
-        raise QueryFileError(f"{path}: begin with `-- <question>` and `-- Units: <units>`")
-    return Query(question, units, sql)
+    return header, "\n".join(lines).strip().rstrip(";").rstrip()
 
 
 def refs(folder: str, panel: str) -> tuple[str, ...]:

@@ -45,6 +45,19 @@ def test_a_query_that_does_not_say_what_it_asks_is_refused(folder: Path, content
         read("b/p")
 
 
+def test_queries_may_begin_with_the_same_part(folder: Path):
+    """Its comment is for who reads the file; a part that is not there is named."""
+    (folder / "b/those.sql.part").write_text("-- Those.\nWITH those AS (\n    SELECT 1\n)\n")
+    head = "-- How many?\n-- Units: calls.\n-- Begins with: b/"
+    (folder / "b/p.sql").write_text(f"{head}those\nFROM those\n")
+    (folder / "b/q.sql").write_text(f"{head}nothing\nFROM those\n")
+    query = read("b/p")
+    assert (query.question, query.units) == ("How many?", "calls.")
+    assert query.sql == "WITH those AS (\n    SELECT 1\n)\nFROM those"
+    with pytest.raises(QueryFileError, match=r"b/nothing\.sql\.part"):
+        read("b/q")
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_query_that_is_not_there_is_named():
     """By its file."""

@@ -1,25 +1,8 @@
 -- Who calls it, and whom does it call?
 -- Units: calls a second to each from those shown; share of them that failed. Arcs: shares answered, slow (of edges
 -- whose 95th percentile is over 100 ms and ten times the median) and failed.
-WITH me AS (FROM entities_called('$service')), span AS (
-    SELECT sum(bucket_s) AS seconds
-    FROM (SELECT DISTINCT bucket_start, bucket_s FROM edges_between($__timeFrom(), $__timeTo()))
-), edges AS (
-    SELECT coalesce(client_entity, 'unknown') AS source, coalesce(server_entity, 'unknown') AS target,
-           any_value(client_cluster) AS source_cluster,
-           any_value(server_cluster) AS target_cluster, sum(requests) AS requests, sum(errors) AS errors,
-           sum(requests) / any_value(seconds) AS per_s, sum(tls_requests) AS tls_requests,
-           sum(bytes_received + bytes_sent) / any_value(seconds) AS bytes_per_s,
-           histogram_quantile(histogram_merge(durations), 0.5) AS p50_ms,
-           histogram_quantile(histogram_merge(durations), 0.95) AS p95_ms,
-           string_agg(DISTINCT coalesce(gateway, path_model), ', ') AS paths
-    FROM edges_between($__timeFrom(), $__timeTo())
-    CROSS JOIN span
-    WHERE (client_entity IN (FROM me) OR server_entity IN (FROM me)) AND client_entity IS DISTINCT FROM server_entity
-    GROUP BY source, target
-    ORDER BY requests DESC, source, target
-    LIMIT 100
-), nodes AS (
+-- Begins with: service/around
+, nodes AS (
     SELECT id, any_value(cluster) AS cluster, sum(requests) AS requests, sum(errors) AS errors, sum(per_s) AS per_s,
            sum(slow) AS slow
     FROM (
