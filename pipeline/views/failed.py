@@ -70,18 +70,6 @@ def failed_sql(
         WHERE start_time >= {first} AND start_time < {last} AND reporter = 'source'
             AND is_health_check IS NOT TRUE AND coalesce(log_type, 'end') = 'end'
             AND status < 500 AND NOT coalesce({blame.FAILED}, true)"""
-    return f"""WITH told AS ({calls_sql(requests, f">= {first} AND start_time < {last}")}), usual AS (
-            SELECT client_cluster, service, arg_max(gateway, bucket_start) AS usual_gateway
-            FROM {known} WHERE gateway IS NOT NULL GROUP BY ALL
-        ), paths AS (
-            SELECT told.*, coalesce(told.gateway, usual_gateway) AS path_gateway
-            FROM told LEFT JOIN usual ON usual.client_cluster = told.client_cluster
-                AND usual.service = CASE WHEN NOT told.server_seen THEN told.service END
-        ), works AS ({outages.outages_sql(f"(SELECT {outages.WAYS} FROM paths UNION ALL {answered})")}
-        ), tries AS (
-            SELECT paths.*, gateway_works FROM paths LEFT JOIN works ON {outages.SAME_CALL}
-        ),
-        blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
-        SELECT {", ".join(FAILED)} FROM (
-            SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed
-        ) WHERE error OR denied"""
+    calls = calls_sql(requests, f">= {first} AND start_time < {last}")
+    blamed = outages.blamed_sql(calls, known, "bucket_start", answered)
+    return f"SELECT {', '.join(FAILED)} FROM ({blamed}) WHERE error OR denied"

@@ -30,6 +30,7 @@ Before: blame.py (what is lost). After: topology.py and failed.py, which blame b
 
 from typing import Final
 
+from pipeline.views import blame
 from pipeline.views.blame import CAME, LOST, REFUSED
 
 NEARLY: Final = 0.9
@@ -97,6 +98,34 @@ def outages_sql(ways: str) -> str:
         WHERE lost.lost"""
 
 
-SAME_CALL: Final = """works.path_gateway = paths.path_gateway AND works.start_time = paths.start_time
-        AND works.service IS NOT DISTINCT FROM paths.service"""
-"""How rows of `outages_sql`, ``works``, join calls, ``paths``."""
+def blamed_sql(told: str, gateways: str, time: str, answered: str = "") -> str:
+    """
+    SQL of calls with ``blame``, ``blamed_entity`` and ``blame_reason``.
+
+    Parameters
+    ----------
+    told
+        SQL of `topology.calls_sql`: the calls.
+    gateways
+        Relation of ``client_cluster, service, gateway`` and ``time``, or ``told``: through
+        which gateway a service is usually reached.
+    time
+        Name of its column that says what came last.
+    answered
+        SQL of `WAYS` of other calls that came through; empty if ``told`` are all.
+    """
+    ways = f"SELECT {WAYS} FROM paths" + (f" UNION ALL {answered}" if answered else "")
+    return f"""WITH told AS ({told}), usual AS (
+        SELECT client_cluster, service, arg_max(gateway, {time}) AS usual_gateway
+        FROM {gateways} WHERE gateway IS NOT NULL GROUP BY ALL
+    ), paths AS (
+        SELECT told.*, coalesce(told.gateway, usual_gateway) AS path_gateway
+        FROM told LEFT JOIN usual ON usual.client_cluster = told.client_cluster
+            AND usual.service = CASE WHEN NOT told.server_seen THEN told.service END
+    ), works AS ({outages_sql(f"({ways})")}
+    ), tries AS (
+        SELECT paths.*, gateway_works FROM paths LEFT JOIN works
+            ON works.path_gateway = paths.path_gateway AND works.start_time = paths.start_time
+            AND works.service IS NOT DISTINCT FROM paths.service
+    ), blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
+    SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed"""

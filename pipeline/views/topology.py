@@ -218,18 +218,7 @@ def calls_sql(
     SELECT *, failed AND NOT ({blame.BROKE_OFF}) AS error FROM outcomes"""
 
 
-_BLAMED: Final = f"""WITH told AS ({calls_sql()}), usual AS (
-        SELECT client_cluster, service, arg_max(gateway, start_time) AS usual_gateway
-        FROM told WHERE gateway IS NOT NULL GROUP BY ALL
-    ), paths AS (
-        SELECT told.*, coalesce(told.gateway, usual_gateway) AS path_gateway
-        FROM told LEFT JOIN usual ON usual.client_cluster = told.client_cluster
-            AND usual.service = CASE WHEN NOT told.server_seen THEN told.service END
-    ), works AS ({outages.outages_sql(f"(SELECT {outages.WAYS} FROM paths)")}
-    ), tries AS (
-        SELECT paths.*, gateway_works FROM paths LEFT JOIN works ON {outages.SAME_CALL}
-    ), blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
-    SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed"""
+_BLAMED: Final = outages.blamed_sql(calls_sql(), "told", "start_time")
 """Whose fault a failure is takes other calls of the lake: what else came through a gateway."""
 
 
