@@ -115,7 +115,7 @@ def check(connection: duckdb.DuckDBPyConnection, text: str, scope: Scope) -> Any
     elif statement.type != StatementType.SELECT:
         raise ServeError(REFUSED, f"{statement.type.name} is refused: only queries are answered")
     tree = _tree(connection, query)
-    for node in _nodes(tree):
+    for node in every_node(tree):
         _check_node(node, scope)
     return tree
 
@@ -132,7 +132,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
     return tree
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+def every_node(tree: Any) -> Iterator[dict[str, Any]]:
     """Every object of the tree, without recursion: a statement may be nested deeply."""
     left = [tree]
     while left:

@@ -2,45 +2,21 @@
 
 import asyncio
 import datetime as dt
-import uuid
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
 import asyncpg
 import pytest
+import serving
 from serving import LONG, PASSWORD, TYPES, Served
 
-VALUES: dict[str, Any] = {
-    "number": 1,
-    "yes": True,
-    "tiny": -8,
-    "grpc_status": 200,
-    "small": -300,
-    "status": 65_535,
-    "whole": 70_000,
-    "attempts": 4_294_967_295,
-    "big": 9_007_199_254_740_993,
-    "bytes": Decimal(18_446_744_073_709_551_615),
-    "huge": Decimal(-170141183460469231731687303715884105727),
-    "single": 0.5,
-    "share": 0.1,
-    "confidence": Decimal("1.5"),
-    "name": "Zürich ☃ 'quoted' \\ \"",
-    "raw": b"\x00\xff\\a",
-    "day": dt.date(2026, 11, 20),
-    "clock": dt.time(23, 59, 59, 999_999),
-    "local_time": dt.datetime(2026, 11, 20, 1, 2, 3, 456_789),  # noqa: DTZ001 - it has none
-    "seen_time": dt.datetime(2026, 11, 20, 1, 2, 3, 456_789, dt.UTC),
-    "took": dt.timedelta(days=32, hours=3, minutes=4, seconds=5.5),
-    "id": uuid.UUID("9f8e7d6c-0000-4000-8000-00000000002a"),
+VALUES = serving.VALUES | {
     "labels": '{"a": [1, null]}',
-    "seen_by": ["a", None, "b,c", '"', ""],
-    "counts": [Decimal(1), None, Decimal(18_446_744_073_709_551_615)],
-    "times": [dt.datetime(2026, 11, 20, tzinfo=dt.UTC)],
     "durations": '[{"bucket":3,"calls":2}]',
     "outcomes": '{"ok":7}',
 }
+"""JSON is text to it."""
 
 Ask = Callable[[asyncpg.Connection], Awaitable[Any]]
 

@@ -1,47 +1,14 @@
 """psycopg 3: results as text and as bytes, parameters as both, cursors, transactions, its types."""
 
 import datetime as dt
-import uuid
 from decimal import Decimal
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg import pq
 from psycopg.rows import dict_row
 from psycopg.types import TypeInfo
-from serving import TYPES, Served
-
-VALUES: dict[str, Any] = {
-    "number": 1,
-    "yes": True,
-    "tiny": -8,
-    "grpc_status": 200,
-    "small": -300,
-    "status": 65_535,
-    "whole": 70_000,
-    "attempts": 4_294_967_295,
-    "big": 9_007_199_254_740_993,
-    "bytes": Decimal(18_446_744_073_709_551_615),
-    "huge": Decimal(-170141183460469231731687303715884105727),
-    "single": 0.5,
-    "share": 0.1,
-    "confidence": Decimal("1.5"),
-    "name": "Zürich ☃ 'quoted' \\ \"",
-    "raw": b"\x00\xff\\a",
-    "day": dt.date(2026, 11, 20),
-    "clock": dt.time(23, 59, 59, 999_999),
-    "local_time": dt.datetime(2026, 11, 20, 1, 2, 3, 456_789),  # noqa: DTZ001 - it has none
-    "seen_time": dt.datetime(2026, 11, 20, 1, 2, 3, 456_789, dt.UTC),
-    "took": dt.timedelta(days=32, hours=3, minutes=4, seconds=5.5),
-    "id": uuid.UUID("9f8e7d6c-0000-4000-8000-00000000002a"),
-    "labels": {"a": [1, None]},
-    "seen_by": ["a", None, "b,c", '"', ""],
-    "counts": [Decimal(1), None, Decimal(18_446_744_073_709_551_615)],
-    "times": [dt.datetime(2026, 11, 20, tzinfo=dt.UTC)],
-    "durations": [{"bucket": 3, "calls": 2}],
-    "outcomes": {"ok": 7},
-}
+from serving import TYPES, VALUES, Served
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pipeline.serve.pgwire import types
 from pipeline.serve.pgwire.types import BY_ARRAY_OID, BY_OID
+from pipeline.serve.statements import every_node
 
 _PLACE: Final = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*(?:.*?\*/|.*)
@@ -118,7 +119,7 @@ def inferred(
 def _columns(tree: Any, relations: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
     """Columns of the relations a statement names, those of one type only."""
     kinds: dict[str, set[str]] = {}
-    for node in _nodes(tree):
+    for node in every_node(tree):
         if node.get("type") == "BASE_TABLE":
             for column, kind in relations.get(node["table_name"], {}).items():
                 kinds.setdefault(column.lower(), set()).add(kind)
@@ -127,7 +128,7 @@ def _columns(tree: Any, relations: Mapping[str, Mapping[str, str]]) -> dict[str,
 
 def _told(tree: Any, columns: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     """Parameter and type, wherever a statement tells one; casts before what is compared."""
-    nodes = list(_nodes(tree))
+    nodes = list(every_node(tree))
     for node in nodes:
         if node.get("class") == "CAST" and (place := _place(node["child"])):
             yield place, _type(node["cast_type"])
@@ -149,7 +150,7 @@ def _among(node: Mapping[str, Any], columns: Mapping[str, int]) -> Iterator[tupl
     """``x = ANY($1)``, which a tree has as a subquery that unnests: a list of what x is."""
     if node.get("class") == "SUBQUERY" and node.get("subquery_type") == "ANY":
         listed = _array(_type_of(node["child"], columns))
-        for part in _nodes(node["subquery"]):
+        for part in every_node(node["subquery"]):
             if part.get("function_name") == "unnest" and (place := _place(part["children"][0])):
                 yield place, listed
     if node.get("function_name") == "unnest" and (place := _place(node["children"][0])):
@@ -217,14 +218,3 @@ def _oid(kind: str) -> int:
 def _array(oid: int) -> int:
     kind = BY_OID.get(oid)
     return _ARRAY_OF.get(oid) or (kind.array_oid if kind else 0)
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    left = [tree]
-    while left:
-        node = left.pop()
-        if isinstance(node, dict):
-            yield node
-            left.extend(node.values())
-        elif isinstance(node, list):
-            left.extend(node)
