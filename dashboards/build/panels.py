@@ -54,7 +54,7 @@ class Panel:
     folder
         Folder of its query, if it is not the board's.
     transformations
-        Grafana's, as they are; the browser page knows none, so prefer SQL.
+        Grafana's, as they are; the browser page knows those in `pane/src/transform.ts`.
     """
 
     name: str

@@ -187,6 +187,20 @@ def test_units_are_ones_the_page_knows_too(board: Json):
     assert named <= UNITS
 
 
+def test_transformations_are_ones_the_page_knows_too():
+    """What it does not know it leaves as it is, and a matrix is a list."""
+    source = (QUERIES.parent / "pane" / "src" / "transform.ts").read_text("utf-8")
+    known = re.search(r"TRANSFORMATIONS: [^=]+=> WireFrame> = \{ ([\w, ]+) \}", source)
+    assert known
+    named = {
+        each["id"]
+        for board in MADE.values()
+        for panel in panels(board)
+        for each in panel.get("transformations", ())
+    }
+    assert named == set(known[1].split(", "))
+
+
 @boards
 def test_each_dashboard_says_how_complete_it_is(board: Json):
     """The last row of each."""

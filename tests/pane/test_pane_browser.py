@@ -187,6 +187,20 @@ def test_every_graph_is_a_table_too(boards: Callable[[str], Opened]):
     assert said == []
 
 
+def test_calls_between_clusters_are_a_matrix(boards: Callable[[str], Opened]):
+    """Who calls is a row, who is called a column; a cell without calls is empty."""
+    page, said = boards("topology")
+    matrix = page.locator(".panel").filter(has_text="Calls a second between clusters")
+    expect(matrix.locator("thead th").first).to_have_text("from\\to")
+    columns = matrix.locator("thead th").all_inner_texts()[1:]
+    assert sorted(columns) == ["cluster-east", "cluster-onprem", "cluster-west"]
+    row = matrix.get_by_role("row").filter(has=page.get_by_role("cell", name="cluster-edge"))
+    cells = dict(zip(columns, row.locator("td").all_inner_texts()[1:], strict=True))
+    assert cells["cluster-east"] == cells["cluster-west"] == ""
+    assert cells["cluster-onprem"] != ""
+    assert said == []
+
+
 def test_rows_fold(boards: Callable[[str], Opened]):
     """A row's panels go and come back, and the button says which."""
     page, said = boards("topology")

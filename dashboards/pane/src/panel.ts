@@ -10,6 +10,7 @@ import type { Context, End } from "./panels/context";
 import { table } from "./panels/table";
 import { markdown } from "./panels/text";
 import { intervalMs } from "./place";
+import { transformed } from "./transform";
 import type { Annotation, Panel, Place, QueryResult, Span } from "./types";
 
 /** What a panel needs to know of the page. */
@@ -161,7 +162,7 @@ export class PanelView {
     const results = Object.values(this.results);
     const errors = Object.entries(this.results).filter(([, one]) => one.error).map(([ref, one]) => `${ref}: ${one.error}`);
     if (errors.length) return this.fail(errors.join("\n"));
-    const frames = framesOf(this.panel, results.flatMap((one) => one.frames ?? []));
+    const frames = framesOf(this.panel, transformed(this.panel, results.flatMap((one) => one.frames ?? [])));
     const told = results.flatMap((one) => one.notices ?? []);
     const focused = this.body.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.id : undefined;
     this.clear();
