@@ -6,7 +6,8 @@ Before: service.py, queries/edge/. After: boards/__init__.py.
 
 from typing import Final
 
-from dashboards.boards.columns import ANY_BAD, COLUMNS, OUTCOMES, SLOW
+from dashboards.boards.calls import denied, outcomes
+from dashboards.boards.columns import COLUMNS, SLOW
 from dashboards.boards.shared import completeness
 from dashboards.build import (
     HEALTH_CODES,
@@ -71,27 +72,13 @@ BOARD: Final = Board(
                         unit="ms", decimals=1, no_value="not told by both", color="fixed:blue"
                     ),
                 ),
-                stat(
-                    "denied",
-                    "Denied",
-                    width=4,
-                    graph=True,
-                    reduce="sum",
-                    field=Field(unit="short", decimals=0, thresholds=ANY_BAD, no_value="0"),
-                ),
+                denied(4),
             ),
         ),
         Row(
             "Over time",
             (
-                timeseries(
-                    "outcomes",
-                    "How calls end",
-                    width=8,
-                    stacked=True,
-                    field=Field(unit="reqps"),
-                    overrides=OUTCOMES,
-                ),
+                outcomes(),
                 timeseries("latency", "Seen from both ends", width=8, field=Field(unit="ms")),
                 timeseries("paths", "By path", width=8, stacked=True, field=Field(unit="reqps")),
                 state_timeline(

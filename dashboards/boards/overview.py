@@ -6,7 +6,8 @@ Before: queries/overview/. After: boards/__init__.py, topology.py (where its gra
 
 from typing import Final
 
-from dashboards.boards.columns import ANY_BAD, COLUMNS, EDGE_ENDS, FAILED, SLOW, to_board
+from dashboards.boards.calls import denied
+from dashboards.boards.columns import COLUMNS, EDGE_ENDS, FAILED, SLOW, to_board
 from dashboards.boards.shared import completeness
 from dashboards.build import (
     HEALTH_CODES,
@@ -89,14 +90,7 @@ BOARD: Final = Board(
                         unit="percentunit", decimals=1, thresholds=SHARE_BAD, no_value=_CALLS
                     ),
                 ),
-                stat(
-                    "denied",
-                    "Denied",
-                    width=2,
-                    graph=True,
-                    reduce="sum",
-                    field=Field(unit="short", decimals=0, thresholds=ANY_BAD, no_value="0"),
-                ),
+                denied(2),
                 stat(
                     "received",
                     "Received",

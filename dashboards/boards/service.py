@@ -6,7 +6,8 @@ Before: topology.py, queries/service/. After: boards/__init__.py, edge.py (where
 
 from typing import Final
 
-from dashboards.boards.columns import ANY_BAD, COLUMNS, EDGE_ENDS, GRAPH_LINKS, OUTCOMES, SLOW
+from dashboards.boards.calls import denied, outcomes
+from dashboards.boards.columns import COLUMNS, EDGE_ENDS, GRAPH_LINKS, SLOW
 from dashboards.boards.shared import completeness
 from dashboards.build import (
     HEALTH_CODES,
@@ -65,27 +66,13 @@ BOARD: Final = Board(
                     field=Field(unit="Bps", no_value=_CALLS, color="fixed:blue"),
                 ),
                 stat("encrypted", "Over TLS", width=4, graph=True, field=_SHARE),
-                stat(
-                    "denied",
-                    "Denied",
-                    width=4,
-                    graph=True,
-                    reduce="sum",
-                    field=Field(unit="short", decimals=0, thresholds=ANY_BAD, no_value="0"),
-                ),
+                denied(4),
             ),
         ),
         Row(
             "Over time",
             (
-                timeseries(
-                    "outcomes",
-                    "How calls end",
-                    width=8,
-                    stacked=True,
-                    field=Field(unit="reqps"),
-                    overrides=OUTCOMES,
-                ),
+                outcomes(),
                 timeseries("latency", "How long they take", width=8, field=Field(unit="ms")),
                 heatmap("durations", "How durations are spread", width=8),
             ),
