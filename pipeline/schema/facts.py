@@ -58,6 +58,37 @@ _FLOW: Final = (
     Column("bytes", U64, "octets observed, as exported", "1, 85, 231"),
     Column("packets", U64, "packets observed, as exported", "2, 86, 298"),
     Column(
+        "dropped_bytes",
+        U64,
+        "octets of those that the observer dropped; null if it does not tell",
+        "132, 134, 89",
+    ),
+    Column("dropped_packets", U64, "packets of those that it dropped, likewise", "133, 135, 89"),
+    Column(
+        "retransmitted_bytes",
+        U64,
+        "octets that TCP sent again; null if nobody who knows tells",
+        "nProbe 127, 128; inet_diag",
+    ),
+    Column(
+        "retransmitted_packets",
+        U64,
+        "packets of those that TCP sent again, likewise",
+        "nProbe 109, 110; inet_diag",
+    ),
+    Column(
+        "rtt_us",
+        U32,
+        "round-trip time of the connection in microseconds: of its handshake, or as TCP smooths it at the end",
+        "nProbe 123 and 124; inet_diag",
+    ),
+    Column(
+        "forwarding_status",
+        U8,
+        "what became of the packets: 64 to 127 forwarded, 128 to 191 dropped, 192 and more consumed; below, unknown",
+        "89 forwardingStatus",
+    ),
+    Column(
         "sampling_factor",
         F64,
         "what to multiply observed counts by; 1 if unsampled or unknown",

@@ -6,7 +6,7 @@ NetFlow v5, v9 and IPFIX datagrams of many exporters to flow rows, together.
     data sets that wait for a template     waiting.py
     options sets, in order                 options.py
     data sets, grouped by layout           records.py, one gather a group
-    raw values -> rows                     flows.py
+    raw values -> rows                     losses.py, flows.py
 
 Templates and options take effect where they stand: a template that changes in
 the middle of a batch divides the sets before it from those behind. A set whose

@@ -7,13 +7,17 @@ cannot have (a 5-byte IPv4 address) makes the field be skipped too: a template
 is not thrown away for one field nobody could read.
 
 Before: templates.py. After: records.py.
-Source: IANA IPFIX Information Elements; RFC 3954 section 8; RFC 5103.
+Source: IANA IPFIX Information Elements; RFC 3954 section 8; RFC 5103; nProbe's user
+guide, flow information elements.
 """
 
 from typing import Final, NamedTuple
 
 REVERSE_PEN: Final = 29305
 """Private enterprise number that mirrors every element for the reverse direction, RFC 5103."""
+NPROBE_PEN: Final = 35632
+NPROBE_BASE: Final = 57_472
+"""NetFlow v9 has no enterprises: there nProbe's elements are this much higher."""
 
 
 class Element(NamedTuple):
@@ -47,6 +51,11 @@ _UINTS: Final = {
     61: "direction",
     85: "octet_total",
     86: "packet_total",
+    89: "forwarding_status",
+    132: "dropped_octet_delta",
+    133: "dropped_packet_delta",
+    134: "dropped_octet_total",
+    135: "dropped_packet_total",
     136: "end_reason",
     139: "icmp_v6",
     150: "start_s",
@@ -80,6 +89,15 @@ _UINTS: Final = {
     352: "layer2_octets",
 }
 
+_NPROBE: Final = {
+    109: "retransmitted_packets",
+    110: "reverse_retransmitted_packets",
+    123: "client_latency_ms",
+    124: "server_latency_ms",
+    127: "retransmitted_octets",
+    128: "reverse_retransmitted_octets",
+}
+
 ELEMENTS: Final[dict[tuple[int, int], Element]] = {
     **{(0, number): Element(name) for number, name in _UINTS.items()},
     **{
@@ -103,8 +121,10 @@ ELEMENTS: Final[dict[tuple[int, int], Element]] = {
     },
     **{
         (REVERSE_PEN, number): Element("reverse_" + _UINTS[number])
-        for number in (1, 2, 6, 85, 86, 136, 150, 151, 152, 153)
+        for number in (1, 2, 6, 85, 86, 132, 133, 134, 135, 136, 150, 151, 152, 153)
     },
+    **{(NPROBE_PEN, number): Element(name) for number, name in _NPROBE.items()},
+    **{(0, NPROBE_BASE + number): Element(name) for number, name in _NPROBE.items()},
 }
 """(enterprise number, element id) to what is made of it. One line here adds one."""
 

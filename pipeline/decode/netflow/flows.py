@@ -1,7 +1,7 @@
 """
 Raw values of records to flow rows.
 
-Before: records.py. After: __init__.py puts the parts together; normalize.py.
+Before: losses.py. After: __init__.py puts the parts together; normalize.py.
 Source: RFC 3954 section 8, RFC 7012, RFC 5103 (biflows).
 """
 
@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline import schema
+from pipeline.decode.netflow import losses
 
 I64 = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.unsignedinteger[Any]]
@@ -71,8 +72,9 @@ def to_rows(values: Values, context: Context) -> list[pl.DataFrame]:
     Frames of `schema.DECODED_FLOWS`, of records that name an end of a flow.
 
     A record with values for the reverse direction gives a second row with the
-    ends exchanged (RFC 5103; or initiator and responder counters).
+    ends exchanged (RFC 5103; or initiator and responder counters; or nProbe's).
     """
+    values = losses.both_ways(values)
     forward = _rows(values, context)
     octets, packets = _first(values, *_BACK), _first(values, *_BACK_PACKETS)
     if octets is None and packets is None:
@@ -93,26 +95,29 @@ def to_rows(values: Values, context: Context) -> list[pl.DataFrame]:
 
 
 _SWAPPED: Final = (("src_", "dst_"), ("ingress_", "egress_"), ("post_nat_src_", "post_nat_dst_"))
-_OF_ONE_WAY: Final = frozenset(
-    {
-        "octet_delta",
-        "packet_delta",
-        "octet_total",
-        "packet_total",
-        "initiator_octets",
-        "initiator_packets",
-        "out_octets",
-        "out_packets",
-        "layer2_octets",
-        "tcp_flags",
-        "end_reason",
-        "icmp_v4",
-        "icmp_v6",
-        "icmp_v4_type",
-        "icmp_v4_code",
-        "icmp_v6_type",
-        "icmp_v6_code",
-    }
+_OF_ONE_WAY: Final = (
+    frozenset(
+        {
+            "octet_delta",
+            "packet_delta",
+            "octet_total",
+            "packet_total",
+            "initiator_octets",
+            "initiator_packets",
+            "out_octets",
+            "out_packets",
+            "layer2_octets",
+            "tcp_flags",
+            "end_reason",
+            "icmp_v4",
+            "icmp_v6",
+            "icmp_v4_type",
+            "icmp_v4_code",
+            "icmp_v6_type",
+            "icmp_v6_code",
+        }
+    )
+    | losses.OF_ONE_WAY
 )
 """What is told of the forward direction says nothing about the reverse."""
 _RESPONDER: Final = {"responder_octets": "octet_delta", "responder_packets": "packet_delta"}
@@ -177,16 +182,14 @@ def _rows(values: Values, context: Context) -> pl.DataFrame:
         columns[name] = _number(name, number, null=None if number is None else number == 0)
     columns["vlan_id"] = _number("vlan_id", _first(values, "vlan_id", "dot1q_vlan_id"))
     columns["event"] = _number("event", _first(values, "firewall_event", "nat_event"))
-    columns["bytes"] = _number(
-        "bytes",
-        _first(
-            values, "octet_delta", "octet_total", "initiator_octets", "out_octets", "layer2_octets"
-        ),
+    octets = _first(
+        values, "octet_delta", "octet_total", "initiator_octets", "out_octets", "layer2_octets"
     )
-    columns["packets"] = _number(
-        "packets",
-        _first(values, "packet_delta", "packet_total", "initiator_packets", "out_packets"),
-    )
+    packets = _first(values, "packet_delta", "packet_total", "initiator_packets", "out_packets")
+    columns["bytes"] = _number("bytes", octets)
+    columns["packets"] = _number("packets", packets)
+    for name, (number, null) in losses.losses(values, octets, packets).items():
+        columns[name] = _number(name, number, null)
     factor, source = _sampling(values, context)
     columns["sampling_factor"] = pl.Series(factor)
     columns["sampling_source"] = pl.Series(source)

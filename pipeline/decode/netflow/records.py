@@ -7,7 +7,7 @@ reads the k-th record of every set, from one variable value to the next. Where
 only a few sets are left, they are walked one by one: an array of one costs more
 than a number, and a datagram may hold 65,000 records of one byte.
 
-Before: templates.py. After: flows.py.
+Before: templates.py. After: losses.py.
 Source: RFC 7011 sections 6 and 7.
 """
 

@@ -19,6 +19,7 @@ from netflow_slow_rows import (
     first,
     integer,
     mirrored,
+    of_nprobe,
     row_of,
     uint,
 )
@@ -259,6 +260,7 @@ class SlowNetflow:
             self._count(about, "ignored_records", 1)
             return
         self._count(about, "decoded_records", 1)
+        record = of_nprobe(record)
         octets = first(record, (REVERSE, 1), (REVERSE, 85), (0, 232))
         packets = first(record, (REVERSE, 2), (REVERSE, 86), (0, 299))
         row = row_of(about, record)

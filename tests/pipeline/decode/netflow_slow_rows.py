@@ -6,6 +6,7 @@ Row = dict[str, Any]
 Record = dict[tuple[int, int], bytes]
 
 REVERSE = 29305
+NPROBE, NPROBE_BASE = 35632, 57_472
 V4 = 0xFFFF << 32
 MAX_S = 9_000_000_000
 TEXT = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
@@ -13,6 +14,7 @@ TEXT = {5: "netflow5", 9: "netflow9", 10: "ipfix"}
 
 _ONE_WAY = (1, 2, 85, 86, 231, 298, 23, 24, 352, 6, 136, 232, 299)
 _ONE_WAY += (32, 139, 176, 177, 178, 179)
+_ONE_WAY += (89, 132, 133, 134, 135, 57_581, 57_599, 57_582, 57_600)
 _PAIRS = {8: 12, 27: 28, 7: 11, 10: 14, 16: 17, 225: 226, 281: 282, 227: 228}
 _OTHER = _PAIRS | {two: one for one, two in _PAIRS.items()}
 
@@ -26,10 +28,28 @@ def mirrored(record: Record) -> Record:
     for mine, theirs in ((1, 232), (2, 299)):
         if (0, theirs) in record:
             back[0, mine] = record[0, theirs]
-    for element in (1, 2, 6, 85, 86, 136, 150, 151, 152, 153):
+    for mine, theirs in ((57_581, 57_582), (57_599, 57_600)):
+        if (0, theirs) in record:
+            back[0, mine] = record[0, theirs]
+    for element in (1, 2, 6, 85, 86, 132, 133, 134, 135, 136, 150, 151, 152, 153):
         if (REVERSE, element) in record:
             back[0, element] = record[REVERSE, element]
     return back
+
+
+def of_nprobe(record: Record) -> Record:
+    """What nProbe calls out is the other way; its elements as NetFlow v9 numbers them."""
+    told: Record = {}
+    for (enterprise, element), raw in record.items():
+        if enterprise == NPROBE:
+            told.setdefault((0, element + NPROBE_BASE), raw)
+        else:
+            told[enterprise, element] = raw
+    if (0, 57_582) in told or (0, 57_600) in told:
+        for out, reverse in (((0, 23), (REVERSE, 1)), ((0, 24), (REVERSE, 2))):
+            if out in told and reverse not in told:
+                told[reverse] = told.pop(out)
+    return told
 
 
 def first(record: Record, *keys: tuple[int, int]) -> int | None:
@@ -166,6 +186,12 @@ def row_of(about: Row, record: Record) -> Row:
         "biflow_direction": _narrow(uint(record, 239), 7),
         "bytes": uint(record, 1, 85, 231, 23, 352),
         "packets": uint(record, 2, 86, 298, 24),
+        "dropped_bytes": _dropped(record, (132, 134), (1, 85, 231, 23, 352)),
+        "dropped_packets": _dropped(record, (133, 135), (2, 86, 298, 24)),
+        "retransmitted_bytes": _of_tcp(record, 57_599),
+        "retransmitted_packets": _of_tcp(record, 57_581),
+        "rtt_us": _rtt_us(record),
+        "forwarding_status": None if uint(record, 89) is None else uint(record, 89) & 0xFF,
         "sampling_factor": about["factor"],
         "sampling_source": about["factor_source"],
     }
@@ -185,3 +211,24 @@ def _icmp(record: Record) -> int | None:
     if protocol is None or uint(record, 7):
         return None
     return _narrow(uint(record, 11), 16)
+
+
+def _dropped(record: Record, told: tuple[int, ...], observed: tuple[int, ...]) -> int | None:
+    """As told; else all or nothing of what was observed, by the forwarding status."""
+    if uint(record, *told) is not None:
+        return uint(record, *told)
+    status = uint(record, 89)
+    if status is None or uint(record, *observed) is None or not status & 0xC0:
+        return None
+    return uint(record, *observed) if status & 0xC0 == 0x80 else 0
+
+
+def _of_tcp(record: Record, element: int) -> int | None:
+    return uint(record, element) if uint(record, 4) in (None, 6) else None
+
+
+def _rtt_us(record: Record) -> int | None:
+    halves = [uint(record, element) for element in (57_595, 57_596)]
+    if None in halves or not sum(halves):
+        return None
+    return _narrow(2_000 * (sum(halves) % 2**64) % 2**64, 32)

@@ -39,6 +39,8 @@ _WIDTHS = {
     **dict.fromkeys((322,), (4,)),
     **dict.fromkeys((323, 324, 325), (8,)),
     **dict.fromkeys((305, 306, 309, 310), (1, 4)),
+    **dict.fromkeys((89,), (1, 4)),
+    **dict.fromkeys((132, 133, 134, 135), (1, 4, 8)),
     160: (8,),
     210: (0, 1, 3),
     9_999: (0, 2, 7),
@@ -147,16 +149,9 @@ def _framed(chance: random.Random, number: int, body: bytes) -> bytes:
 
 
 def _template(chance: random.Random, version: int, is_options: bool) -> Made:
-    fields = []
     if is_options:
-        scopes = chance.randrange(1, 3) if version == 10 else chance.randrange(3)
-        for place in range(scopes + chance.randrange(1, 4)):
-            element = chance.choice(_OPTIONS if version == 10 or place >= scopes else (1, 2, 3))
-            width = chance.choice(_WIDTHS.get(element, (4,)))
-            if version == 10 and element == 82:
-                width = 65_535
-            fields.append((0, element, width))
-        return Made(fields, scopes)
+        return _options(chance, version)
+    fields: list[tuple[int, int, int]] = []
     elements = chance.sample(list(_WIDTHS), chance.randrange(1, 16))
     if chance.random() < 0.8:
         elements += chance.choice(((8, 12), (27, 28), (8, 12, 27, 28)))
@@ -170,9 +165,25 @@ def _template(chance: random.Random, version: int, is_options: bool) -> Made:
         fields += [(29_305, element, chance.choice(_WIDTHS[element])) for element in mirrored]
         if chance.random() < 0.3:
             fields.insert(chance.randrange(len(fields) + 1), (6_871, chance.randrange(50), 3))
+    if chance.random() < 0.3:
+        told = chance.sample((109, 110, 123, 124, 127, 128), chance.randrange(1, 5))
+        enterprise, base = (35_632, 0) if version == 10 else (0, 57_472)
+        fields += [(enterprise, base + element, chance.choice((1, 2, 4))) for element in told]
     if not any(length for _, _, length in fields):
         fields.append((0, 1, 4))
     return Made(fields, None)
+
+
+def _options(chance: random.Random, version: int) -> Made:
+    fields = []
+    scopes = chance.randrange(1, 3) if version == 10 else chance.randrange(3)
+    for place in range(scopes + chance.randrange(1, 4)):
+        element = chance.choice(_OPTIONS if version == 10 or place >= scopes else (1, 2, 3))
+        width = chance.choice(_WIDTHS.get(element, (4,)))
+        if version == 10 and element == 82:
+            width = 65_535
+        fields.append((0, element, width))
+    return Made(fields, scopes)
 
 
 def _template_bytes(version: int, number: int, made: Made) -> bytes:
