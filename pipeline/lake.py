@@ -42,6 +42,25 @@ _WAIT_MS: Final = 60_000
 """Who opens the catalog waits so long for whoever recovers it just then, instead of 5 s."""
 _INLINED_ROWS: Final = 1_000
 """Inserts up to this many rows stay in the catalog until maintenance writes them to Parquet."""
+_CATALOG: Final = "__ducklake_metadata_lake.main"
+_NOT_DESCRIBED: Final = f"""end_snapshot IS NULL
+    AND table_id NOT IN (SELECT table_id FROM {_CATALOG}.ducklake_table_stats)"""
+_DESCRIBE_EMPTY: Final = (
+    f"""INSERT INTO {_CATALOG}.ducklake_table_column_stats BY NAME
+        SELECT table_id, column_id, true AS contains_null FROM {_CATALOG}.ducklake_column
+        WHERE {_NOT_DESCRIBED} AND (table_id, column_id) NOT IN (
+            SELECT (table_id, parent_column) FROM {_CATALOG}.ducklake_column
+            WHERE parent_column IS NOT NULL)""",
+    f"""INSERT INTO {_CATALOG}.ducklake_table_stats BY NAME
+        SELECT table_id, 0 AS record_count, 0 AS next_row_id, 0 AS file_size_bytes
+        FROM {_CATALOG}.ducklake_table WHERE {_NOT_DESCRIBED}""",
+)
+"""
+What DuckLake writes of a table with its first rows, said of tables that have none.
+
+Of a table without it, DuckLake asks the catalog again for every column a statement
+names: planning `FROM v_health` over tables without rows took 3 s instead of 0.3.
+"""
 
 
 @dataclass(slots=True)
@@ -162,6 +181,9 @@ class Lake:
                 self._make()
         if made:  # DuckLake refuses options of tables that the same transaction makes
             self._set_options()
+            with self._transaction():
+                for statement in _DESCRIBE_EMPTY:
+                    self.connection.execute(statement)
 
     def __enter__(self) -> Self:
         return self
@@ -315,7 +337,7 @@ def _seen_by_readers() -> Iterator[str]:
 
 def _shape() -> int:
     """Tells definitions of tables and views from those of another version."""
-    statements = (*map(schema.create, schema.TABLES), *_seen_by_readers())
+    statements = (*map(schema.create, schema.TABLES), *_seen_by_readers(), *_DESCRIBE_EMPTY)
     return xxhash.xxh3_64_intdigest("\0".join(statements).encode())
 
 
