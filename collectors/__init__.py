@@ -20,6 +20,7 @@ Read in the order a record travels:
     redact_messages   the same, in messages of Envoy, OpenTelemetry and Hubble
     positions   how far files were read, and what is on its way
     probe       tries of what others should reach: probe_attempt, probe_answer
+    sockets     TCP connections of a node, as the kernel counts: inet_diag
     change      what every source of inventory sends: objects, listed or changed
     listing     sources that are asked for whole lists, at an interval
     kubernetes  an API server, listed and watched

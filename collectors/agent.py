@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from collectors import als, aws, exports, hubble, logtail, netbox, otlp, probe, scrape, udp
+from collectors import als, aws, exports, hubble, logtail, netbox, otlp, probe, scrape, sockets, udp
 from collectors.batch import Batcher
 from collectors.config import AgentConfig, Input, LocalLog, Log, ProxyInput, Tail, TailInput
 from collectors.envelope import Header
@@ -49,6 +49,7 @@ INPUTS: Final[dict[str, Callable[[Any, Batcher, Shipper, threading.Event], None]
     "netbox": netbox.follow,
     "kubernetes": watch_kubernetes,
     "probe": probe.probe,
+    "sockets": sockets.follow,
 }
 """Type of an input, which is the kind of its payloads, to what runs it until told to stop."""
 

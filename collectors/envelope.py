@@ -39,6 +39,7 @@ GROUPS: Final = {
     "azure": "inventory",
     "netbox": "inventory",
     "probe": "probe",
+    "sockets": "flow",
 }
 """Kind of payload to the topic group that carries it (design section 3)."""
 

@@ -49,7 +49,7 @@ _KINDS: Final = {
     ".prom": "prometheus",
 }
 _RAW: Final = (".dat", ".bin")
-_LINES: Final = ("access_log", "ztunnel", "linkerd", "hubble_json", "probe")
+_LINES: Final = ("access_log", "ztunnel", "linkerd", "hubble_json", "probe", "sockets")
 """Kinds whose payloads are lines."""
 _WHOLE: Final = ("prometheus", "istiod")
 """Kinds whose payload is the file."""

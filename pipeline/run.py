@@ -34,6 +34,7 @@ from pipeline.decode.netflow import Netflow
 from pipeline.decode.otlp import Otlp
 from pipeline.decode.probe import Probe
 from pipeline.decode.prometheus import Prometheus
+from pipeline.decode.sockets import Sockets
 from pipeline.decode.ztunnel import Ztunnel
 from pipeline.enrich import ENRICHERS
 from pipeline.intake import Intake, Opener
@@ -60,6 +61,7 @@ DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
     "hubble": Hubble,
     "hubble_json": HubbleJson,
     "probe": Probe,
+    "sockets": Sockets,
     **{kind: partial(Changes, kind) for kind in SOURCES},
 }
 """Kind of payload to its decoder. One line here adds one."""

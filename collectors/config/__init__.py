@@ -46,6 +46,7 @@ from collectors.config.log import KafkaLog, LocalLog, Log
 from collectors.config.netbox import NetboxInput
 from collectors.config.probe import ProbeInput, ProbeTarget
 from collectors.config.redact import Redact
+from collectors.config.sockets import SocketsInput
 from collectors.toml import ConfigError, decode_toml
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "ProxyInput",
     "Redact",
     "Scrape",
+    "SocketsInput",
     "SpoolConfig",
     "Tail",
     "TailInput",

@@ -17,6 +17,7 @@ from collectors.config.kubernetes import KubernetesInput
 from collectors.config.netbox import NetboxInput
 from collectors.config.probe import ProbeInput
 from collectors.config.redact import Redact
+from collectors.config.sockets import SocketsInput
 
 
 class UdpInput(
@@ -375,5 +376,6 @@ Input = (
     | AzureInput
     | NetboxInput
     | ProbeInput
+    | SocketsInput
 )
 """Every input. One word here adds one."""

@@ -30,6 +30,7 @@ from collectors.config import (
     NetboxInput,
     ProbeInput,
     Scrape,
+    SocketsInput,
     Tail,
 )
 from collectors.config.exports import Exports
@@ -196,6 +197,8 @@ def _where(one: Input) -> str:
             where = [one.url]
         case ProbeInput():
             where = [*(target.address or target.url for target in one.targets), one.listen]
+        case SocketsInput():
+            where = ["of its own namespace"] * one.own_namespace + [*one.namespaces]
         case _:
             where = [one.listen]
     return " ".join(where).strip()

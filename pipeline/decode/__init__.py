@@ -22,6 +22,7 @@ A package for each family of formats, its parts listed in its own words:
     prometheus   scrapes of proxies and control planes
     istiod       answers of istiod's debug endpoints
     probe        results of active probes
+    sockets      what TCP connections did, as the kernel counts
 
 and what they share:
 
@@ -72,7 +73,7 @@ class Vantage(NamedTuple):
 
     source: Source
     format: str
-    """``netflow5``, ``netflow9``, ``ipfix``, ``envoy_json``... or ``unknown``."""
+    """``netflow5``, ``netflow9``, ``ipfix``, ``inet_diag``, ``envoy_json``... or ``unknown``."""
     observation_domain: int
     """IPFIX observation domain, v9 source id, v5 engine type << 8 | engine id; else 0."""
 

@@ -55,7 +55,12 @@ _FLOW: Final = (
         "239 biflowDirection; the row of the reverse half has 128 added; null if no biflow",
         "RFC 5103",
     ),
-    Column("bytes", U64, "octets observed, as exported", "1, 85, 231"),
+    Column(
+        "bytes",
+        U64,
+        "octets observed, as exported; of `inet_diag` those TCP carried, without headers",
+        "1, 85, 231",
+    ),
     Column("packets", U64, "packets observed, as exported", "2, 86, 298"),
     Column(
         "dropped_bytes",
@@ -81,6 +86,12 @@ _FLOW: Final = (
         U32,
         "round-trip time of the connection in microseconds: of its handshake, or as TCP smooths it at the end",
         "nProbe 123 and 124; inet_diag",
+    ),
+    Column(
+        "min_rtt_us",
+        U32,
+        "the least of it, of the last minutes, where TCP itself tells",
+        "inet_diag",
     ),
     Column(
         "forwarding_status",
