@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
@@ -63,25 +62,6 @@ settings.load_profile("crosspane")
 def shared(nodeid: str) -> str:
     """Return what a test has in common with those of other files; empty if it is nothing."""
     return next((name for start, name in _TOGETHER.items() if nodeid.startswith(start)), "")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def extensions_are_trusted() -> Iterator[None]:
-    """
-    Let DuckDB take its extensions without a look at their signatures.
-
-    That look is a third of a second of each connection, and there are hundreds.
-    Programs that tests start look: `crosspane demo`, `job`, `up`.
-    """
-    connect = duckdb.connect
-
-    def trusting(*database: Any, config: dict[str, Any] | None = None, **more: Any) -> Any:
-        trust = {"allow_unsigned_extensions": "true"}
-        return connect(*database, config={**(config or {}), **trust}, **more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duckdb, "connect", trusting)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -88,6 +89,15 @@ def test_a_failed_insert_writes_nothing(tmp_path: Path):
         with pytest.raises(LakeError, match="no_such_column"):
             lake.commit(Commit({"agent_drops": drops(5), "rejects": bad}, {PLACE: (0, 1)}))
         assert (count(lake), lake.offsets()) == (0, {PLACE: 0})
+
+
+def test_no_extension_but_ours_is_loaded_unsigned(tmp_path: Path):
+    """Once a lake is open, what is loaded must be signed, whatever a statement says."""
+    with Lake(tmp_path), connect(tmp_path) as reader:
+        unsigned = "SELECT current_setting('allow_unsigned_extensions')"
+        assert reader.execute(unsigned).fetchall() == [(False,)]
+        with pytest.raises(duckdb.Error, match="Cannot change allow_unsigned_extensions"):
+            reader.execute("SET allow_unsigned_extensions = true")
 
 
 def test_another_process_reads_while_this_one_writes(tmp_path: Path):
