@@ -10,6 +10,7 @@ attaches it has them.
     verdicts   what was let through and what was refused, by policy
     topology   calls, each once, and gateways
     stitched   conversations over all hops, and the records they are made of
+    gateway_tax what paths cost, through gateways and without
     wire       octets on the wire, once, whichever exporters saw them
     rollups    calls and flows by the minute, ten minutes, hour and day, and of a span
     whole      edges, and the graph of workloads, of all time
@@ -43,6 +44,7 @@ from pipeline.views import (
     facts,
     findings,
     flat,
+    gateway_tax,
     graph,
     health,
     inventory,
@@ -92,6 +94,7 @@ VIEWS: Final = (
     topology.CALLS,
     stitched.STITCHED,
     stitched.LEGS,
+    gateway_tax.GATEWAY_TAX,
     rollups.EDGES_1M,
     rollups.EDGES_10M,
     rollups.EDGES_1H,
@@ -138,6 +141,7 @@ FUNCTIONS: Final = (
     sources.NAMING_BETWEEN,
     rollups.EDGES_BETWEEN,
     rollups.LEGS_BETWEEN,
+    gateway_tax.GATEWAY_TAX_BETWEEN,
     graph.TOPOLOGY_EDGES,
     graph.TOPOLOGY_NODES,
 )

@@ -50,6 +50,8 @@ _RETRIES = {
     "num_retries": 2,
     "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.050s"},
 }
+SUBSET_HEADER = "x-subset"
+"""Which subset of a service a request asks for, if there are any."""
 DELAY = "fault.http.delay.fixed_delay_percent"
 ABORT = "fault.http.abort.abort_percent"
 """Runtime keys of the fault filter in front of every application; both are 0."""
@@ -91,6 +93,10 @@ def sidecar(place: Place, pod: Pod, leaf: Leaf) -> Json:
     inbound["filter_chains"] = [_inbound_chain(place, pod, leaf, {})]
     clusters = [
         upstreams.outbound(topology, cluster, pod, service, leaf) for service in topology.services
+    ]
+    clusters += [
+        upstreams.outbound(topology, cluster, pod, service, leaf, subset=upstreams.BY_GATEWAY)
+        for service in topology.also_by_gateway
     ]
     clusters.append(upstreams.inbound(pod))
     if pod.permissive:
@@ -149,9 +155,14 @@ def gateway(place: Place, own: Gateway) -> Json:
             ],
         },
     ]
-    homes = [place.topology.home_of(service) for service in place.topology.services]
+    topology = place.topology
+    routes = [(service, "") for service in topology.services]
+    routes += [(service, upstreams.BY_GATEWAY) for service in topology.also_by_gateway]
+    homes = [(*topology.home_of(service), subset) for service, subset in routes]
     clusters = [
-        upstreams.forwarded(pod) for home, pod in homes if home.network == place.cluster.network
+        upstreams.forwarded(pod, subset)
+        for home, pod, subset in homes
+        if home.network == place.cluster.network
     ]
     node = _node(place.cluster, own.node_id, own.name, NAMESPACE)
     return _bootstrap(place, node, [listener], clusters)
@@ -174,12 +185,16 @@ def _outbound(place: Place, services: tuple[str, ...]) -> Json:
     hosts = []
     for service in services:
         _, pod = place.topology.home_of(service)
-        host = pod.host_name
+        host, resilient = pod.host_name, place.topology.resilient
+        routes = [_route(upstreams.outbound_name(host), resilient=resilient)]
+        if service in place.topology.also_by_gateway:
+            name = upstreams.outbound_name(host, upstreams.BY_GATEWAY)
+            routes.insert(0, _asked_for(upstreams.BY_GATEWAY, _route(name, resilient=resilient)))
         virtual_host = {
             "name": f"{host}:{SERVICE_PORT}",
             "domains": [host, f"{host}:{SERVICE_PORT}"],
-            "routes": [_route(upstreams.outbound_name(host), resilient=place.topology.resilient)],
-            "include_request_attempt_count": place.topology.resilient,
+            "routes": routes,
+            "include_request_attempt_count": resilient,
         }
         hosts.append(virtual_host)
     return _http(place, "outbound", hosts, [])
@@ -277,6 +292,12 @@ def _route(cluster: str, *, resilient: bool) -> Json:
     if resilient:
         action |= {"timeout": "2s", "retry_policy": _RETRIES}
     return {"name": "default", "match": {"prefix": "/"}, "route": action}
+
+
+def _asked_for(subset: str, route: Json) -> Json:
+    """Return a route for requests that ask for that subset."""
+    header = {"name": SUBSET_HEADER, "string_match": {"exact": subset}}
+    return {**route, "name": subset, "match": {"prefix": "/", "headers": [header]}}
 
 
 def _one(address: IPv4Address) -> Json:

@@ -79,10 +79,11 @@ def endpoints(topology: Topology) -> Iterator[Row]:
 
 
 def gateways(topology: Topology) -> Iterator[Row]:
-    """Yield each gateway's address, once per other network."""
+    """Yield each gateway's address, once per network whose calls go there."""
     for network in topology.networks:
         for cluster in topology.clusters:
-            if cluster.gateway is not None and cluster.network != network:
+            asked = cluster.network != network or topology.also_by_gateway
+            if cluster.gateway is not None and asked:
                 yield {
                     "network": network.name,
                     "ip": str(cluster.gateway.vip),

@@ -272,12 +272,24 @@ def _clean() -> None:
 
 def _start(mesh: Mesh, program: str, telemetry: Telemetry) -> None:
     netns.build(mesh.topology)
+    _start_lines(mesh)
     _start_apps(mesh)
     _start_proxies(mesh, program, telemetry)
     _await_apps(mesh)
     mesh.await_live(*mesh.proxies())
     if mesh.topology.resilient:
         mesh.await_healthy()
+
+
+def _start_lines(mesh: Mesh) -> None:
+    """Connect clusters that are far away; what is sent before that waits for its answer."""
+    program = str(Path(__file__).with_name("long_line.py"))
+    for cluster in mesh.topology.clusters:
+        if cluster.long_line_ms:
+            mesh.start(
+                *(f"line-{cluster.short}", cluster.line_namespace, sys.executable, program),
+                *(netns.NEAR, netns.FAR, str(cluster.long_line_ms)),
+            )
 
 
 def _start_apps(mesh: Mesh) -> None:

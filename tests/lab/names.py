@@ -34,6 +34,6 @@ def node_id(model: str, address: object, name: str, namespace: str) -> str:
     return f"{model}~{address}~{name}.{namespace}~{namespace}.svc.cluster.local"
 
 
-def sni(host: str) -> str:
+def sni(host: str, subset: str = "") -> str:
     """Return the server name by which gateways choose the service `host`."""
-    return f"outbound_.{SERVICE_PORT}_._.{host}"
+    return f"outbound_.{SERVICE_PORT}_.{subset}_.{host}"

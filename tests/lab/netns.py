@@ -15,6 +15,11 @@ Pods without sidecars are behind their node, which answers ARP for them and
 redirects what passes, both ways, to its proxy. A machine outside Kubernetes
 is routed by its cluster's node, without a bridge.
 
+    wan0 --- near [cp-SHORT-line] far --- cp-wan
+
+A cluster that is far away has a long line between its node and the underlay:
+two ends that no kernel connects; a program does, later.
+
 Before: places.py. After: mesh.py starts processes in the namespaces.
 """
 
@@ -40,6 +45,8 @@ PREFIX = "cp-"
 WAN = "cp-wan"
 COLLECTOR_NAMESPACE = "cp-mgmt"
 BRIDGE = "pods"
+NEAR, FAR = "near", "far"
+"""The ends of a long line, which long_line.py connects."""
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
 _CLONE_NEWNET = 0x40000000
@@ -109,7 +116,12 @@ def build(topology: Topology) -> None:
 def _node(topology: Topology, cluster: Cluster) -> None:
     node = cluster.node_namespace
     _switch(node, (f"{cluster.router_ip}/{cluster.pod_cidr.prefixlen}",))
-    _veth(node, "wan0", WAN, f"v-{cluster.short}")
+    if cluster.long_line_ms:
+        _add(cluster.line_namespace)
+        _veth(node, "wan0", cluster.line_namespace, NEAR)
+        _veth(cluster.line_namespace, FAR, WAN, f"v-{cluster.short}")
+    else:
+        _veth(node, "wan0", WAN, f"v-{cluster.short}")
     _veth(node, "mgmt0", COLLECTOR_NAMESPACE, f"v-{cluster.short}")
     commands = [
         f"addr add {cluster.underlay_ip}/{UNDERLAY.prefixlen} dev wan0",

@@ -1,7 +1,7 @@
 """
 Crosspane beside a running lab, as the tests use it.
 
-Before: agents.py writes its configuration, exporters.py what it is given at the end. After: test_channels.py, test_faults.py.
+Before: agents.py writes its configuration, exporters.py what it is given at the end. After: test_channels.py, test_faults.py, test_gateway_tax.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from msgspec.structs import replace
 
 from collectors.agent import open_log
 from collectors.config import load
@@ -31,11 +33,10 @@ from . import agents, exporters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from .agents import Channel
     from .mesh import Mesh
-    from .topology import Topology
+    from .topology import Cluster, Topology
 
 _START_SECONDS = 120.0
 _END_SECONDS = 90.0
@@ -72,10 +73,31 @@ def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Itera
 def take_flows(lab: Mesh, channel: Channel) -> None:
     """Put what the lab's exporters sent, and tcpdump wrote, into the lake of an `up` that ended."""
     config = load(lab.directory / f"{channel}.toml", Config)
+    _take(config, {cluster: [exporters.capture(lab, cluster)] for cluster in lab.topology.clusters})
+
+
+def take_logs(lab: Mesh) -> Path:
+    """Put what the proxies of a lab that ended wrote into a new lake, and join it; return the lake."""
+    file = agents.write(lab.topology, lab.directory, "files", lab.directory)
+    config = load(file, Config)
+    config = replace(config, job=replace(config.job, work_out=("stitch",)))
+    logs = lab.directory / "logs"
+    _take(
+        config,
+        {
+            cluster: sorted((logs / cluster.name).glob("*.jsonl"))
+            for cluster in lab.topology.clusters
+        },
+    )
+    return Path(config.lake.directory)
+
+
+def _take(config: Config, files: dict[Cluster, list[Path]]) -> None:
+    """Put each cluster's files into the log, as an agent's, and the log into the lake."""
     with open_log(config.log, "exports") as log:
-        for cluster in lab.topology.clusters:
+        for cluster, paths in files.items():
             header = Header("exports", cluster.name, cluster.network.name, "netflow")
-            replay([exporters.capture(lab, cluster)], header, log)
+            replay(paths, header, log)
     with lake_and_known(config) as (lake, known), open_reader(config) as reader:
         run(reader, lake, known, config, stop=threading.Event(), until_idle=True)
 

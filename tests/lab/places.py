@@ -1,5 +1,5 @@
 """
-The two labs: the one place where an address or a workload's name is written.
+The labs: the one place where an address or a workload's name is written.
 
     net-east            net-west            net-flat
     cluster-east (aws)  cluster-west (gcp)  cluster-onprem    cluster-edge (azure)
@@ -18,7 +18,8 @@ carries flow exports only, so that no exporter sees its own datagrams.
 `DEMO` is what pipeline/demo/ was recorded from, and stays as it was then.
 `LAB` is all of it and more: a machine outside Kubernetes, a node whose pods
 have no sidecars, one sidecar that takes plaintext, and a mesh that checks,
-retries and ejects.
+retries and ejects. `TWO_WAYS` is a part of it, where one client reaches one
+server pod to pod and through a gateway.
 
 Before: topology.py. After: netns.py, envoy.py, inventory.py, traffic.py.
 """
@@ -197,3 +198,17 @@ LAB = Topology(
     ),
     resilient=True,
 )
+
+TWO_WAYS = Topology(
+    networks=(NET_FLAT,),
+    clusters=(
+        replace(_ONPREM, pods=tuple(pod for pod in _ONPREM.pods if pod.workload != "billing")),
+        replace(_EDGE, long_line_ms=20.0),
+    ),
+    services=("inventory",),
+    edges=(Edge("telemetry", "inventory", 0, guarded=False),),
+    denials=(),
+    resilient=False,
+    also_by_gateway=("inventory",),
+)
+"""The flat network alone; its gateway is far from one cluster, which reaches pods without it."""

@@ -128,6 +128,8 @@ class Cluster:
     host_proxies: tuple[HostProxy, ...] = ()
     vm_cidr: IPv4Network | None = None
     """Where machines outside Kubernetes are; routed, like pods, within the network."""
+    long_line_ms: float = 0.0
+    """How long a frame takes between it and the underlay, each way: other clouds are far."""
 
     @property
     def short(self) -> str:
@@ -158,6 +160,11 @@ class Cluster:
     def node_namespace(self) -> str:
         """The Linux namespace that routes and translates for the cluster."""
         return f"cp-{self.short}-node"
+
+    @property
+    def line_namespace(self) -> str:
+        """The Linux namespace of its long line to the underlay, if that is one."""
+        return f"cp-{self.short}-line"
 
     def namespace(self, name: str) -> str:
         """Return the Linux namespace of a workload, gateway or host proxy."""
@@ -202,7 +209,10 @@ class Topology:
     All that exists at once.
 
     `resilient` switches on what a mesh in use has: health checks, retries,
-    timeouts, outlier detection. `services` have a virtual IP in each cluster.
+    timeouts, outlier detection. `services` have a virtual IP in each cluster;
+    those `also_by_gateway` are called through their network's gateway, within
+    that network too, by calls that ask for it: as Istio's clients do where a
+    subset of a service is what another network has.
     """
 
     networks: tuple[Network, ...]
@@ -211,6 +221,7 @@ class Topology:
     edges: tuple[Edge, ...]
     denials: tuple[Denial, ...]
     resilient: bool
+    also_by_gateway: tuple[str, ...] = ()
 
     def home_of(self, workload: str) -> tuple[Cluster, Pod]:
         """Return the cluster and the pod of a workload; KeyError without one."""

@@ -18,11 +18,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import netns
 from .apps import number
+from .envoy import SUBSET_HEADER
 from .names import SERVICE_PORT
 from .places import AMBIGUOUS_IP, AMBIGUOUS_PORT, UNKNOWN_IP, UNKNOWN_PORT
 
@@ -49,6 +52,8 @@ class Call:
         is more than one.
     grpc
         It says it is gRPC.
+    subset
+        Of the service: which of its routes the client's sidecar takes.
     """
 
     client: str
@@ -61,6 +66,7 @@ class Call:
     direct: str | None = None
     at_server: tuple[int, ...] = ()
     grpc: bool = False
+    subset: str | None = None
 
 
 DEMO_SCRIPT = (
@@ -157,6 +163,30 @@ def statuses(topology: Topology, call: Call, count: int = 1) -> list[int]:
     return asyncio.run(one_by_one())
 
 
+def waited(topology: Topology, calls: tuple[Call, ...], rounds: int) -> list[list[float]]:
+    """
+    Make these calls one after the other, and again; return how long each took its client.
+
+    Each call keeps a connection to its client's sidecar, and asks nothing of the event loop:
+    what is timed is the call, and as little else as there can be.
+
+    Returns
+    -------
+    list[list[float]]
+        Of each call, as many as there are rounds: milliseconds from before it is sent until
+        the whole reply is there, by the monotonic clock.
+
+    Raises
+    ------
+    ValueError
+        A status is not the scripted one.
+    """
+    with ExitStack() as opened:
+        sent = [(call, opened.enter_context(closing(_opened(topology, call)))) for call in calls]
+        turns = [[_timed(*one) for one in sent] for _ in range(rounds)]
+    return [list(times) for times in zip(*turns, strict=True)]
+
+
 def seen_by_proxies(
     topology: Topology, calls: Iterable[Call], rows: Iterable[Truth]
 ) -> Counter[Seen]:
@@ -217,6 +247,30 @@ async def _repeat(
     return counts, sizes
 
 
+def _opened(topology: Topology, call: Call) -> HTTPConnection:
+    """Connect a client to its sidecar, on the way to the service."""
+    cluster, _ = topology.home_of(call.client)
+    _, pod = topology.home_of(call.service)
+    made = HTTPConnection(pod.host_name, SERVICE_PORT)
+    made.sock = netns.tcp_socket(cluster.namespace(call.client))
+    made.sock.settimeout(_TIMEOUT_SECONDS)
+    made.sock.connect((str(topology.service_ip(cluster, call.service)), SERVICE_PORT))
+    return made
+
+
+def _timed(call: Call, connection: HTTPConnection) -> float:
+    """Make one request; milliseconds it took."""
+    headers = {"user-agent": USER_AGENT, **({SUBSET_HEADER: call.subset} if call.subset else {})}
+    began_ns = time.monotonic_ns()
+    connection.request(call.method, call.path, headers=headers)
+    reply = connection.getresponse()
+    reply.read()
+    took_ms = (time.monotonic_ns() - began_ns) / 1e6
+    if reply.status != call.status:
+        raise ValueError(f"{call}: {reply.status}")
+    return took_ms
+
+
 async def _request(topology: Topology, call: Call) -> tuple[int, int]:
     """Make one request on a connection of its own; status and body size."""
     async with asyncio.timeout(_TIMEOUT_SECONDS):
@@ -232,9 +286,10 @@ async def _request(topology: Topology, call: Call) -> tuple[int, int]:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(opened, (address, port))
         reader, writer = await asyncio.open_connection(sock=opened)
-        kind = "content-type: application/grpc\r\n" if call.grpc else ""
+        more = "content-type: application/grpc\r\n" if call.grpc else ""
+        more += f"{SUBSET_HEADER}: {call.subset}\r\n" if call.subset else ""
         head = (
-            f"{call.method} {call.path} HTTP/1.1\r\nhost: {authority}\r\n{kind}"
+            f"{call.method} {call.path} HTTP/1.1\r\nhost: {authority}\r\n{more}"
             f"user-agent: {USER_AGENT}\r\ncontent-length: {call.request_bytes}\r\n\r\n"
         )
         writer.write(head.encode() + b"x" * call.request_bytes)

@@ -2,10 +2,12 @@
 Where proxies send: the services of the mesh, and the applications behind them.
 
     outbound|8080||HOST         a service: its pod, or the gateway of its network
+    outbound|8080|gateway|HOST  a service of the own network, by its gateway all the same
     inbound|8080||              the application beside a sidecar
     inbound|8080||HOST          an application behind a host proxy
     InboundPassthroughCluster   plaintext that a permissive sidecar lets through
     outbound_.8080_._.HOST      a gateway's: a service of its network
+    outbound_.8080_.gateway_.HOST   likewise
 
 A resilient topology's guarded edges have health checks each second, with a
 `host` of their own (Envoy's default, the cluster's name, is no host name), and
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 PASSTHROUGH = "InboundPassthroughCluster"
 HEALTH_PATH = "/healthz"
+BY_GATEWAY = "gateway"
+"""Subset of a service that is reached through the gateway."""
 _MAX_AGE = "25s"
 _IDLE = "10s"
 _BIND = {"source_address": {"address": "127.0.0.6", "port_value": 0}}
@@ -59,18 +63,20 @@ _OUTLIER_DETECTION = {
 }
 
 
-def outbound_name(host: str) -> str:
+def outbound_name(host: str, subset: str = "") -> str:
     """Return the name of a client's cluster for the service `host`."""
-    return f"outbound|{SERVICE_PORT}||{host}"
+    return f"outbound|{SERVICE_PORT}|{subset}|{host}"
 
 
-def outbound(topology: Topology, cluster: Cluster, client: Pod, service: str, leaf: Leaf) -> Json:
-    """Return a client's cluster of a service."""
+def outbound(
+    topology: Topology, cluster: Cluster, client: Pod, service: str, leaf: Leaf, *, subset: str = ""
+) -> Json:
+    """Return a client's cluster of a service, or of that subset."""
     home, pod = topology.home_of(service)
     edge = topology.edge(client.workload, service)
-    direct = home.network == cluster.network
+    direct = home.network == cluster.network and subset != BY_GATEWAY
     made = static_cluster(
-        outbound_name(pod.host_name),
+        outbound_name(pod.host_name, subset),
         pod.ip if direct else topology.gateway_of(home.network).vip,
         SERVICE_PORT if direct else GATEWAY_PORT,
     )
@@ -79,7 +85,7 @@ def outbound(topology: Topology, cluster: Cluster, client: Pod, service: str, le
         "tls",
         TRANSPORT_SOCKETS,
         "UpstreamTlsContext",
-        sni=sni(pod.host_name),
+        sni=sni(pod.host_name, subset),
         common_tls_context=tls_context(leaf, pod.identity),
     )
     if topology.resilient:
@@ -118,9 +124,9 @@ def passthrough() -> Json:
     }
 
 
-def forwarded(pod: Pod) -> Json:
+def forwarded(pod: Pod, subset: str = "") -> Json:
     """Return a gateway's cluster of a service."""
-    return static_cluster(sni(pod.host_name), pod.ip, SERVICE_PORT)
+    return static_cluster(sni(pod.host_name, subset), pod.ip, SERVICE_PORT)
 
 
 def _http_options(requests_per_connection: int) -> Json:
