@@ -23,7 +23,7 @@ Before: requests.py. After: rollup.py, views/rollups.py.
 
 from typing import Final, NamedTuple
 
-from pipeline.schema.model import F64, HISTOGRAM, I64, TEXT, TIME, U16, U64, Column, Table
+from pipeline.schema.model import F64, HISTOGRAM, I64, TEXT, TIME, U16, U32, U64, Column, Table
 
 GROWTH: Final = 1.06
 ZERO_BUCKET: Final = -32_768
@@ -100,6 +100,10 @@ class Measure(NamedTuple):
 
 def _sum(name: str, meaning: str, of_rows: str) -> Measure:
     return Measure(Column(name, U64, meaning), f"({of_rows})::UBIGINT", f"sum({name})::UBIGINT")
+
+
+def _packets(name: str, meaning: str) -> Measure:
+    return _sum(name, meaning, f"round(sum({name}))")
 
 
 def _extreme(name: str, meaning: str, function: str, of: str) -> Measure:
@@ -207,7 +211,22 @@ LEG_MEASURES: Final = (
     ),
     _extreme("first_time", "first packet", "min", "first_time"),
     _extreme("last_time", "last packet", "max", "last_time"),
+    _packets("dropped_packets", "packets that exporters dropped, all of them added"),
+    _packets("drops_told_packets", "packets of flows of which that is told, by one exporter"),
+    _packets("retransmitted_packets", "packets TCP sent again"),
+    _packets(
+        "retransmits_told_packets",
+        "packets of flows of which that is told, those sent again included",
+    ),
+    _sum("rtt_timed", "flows of which a round-trip time is told", "sum(rtt_timed)"),
+    _sum("rtt_us", "their round-trip times in microseconds, added", "sum(rtt_us)"),
+    Measure(
+        Column("min_rtt_us", U32, "least round-trip time"),
+        "min(min_rtt_us)::UINTEGER",
+        "min(min_rtt_us)",
+    ),
 )
+"""Losses and round trips are null where no exporter tells them: 0 is that there were none."""
 
 
 _INLINED_ROWS: Final = 50

@@ -34,6 +34,13 @@ _EPHEMERAL: Final = 32_768
 _PORTS: Final = 32
 """What a scan of ports makes of two nodes is so many rows a minute and one."""
 
+_SERVICE_PORTS: Final = f"""CASE WHEN src_port < least({_EPHEMERAL}, coalesce(dst_port, 65535)) THEN src_port END AS src_port,
+            CASE WHEN dst_port < {_EPHEMERAL} AND dst_port <= coalesce(src_port, 65535) THEN dst_port END AS dst_port"""
+_LOSSES: Final = (
+    *("dropped_packets", "drops_told_packets"),
+    *("retransmitted_packets", "retransmits_told_packets", "rtt_timed", "rtt_us"),
+)
+
 _PROTOCOL: Final = """CASE protocol WHEN 1 THEN 'ICMP' WHEN 6 THEN 'TCP' WHEN 17 THEN 'UDP'
         WHEN 58 THEN 'ICMPv6' WHEN 132 THEN 'SCTP'
         ELSE coalesce('IP protocol ' || protocol, 'unknown') END"""
@@ -65,8 +72,7 @@ def wire_sql(
         FROM v_endpoints LEFT JOIN gateway_of ON gateway_ip = ip AND gateway_cluster = cluster
     ), seen AS (
         SELECT minute, vantage_id, {_PAIR}, protocol,
-            CASE WHEN src_port < least({_EPHEMERAL}, coalesce(dst_port, 65535)) THEN src_port END AS src_port,
-            CASE WHEN dst_port < {_EPHEMERAL} AND dst_port <= coalesce(src_port, 65535) THEN dst_port END AS dst_port,
+            {_SERVICE_PORTS},
             count(*) FILTER (begun) AS flows, sum(bytes * sampling_factor) FILTER (begun) AS bytes,
             sum(packets * sampling_factor) FILTER (begun) AS packets,
             min(start_time) FILTER (begun) AS first_time, max(end_time) FILTER (begun) AS last_time,
@@ -78,17 +84,24 @@ def wire_sql(
         SELECT seen.*, v.network, hash({leg}) AS leg,
             sum(coalesce(size, 0)) OVER (PARTITION BY hash({leg}), vantage_id) AS all_of_it
         FROM seen LEFT JOIN vantages v USING (vantage_id)
-    ), once AS (
+    ), most AS (
         SELECT *, count(DISTINCT vantage_id) OVER (PARTITION BY leg) AS exporters FROM sized
         QUALIFY vantage_id = first_value(vantage_id)
                 OVER (PARTITION BY leg ORDER BY all_of_it DESC, vantage_id) AND flows > 0
+    ), once AS (
+        SELECT minute, network, {_PAIR}, protocol, src_port, dst_port, flows, bytes, packets, exporters,
+            first_time, last_time
+        FROM most
+        UNION ALL BY NAME ({_losses(flows, begun)})
     ), named AS (
         SELECT minute, {_end("src")}, {_end("dst")}, {_PROTOCOL} AS protocol, src_port, dst_port, flows, bytes,
-            packets, exporters, first_time, last_time
+            packets, exporters, first_time, last_time,
+            {", ".join(_LOSSES)}, min_rtt_us
         FROM once {_joins("src")} {_joins("dst")}
     ), legs AS (
         SELECT minute, {key}, sum(flows) AS flows, sum(bytes) AS bytes, sum(packets) AS packets,
-            max(exporters) AS exporters, min(first_time) AS first_time, max(last_time) AS last_time
+            max(exporters) AS exporters, min(first_time) AS first_time, max(last_time) AS last_time,
+            {", ".join(f"sum({name}) AS {name}" for name in _LOSSES)}, min(min_rtt_us) AS min_rtt_us
         FROM named GROUP BY minute, {key}
     ), ranked AS (
         SELECT *, row_number() OVER (PARTITION BY minute, src_entity, dst_entity, protocol
@@ -96,6 +109,34 @@ def wire_sql(
     )
     SELECT * REPLACE (CASE WHEN told THEN src_port END AS src_port, CASE WHEN told THEN dst_port END AS dst_port)
     FROM ranked"""
+
+
+def _losses(flows: str, begun: str) -> str:
+    """
+    SQL of what exporters tell of losses, by minute and leg, in rows of their own without flows.
+
+    Each drops packets of its own; what was sent again and how long round trips took, the one
+    counts who tells of most. Where nobody tells, there are no rows, and they cost nothing.
+    """
+    return f"""SELECT minute, network, {_PAIR}, protocol, src_port, dst_port, 0 AS flows, 1 AS exporters,
+            min(first_time) AS first_time, max(last_time) AS last_time,
+            sum(dropped) AS dropped_packets, max(drops_of) AS drops_told_packets,
+            arg_max(again, again_of) AS retransmitted_packets, max(again_of) AS retransmits_told_packets,
+            max(timed) AS rtt_timed, arg_max(rtt_us, timed) AS rtt_us, arg_max(min_rtt_us, timed) AS min_rtt_us
+        FROM (
+            SELECT time_bucket(INTERVAL 1 MINUTE, start_time) AS minute, vantage_id, {_PAIR}, protocol,
+                {_SERVICE_PORTS}, min(start_time) AS first_time, max(end_time) AS last_time,
+                sum(dropped_packets * sampling_factor) AS dropped,
+                sum(packets * sampling_factor) FILTER (dropped_packets IS NOT NULL) AS drops_of,
+                sum(retransmitted_packets * sampling_factor) AS again,
+                sum(packets * sampling_factor) FILTER (retransmitted_packets IS NOT NULL) AS again_of,
+                nullif(count(rtt_us), 0) AS timed, sum(rtt_us) AS rtt_us,
+                min(coalesce(min_rtt_us, rtt_us)) AS min_rtt_us
+            FROM ({flows}) WHERE ({begun}) AND (dropped_packets IS NOT NULL
+                OR retransmitted_packets IS NOT NULL OR rtt_us IS NOT NULL)
+            GROUP BY ALL
+        ) LEFT JOIN vantages USING (vantage_id)
+        GROUP BY minute, network, {_PAIR}, protocol, src_port, dst_port"""
 
 
 def _end(side: str) -> str:

@@ -24,12 +24,13 @@ from pipeline.rollup import rollup
 from pipeline.topology import graph
 from pipeline.windows import Window
 
-EAST, WEST, ROUTER, NODE = 1, 2, 3, 4
+EAST, WEST, ROUTER, NODE, SWITCH = 1, 2, 3, 4, 5
 VANTAGES = [
     (EAST, "east", "net-east", "a", "frontend.log", "envoy_json", 0),
     (WEST, "west", "net-west", "b", "reviews.log", "envoy_json", 0),
     (ROUTER, "east", "net-east", "a", "10.0.0.1", "ipfix", 0),
     (NODE, "east", "net-east", "a", "10.0.0.2", "ipfix", 0),
+    (SWITCH, "east", "net-east", "a", "10.0.0.3", "ipfix", 0),
 ]
 DAY = timedelta(days=1)
 MAPPED = 0xFFFF << 32
@@ -335,6 +336,37 @@ def test_a_leg_is_what_one_exporter_saw_of_each_pair(lake: Lake):
         own = f"FROM {table} WHERE bucket_start >= '{day(10)}' AND bucket_start < '{day(11)}'"
         rows = lake.read(f"SELECT {told} {own} ORDER BY dst_port NULLS FIRST").rows()
         assert rows == [(*ends, 9080, None, 1, 5, 1, 1), (*ends, None, 15443, 2, 1_100, 11, 2)]
+
+
+def test_losses_of_a_leg_are_told_by_who_knows_them(lake: Lake):
+    """Octets of the exporter that saw most, drops of each that drops, what was sent again of TCP itself."""
+    at, later = day(14) + timedelta(minutes=1), day(14) + timedelta(minutes=12)
+    tells = {"retransmitted_packets": 4, "rtt_us": 2_000, "min_rtt_us": 1_500}
+    less = {"retransmitted_packets": 1, "rtt_us": 9_000}
+    capture(
+        lake,
+        flow(at, 1_200, packets=50, dropped_packets=2),
+        flow(at, 1_100, packets=48, dropped_packets=1, vantage_id=SWITCH),
+        flow(at, 1_000, packets=50, vantage_id=NODE, **tells),
+        flow(at, 20, packets=2, vantage_id=SWITCH, **less),  # another who tells, and saw less of it
+        flow(later, 400, packets=30, vantage_id=NODE, **tells | {"min_rtt_us": None}),
+        flow(later, 400, packets=30),
+    )
+    roll(lake, at, later)
+    told = (
+        *("bytes", "packets", "dropped_packets", "drops_told_packets", "retransmitted_packets"),
+        *("retransmits_told_packets", "rtt_timed", "rtt_us", "min_rtt_us"),
+    )
+    own = f"WHERE bucket_start >= '{day(14)}' AND bucket_start < '{day(15)}' ORDER BY bucket_start"
+    assert lake.read(f"SELECT {', '.join(told)} FROM legs_1m {own}").rows() == [
+        (1_200, 50, 3, 50, 4, 50, 1, 2_000, 1_500),
+        (400, 30, None, None, 4, 30, 1, 2_000, 2_000),
+    ]
+    assert lake.read(f"SELECT {', '.join(told)} FROM legs_1d {own}").rows() == [
+        (1_600, 80, 3, 50, 8, 80, 2, 4_000, 1_500)
+    ]
+    others = f"FROM legs_1d WHERE bucket_start <> '{day(14)}' AND coalesce({', '.join(told[2:])}) IS NOT NULL"
+    assert lake.read(others).rows() == []
 
 
 def test_a_scan_of_ports_is_some_rows(lake: Lake):
