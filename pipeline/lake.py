@@ -229,11 +229,16 @@ class Lake:
     def _set_options(self) -> None:
         """What tables have other than the lake."""
         for table in schema.TABLES:
-            if table.inlined_rows is not None:
-                self.connection.execute(
-                    f"CALL lake.set_option('data_inlining_row_limit', {table.inlined_rows},"
-                    f" schema => '{SCHEMA}', table_name => '{table.name}')"
-                )
+            options = {
+                "data_inlining_row_limit": table.inlined_rows,
+                "parquet_row_group_size": table.row_group_rows,
+            }
+            for option, rows in options.items():
+                if rows is not None:
+                    self.connection.execute(
+                        f"CALL lake.set_option('{option}', {rows},"
+                        f" schema => '{SCHEMA}', table_name => '{table.name}')"
+                    )
 
     def offsets(self) -> dict[Place, int]:
         """Next offset of every place this lake has read from."""

@@ -19,12 +19,22 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One table of the lake; of its inserts, those up to so many rows stay in the catalog."""
+    """
+    One table of the lake.
+
+    Attributes
+    ----------
+    inlined_rows
+        Of its inserts, those up to so many rows stay in the catalog; None: as for all tables.
+    row_group_rows
+        Rows that its files tell the times of, and that are read together; None: DuckDB's 122,880.
+    """
 
     name: str
     meaning: str
     columns: tuple[Column, ...]
     inlined_rows: int | None = None
+    row_group_rows: int | None = None
 
     @property
     def schema(self) -> pl.Schema:

@@ -233,7 +233,16 @@ _INLINED_ROWS: Final = 50
 """Histograms are dear to keep in the catalog: 0.4 ms a row, where a file costs 10 ms."""
 
 
-_LENGTHS: Final = {"1m": "one minute", "10m": "ten minutes", "1h": "one hour", "1d": "one day"}
+_LENGTHS: Final = {
+    "1m": ("one minute", 32_768),
+    "10m": ("ten minutes", 32_768),
+    "1h": ("one hour", 8_192),
+    "1d": ("one day", 8_192),
+}
+"""
+Their names, and rows of a group in their files: an hour of a day, say, is a few groups.
+Smaller ones cost more to find than they save: a file has a page of every column of each.
+"""
 
 
 class Rollup(NamedTuple):
@@ -257,8 +266,9 @@ def _rollup(
                 *(measure.column for measure in measures),
             ),
             inlined_rows=_INLINED_ROWS,
+            row_group_rows=group,
         )
-        for short, length in _LENGTHS.items()
+        for short, (length, group) in _LENGTHS.items()
     ]
     return Rollup(key, measures, tuple(tables))
 

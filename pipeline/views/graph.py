@@ -14,7 +14,7 @@ from typing import Final
 
 from pipeline.schema import Function, rollups
 from pipeline.views.levels import LEVELS, elsewhere, kind, node
-from pipeline.views.rollups import SINCE, SPAN, UNTIL, covering, each_bucket_once
+from pipeline.views.rollups import SINCE, SPAN, UNTIL, covering, quantiles
 
 _PLACE: Final = ("provider", "region", "cluster", "network", "namespace", "service")
 _METHODS: Final = ", ".join(
@@ -134,6 +134,8 @@ _CALLS: Final = f"""SELECT 'call' AS kind, source, target, path_model, gateway,
             flatten(list(durations)) AS durations
         FROM calls GROUP BY source, target, path_model, gateway"""
 
+_SHARES: Final = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+
 _EDGES: Final = f"""WITH calls AS MATERIALIZED (
         SELECT * EXCLUDE (path_model, path), path AS path_model
         FROM ({calls_named(covering(rollups.EDGES))})
@@ -143,7 +145,7 @@ _EDGES: Final = f"""WITH calls AS MATERIALIZED (
         SELECT greatest(1, epoch(least({UNTIL}, last) - greatest({SINCE}, first))) AS span_s
         FROM (SELECT min(bucket_start) AS first, max(bucket_start + length) AS last
             FROM (SELECT bucket_start, length FROM calls UNION ALL SELECT bucket_start, length FROM legs))
-    ), of_calls AS ({each_bucket_once(_CALLS, ["durations"])}), told AS (
+    ), of_calls AS ({quantiles(_CALLS, "durations", _SHARES)}), told AS (
         FROM of_calls
         UNION ALL BY NAME
         SELECT 'leg' AS kind, source, target, path_model, gateway,
@@ -154,9 +156,7 @@ _EDGES: Final = f"""WITH calls AS MATERIALIZED (
         FROM legs GROUP BY source, target, path_model, gateway
     )
     SELECT told.*, {_ID} AS edge_id, errors / requests AS error_share, requests / span_s AS requests_per_s,
-        bytes / span_s AS bytes_per_s, tls_requests / requests AS tls_share,
-        histogram_quantile(durations, 0.5) AS p50_ms, histogram_quantile(durations, 0.95) AS p95_ms,
-        histogram_quantile(durations, 0.99) AS p99_ms
+        bytes / span_s AS bytes_per_s, tls_requests / requests AS tls_share
     FROM told CROSS JOIN extent"""
 
 _GRAPH: Final = {

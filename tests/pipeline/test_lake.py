@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -162,6 +163,26 @@ def test_maintenance_changes_no_answer(tmp_path: Path):
         )
         assert len(list(tmp_path.rglob("*.parquet"))) < files
         assert lake.offsets() == {PLACE: 5}
+
+
+def test_hours_of_a_day_are_told_apart_in_its_file(tmp_path: Path):
+    """A span of rollups reads the groups of its hours, not the day: 20,000 rows are three groups."""
+    hours = pl.datetime_range(
+        *(datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (0, 19)), "1h", eager=True
+    )
+    rows = pl.DataFrame({"bucket_start": hours.cast(schema.TIME).repeat_by(1_000).explode()})
+    table = schema.rollups.EDGES_1H
+    with Lake(tmp_path / "lake") as lake:
+        lake.commit(Commit({table.name: schema.complete(rows, table.schema)}))
+    (file,) = (tmp_path / "lake" / "data").rglob(f"{table.name}/**/*.parquet")
+    sizes = (
+        """SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata(?) ORDER BY 1"""
+    )
+    assert [rows for _, rows in duckdb.execute(sizes, [str(file)]).fetchall()] == [
+        8_192,
+        8_192,
+        3_616,
+    ]
 
 
 def test_inventory_rows_follow_the_inventory_and_facts_keep_theirs(tmp_path: Path):
