@@ -62,25 +62,53 @@ def install(connection: duckdb.DuckDBPyConnection, role: RoleConfig) -> dict[str
     """
     connection.execute(f"ATTACH ':memory:' AS {DATABASE}")
     connection.execute(f"CREATE SCHEMA {DATABASE}.{PUBLIC}")
+    connection.execute("BEGIN")  # else each statement reads the lake's catalog again
+    seen = _rows_of_some(connection, role) if confined(role) else _whole(connection)
+    connection.execute(f"USE {DATABASE}.{PUBLIC}")
+    left, before = _macros(connection), None
+    while left != before:  # those that others call come first, whichever they are
+        before, left = left, [macro for macro in left if not _made(connection, macro)]
+    connection.execute("COMMIT")
+    return seen
+
+
+def _whole(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """Views of all there is; columns are looked at afterwards: those of views are known by then."""
+    names = connection.execute(
+        "SELECT name FROM (SELECT database_name, schema_name, table_name AS name"
+        " FROM duckdb_tables() UNION ALL SELECT database_name, schema_name, view_name"
+        " FROM duckdb_views()) WHERE database_name = 'lake' AND schema_name = ?",
+        [SCHEMA],
+    ).fetchall()
+    for (name,) in names:
+        if not name.startswith(_INTERNAL):
+            _show(connection, name, "*", "")
+    return _columns(connection, DATABASE, PUBLIC)
+
+
+def _rows_of_some(
+    connection: duckdb.DuckDBPyConnection, role: RoleConfig
+) -> dict[str, dict[str, str]]:
+    """Views of the rows that are a confined role's."""
     seen = {}
-    for name, columns in _relations(connection).items():
+    for name, columns in _columns(connection, "lake", SCHEMA).items():
         kept, where = "*", ""
-        if confined(role) and name not in _FOR_ALL:
+        if name not in _FOR_ALL:
             condition = rows_of(role, columns)
             if not condition:
                 continue
             kept = ", ".join(_kept(column, kind, condition) for column, kind in columns.items())
             where = f"WHERE {condition}"
-        connection.execute(
-            f"CREATE VIEW {DATABASE}.{PUBLIC}.{_quoted(name)} AS"  # noqa: S608 - names of the lake
-            f" SELECT {kept} FROM lake.{SCHEMA}.{_quoted(name)} {where}"
-        )
+        _show(connection, name, kept, where)
         seen[name] = columns
-    connection.execute(f"USE {DATABASE}.{PUBLIC}")
-    left, before = _macros(connection), None
-    while left != before:  # those that others call come first, whichever they are
-        before, left = left, [macro for macro in left if not _made(connection, macro)]
     return seen
+
+
+def _show(connection: duckdb.DuckDBPyConnection, name: str, kept: str, where: str) -> None:
+    connection.execute(
+        f"CREATE VIEW {DATABASE}.{PUBLIC}.{_quoted(name)} AS"  # noqa: S608 - names of the lake
+        f" SELECT {kept} FROM lake.{SCHEMA}.{_quoted(name)} {where}"
+    )
 
 
 def _made(connection: duckdb.DuckDBPyConnection, macro: str) -> bool:
@@ -158,11 +186,14 @@ def _among(expression: str, names: Iterable[str]) -> str:
     return f"{expression} IN ({', '.join(map(_literal, names))})"
 
 
-def _relations(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+def _columns(
+    connection: duckdb.DuckDBPyConnection, database: str, schema: str
+) -> dict[str, dict[str, str]]:
+    """Name of each relation of a schema to its columns and their types."""
     rows = connection.execute(
         "SELECT table_name, column_name, data_type FROM duckdb_columns()"
-        " WHERE database_name = 'lake' AND schema_name = ? ORDER BY table_name, column_index",
-        [SCHEMA],
+        " WHERE database_name = ? AND schema_name = ? ORDER BY table_name, column_index",
+        [database, schema],
     ).fetchall()
     found: dict[str, dict[str, str]] = {}
     for table, column, kind in rows:
