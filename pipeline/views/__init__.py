@@ -12,6 +12,7 @@ attaches it has them.
     stitched   conversations over all hops, and the records they are made of
     gateway_tax what paths cost, through gateways and without
     wire       octets on the wire, once, whichever exporters saw them
+    reconciled octets and packets, as each exporter counted them
     rollups    calls and flows by the minute, ten minutes, hour and day, and of a span
     whole      edges, and the graph of workloads, of all time
     levels     what provider, region, cluster ... workload call a thing
@@ -52,6 +53,7 @@ from pipeline.views import (
     places,
     probes,
     proxies,
+    reconciled,
     rollups,
     security,
     sources,
@@ -95,6 +97,8 @@ VIEWS: Final = (
     stitched.STITCHED,
     stitched.LEGS,
     gateway_tax.GATEWAY_TAX,
+    reconciled.RECONCILED,
+    reconciled.LINKS,
     rollups.EDGES_1M,
     rollups.EDGES_10M,
     rollups.EDGES_1H,
@@ -142,6 +146,8 @@ FUNCTIONS: Final = (
     rollups.EDGES_BETWEEN,
     rollups.LEGS_BETWEEN,
     gateway_tax.GATEWAY_TAX_BETWEEN,
+    reconciled.RECONCILED_BETWEEN,
+    reconciled.LINKS_BETWEEN,
     graph.TOPOLOGY_EDGES,
     graph.TOPOLOGY_NODES,
 )
