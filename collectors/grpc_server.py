@@ -22,9 +22,10 @@ import grpc
 
 from collectors.batch import Batcher
 from collectors.config import GrpcServer
+from collectors.errors import InputError
 from collectors.intake import TICK_S, Intake
 from collectors.ship import Shipper
-from collectors.udp import InputError, exporter_text
+from collectors.udp import exporter_text
 
 _WINDOW_BYTES: Final = 256 * 1024
 _GRACE_S: Final = 0.5

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from collectors.udp import InputError
+from collectors.errors import InputError
 
 _SOCK_DIAG: Final = 4
 _BY_FAMILY: Final = 20

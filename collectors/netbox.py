@@ -23,10 +23,10 @@ import msgspec
 
 from collectors.batch import Batcher
 from collectors.config.netbox import NetboxInput
+from collectors.errors import InputError
 from collectors.listing import Listing, ListingError, follow_listings
 from collectors.ship import Shipper
 from collectors.trim import keys, trim
-from collectors.udp import InputError
 
 if TYPE_CHECKING:
     import httpx

@@ -30,10 +30,10 @@ import msgspec
 from collectors.batch import Batcher
 from collectors.config import ProbeInput, ProbeTarget
 from collectors.envelope import Envelope
+from collectors.errors import InputError
 from collectors.probe_answer import Answers
 from collectors.probe_attempt import Attempt, attempt, tls_context
 from collectors.ship import Parcel, Shipper
-from collectors.udp import InputError
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import ssl
 from typing import Final
 
 from collectors.config import ProbeInput
-from collectors.udp import InputError
+from collectors.errors import InputError
 
 MAX_CONNECTIONS: Final = 256
 _ANSWER_S: Final = 10.0

@@ -31,9 +31,9 @@ import msgspec
 from collectors.batch import Batcher
 from collectors.config import IstiodInput, PrometheusInput, Scrape, Target
 from collectors.envelope import Envelope
+from collectors.errors import InputError
 from collectors.http_get import GetError, Place, get
 from collectors.ship import Parcel, Shipper
-from collectors.udp import InputError
 
 _log = logging.getLogger(__name__)
 

@@ -32,9 +32,9 @@ import msgspec
 from collectors.batch import Batcher
 from collectors.config import SocketsInput
 from collectors.envelope import Envelope
+from collectors.errors import InputError
 from collectors.inet_diag import Connection, Counts, Ends, connections, gone, open_diag
 from collectors.ship import Parcel, Shipper
-from collectors.udp import InputError
 
 _log = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from typing import Any, Final
 from collectors.batch import Batcher
 from collectors.config import UdpInput
 from collectors.envelope import Envelope
+from collectors.errors import InputError
 from collectors.ship import Parcel, Shipper
 
 _log = logging.getLogger(__name__)
@@ -38,10 +39,6 @@ _SO_RCVBUFFORCE: Final = 33
 _SO_MEMINFO: Final = 55
 _MEMINFO: Final = struct.Struct("9I")
 _MEMINFO_DROPS: Final = 8
-
-
-class InputError(Exception):
-    """An input cannot be opened: says which, why, and what to do."""
 
 
 def exporter_text(host: str) -> str:

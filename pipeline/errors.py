@@ -10,6 +10,7 @@ Every exception a user can meet, in one tree.
             FormatError       a declared format of access logs; exit code 2
     collectors.config.ConfigError   a key of the configuration; exit code 2
     collectors.log.LogError         the log cannot be used
+    collectors.errors.InputError    an input cannot be opened
 
 What is wrong with a payload is never an exception: it is a row of ``rejects``.
 """

@@ -28,29 +28,52 @@ from pipeline.cli.common import Commands
 __all__ = ["main"]
 
 COMMANDS: Final = {
-    "demo": "demo",
-    "up": "live",
-    "agent": "agent",
-    "job": "live",
-    "decode": "decode",
-    "replay": "live",
-    "serve": "serve",
-    "sql": "look",
-    "topology": "topology",
-    "health": "look",
-    "findings": "findings",
-    "ipspace": "ipspace",
-    "dashboards": "dashboards",
-    "lab": "lab",
-    "check": "settings",
-    "config": "settings",
-    "completion": "settings",
+    "demo": ("demo", "Run the main job on a bundled recording and print the single pane."),
+    "up": (
+        "live",
+        "Run everything on this machine: agents, log, stream job, lake, and what serves readers.",
+    ),
+    "agent": ("agent", "Run the node agents of a configuration: receive, batch, ship to the log."),
+    "job": ("live", "Run the stream job: from the log to the lake, exactly once."),
+    "decode": (
+        "decode",
+        "Decode captures (.pcap, .pcapng, .dat) or access logs (.jsonl, .log) to rows.",
+    ),
+    "replay": ("live", "Put captures into the log, as if an agent had just received them."),
+    "serve": ("serve", "Let people and programs ask the lake: in SQL, and in a browser."),
+    "sql": ("look", "Ask the lake in SQL (DuckDB), while the job writes to it."),
+    "topology": ("topology", "Show who talks to whom, across clusters and clouds."),
+    "health": ("look", "Show what is not well, and why."),
+    "findings": ("findings", "Show what a person should look at, and what to do about it."),
+    "ipspace": (
+        "ipspace",
+        "Audit the address space: overlaps, conflicts, what is full, what nobody owns.",
+    ),
+    "dashboards": ("dashboards", "Bring dashboards and alert rules into Grafana."),
+    "lab": ("lab", "Run a real Envoy mesh in network namespaces; needs root and a checkout."),
+    "check": (
+        "settings",
+        "Check a configuration and its inventory; exit code 2 says what is wrong.",
+    ),
+    "config": (
+        "settings",
+        "Print the effective configuration as TOML; each key is in docs/reference/config.md.",
+    ),
+    "completion": (
+        "settings",
+        "Print the script that completes crosspane's commands and options with TAB.",
+    ),
 }
-"""Command to its module, in the order a newcomer needs them. One line here adds one."""
+"""
+Command to its module and what it does, in the order a newcomer needs them. One line here adds one.
+
+What it does is the first line of its `--help`, said here so that a list of commands, and TAB,
+import none of them.
+"""
 
 main = Commands(
     "crosspane",
-    modules=COMMANDS,
+    listed=COMMANDS,
     help="Who talks to whom across clouds, clusters and meshes.\n\n"
     "Flow records and proxy logs in; one lake of named edges out. Start with `crosspane demo`.",
 )

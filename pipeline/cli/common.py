@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
 from collectors.config import AgentConfig, ConfigError, SpoolConfig, UdpInput, load
+from collectors.errors import InputError
 from collectors.log import LogError
-from collectors.udp import InputError
 from pipeline import config as configuration
 from pipeline.errors import CrosspaneError, UsageError
 
@@ -53,18 +54,24 @@ class Commands(click.Group):
     The group of all commands.
 
     A command's module is imported when the command is used, so an agent needs
-    no more than an agent's packages. Every expected error becomes a sentence
-    and an exit code.
+    no more than an agent's packages, and a list of commands none. Every expected
+    error becomes a sentence and an exit code.
 
     Parameters
     ----------
-    modules
-        Command to the module beside this one that has it.
+    listed
+        Command to the module beside this one that has it, and to what it does.
     """
 
-    def __init__(self, name: str, *, modules: Mapping[str, str], help: str) -> None:  # noqa: A002 - click's name
+    def __init__(
+        self,
+        name: str,
+        *,
+        listed: Mapping[str, tuple[str, str]],
+        help: str,  # noqa: A002 - click's name
+    ) -> None:
         super().__init__(name, help=help)
-        self._modules = modules
+        self._listed = listed
         self.params.append(click.Option(["-v", "--verbose"], is_flag=True, help="Say more."))
         self.params.append(version_option())
         self.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -72,15 +79,29 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Commands in the order a newcomer needs them."""
         del ctx
-        return list(self._modules)
+        return list(self._listed)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List what they do, and import none."""
+        named = [click.Command(name, help=what) for name, (_, what) in self._listed.items()]
+        _InOrder(commands=named).format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, or of an option of ``crosspane``."""
+        found = [
+            CompletionItem(name, help=what)
+            for name, (_, what) in self._listed.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; without its packages, a command that says which to install."""
         del ctx
-        if cmd_name not in self._modules:
+        if cmd_name not in self._listed:
             return None
         try:
-            module = importlib.import_module(f"pipeline.cli.{self._modules[cmd_name]}")
+            module = importlib.import_module(f"pipeline.cli.{self._listed[cmd_name][0]}")
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package in ("collectors", "pipeline"):
@@ -107,6 +128,14 @@ class Commands(click.Group):
             raise SystemExit(0) from None
         except (CrosspaneError, InputError, LogError, OSError) as error:
             fail(str(error), 1)
+
+
+class _InOrder(click.Group):
+    """Commands in the order they were given."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)
 
 
 def _not_installed(name: str, package: str) -> click.Command:

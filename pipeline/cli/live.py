@@ -19,10 +19,9 @@ from typing import Final
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from collectors.agent import open_log, run_all
+from collectors.agent import open_log
 from collectors.config import (
     AwsInput,
-    ConfigError,
     HubbleInput,
     Input,
     KubernetesInput,
@@ -35,11 +34,11 @@ from collectors.config import (
 )
 from collectors.config.exports import Exports
 from collectors.envelope import GROUPS, Header
-from collectors.log import LogError, Reader
+from collectors.log import Reader
 from collectors.log.local import LocalReader
 from collectors.replay import Replayed
 from collectors.replay import replay as replay_captures
-from collectors.udp import InputError
+from pipeline.cli.agent import agents_process
 from pipeline.cli.common import (
     config_option,
     end_after,
@@ -106,7 +105,7 @@ def up(config: Config, for_s: float | None) -> None:
     context = multiprocessing.get_context("spawn")
     stop_agents, stop = context.Event(), stop_on_signals()
     with lake_and_known(config) as (lake, known), open_reader(config) as reader:
-        agents = context.Process(target=_agents_process, args=(config, stop_agents), name="agents")
+        agents = context.Process(target=agents_process, args=(config, stop_agents), name="agents")
         agents.start()
         _tell_where(config)
         ending = threading.Thread(
@@ -153,19 +152,6 @@ def _end(
     stop_agents.set()
     agents.join(_END_S)
     stop.set()
-
-
-def _agents_process(config: Config, stop: Event) -> None:
-    """Receive, and nothing else; the parent tells when to stop."""
-    import signal  # noqa: PLC0415 - only in the child
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        with open_log(config.log, "crosspane-up") as log:
-            run_all(config.agents, log, stop, spooling=False, topic_prefix=config.topic_prefix)  # type: ignore[arg-type]
-    except (ConfigError, InputError, LogError, OSError) as error:
-        fail(str(error), 1)
 
 
 def _tell_where(config: Config) -> None:

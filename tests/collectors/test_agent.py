@@ -25,10 +25,10 @@ from collectors.config import (
     UdpInput,
 )
 from collectors.envelope import GROUPS, Header
+from collectors.errors import InputError
 from collectors.log import LogError
 from collectors.log.local import LocalReader, LocalWriter
 from collectors.replay import replay
-from collectors.udp import InputError
 
 HEADER = Header(agent="replay", cluster="east", network="n", kind="")
 

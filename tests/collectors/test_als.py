@@ -23,8 +23,8 @@ from collectors.als import METHOD, pieces, short_identifier, split_identifier
 from collectors.batch import Batcher
 from collectors.config import AgentFile, AlsInput, BatchConfig, Redact, decode_toml
 from collectors.envelope import Header
+from collectors.errors import InputError
 from collectors.ship import Shipper
-from collectors.udp import InputError
 
 Message = als_pb2.StreamAccessLogsMessage
 

@@ -15,8 +15,8 @@ from collectors.batch import Batcher
 from collectors.change import Change, decode
 from collectors.config import BatchConfig, NetboxInput
 from collectors.envelope import Envelope, Header
+from collectors.errors import InputError
 from collectors.ship import Parcel
-from collectors.udp import InputError
 
 PLAN: dict[str, list[dict[str, Any]]] = {
     "/api/ipam/prefixes/": [

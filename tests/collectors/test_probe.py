@@ -26,11 +26,11 @@ from collectors.config import (
     decode_toml,
 )
 from collectors.envelope import Envelope, Header
+from collectors.errors import InputError
 from collectors.probe import probe
 from collectors.probe_answer import Answers
 from collectors.probe_attempt import Attempt, attempt, tls_context
 from collectors.ship import Parcel
-from collectors.udp import InputError
 
 ID = "spiffe://cluster.local/ns/shop/sa/reviews"
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

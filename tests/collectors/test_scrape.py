@@ -28,9 +28,9 @@ from collectors.config import (
     decode_toml,
 )
 from collectors.envelope import Envelope, Header
+from collectors.errors import InputError
 from collectors.http_get import GetError, Place, get
 from collectors.ship import Parcel
-from collectors.udp import InputError
 
 TEXT = b'envoy_server_live{} 1\nenvoy_cluster_membership_healthy{envoy_cluster_name="a"} 2\n'
 ZIPPED = gzip.compress(TEXT)

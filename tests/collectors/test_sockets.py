@@ -22,9 +22,9 @@ from collectors import inet_diag, sockets
 from collectors.batch import Batcher
 from collectors.config import BatchConfig, SocketsInput
 from collectors.envelope import Envelope, Header
+from collectors.errors import InputError
 from collectors.inet_diag import Connection, Counts, Ends
 from collectors.sockets import Sample, Watched, follow
-from collectors.udp import InputError
 
 DROPPING = """table inet lossy {
     chain arriving {

@@ -11,10 +11,11 @@ from collectors import envelope as envelopes
 from collectors.batch import Batcher
 from collectors.config import BatchConfig, UdpInput
 from collectors.envelope import Header
+from collectors.errors import InputError
 from collectors.log import Place
 from collectors.log.local import LocalReader, LocalWriter
 from collectors.ship import Shipper
-from collectors.udp import InputError, bind, exporter_text, receive
+from collectors.udp import bind, exporter_text, receive
 
 HEADER = Header(agent="a", cluster="east", network="n", kind="netflow", epoch_ns=1)
 PLACE = Place("crosspane.v1.flow.east", 0)

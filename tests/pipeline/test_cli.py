@@ -4,8 +4,11 @@ import io
 import json
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
@@ -45,6 +48,31 @@ def test_every_command_explains_itself_with_examples(command: str):
     assert result.exit_code == 0
     examples = result.stdout.partition("Examples:\n")[2]
     assert f"crosspane {command}" in examples
+
+
+@pytest.mark.parametrize(("command", "what"), [(one, what) for one, (_, what) in COMMANDS.items()])
+def test_a_command_is_listed_as_it_explains_itself(command: str, what: str):
+    """Its line in the list is the first of its own `--help`."""
+    found = main.get_command(click.Context(main), command)
+    assert found is not None
+    assert found.get_short_help_str(limit=200) == what
+
+
+def test_a_list_of_commands_and_tab_import_none_of_them(monkeypatch: pytest.MonkeyPatch):
+    """They take no longer than Python does: nothing of a command's packages is loaded."""
+    monkeypatch.setenv("_CROSSPANE_COMPLETE", "zsh_complete")
+    monkeypatch.setenv("COMP_WORDS", "crosspane d")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    ends = "import sys, atexit\nfrom pipeline.cli import main\n"
+    told = "print({'polars', 'duckdb', 'pyarrow', 'grpc'} & sys.modules.keys())"
+    for arguments, said in (([], "plain\ndashboards\nBring"), (["--help"], "Commands:\n  demo ")):
+        run = f"atexit.register(lambda: {told})\nmain({arguments}, prog_name='crosspane')"
+        done = subprocess.run(
+            [sys.executable, "-c", ends + run], capture_output=True, text=True, check=True
+        )
+        assert said in done.stdout
+        assert done.stdout.splitlines()[-1] == "set()"
+        monkeypatch.delenv("_CROSSPANE_COMPLETE", raising=False)
 
 
 def test_a_wrong_key_is_named_with_what_is_allowed(here: Path):

@@ -104,7 +104,7 @@ def test_tls_that_cannot_be_had_is_said(config: ServeConfig):
 
 
 def _run(*arguments: str, typed: str = "") -> tuple[int, str]:
-    main = Commands("crosspane", modules={"serve": "serve"}, help="")
+    main = Commands("crosspane", listed={"serve": ("serve", "")}, help="")
     done = CliRunner().invoke(main, ["serve", *arguments], input=typed)
     return done.exit_code, done.output
 
