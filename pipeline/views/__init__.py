@@ -150,5 +150,6 @@ FUNCTIONS: Final = (
     reconciled.LINKS_BETWEEN,
     graph.TOPOLOGY_EDGES,
     graph.TOPOLOGY_NODES,
+    graph.EDGES_PICKED,
 )
 """Every table function: views of a span. Their tables are found in the schema in use."""

@@ -16,7 +16,14 @@ from pipeline.schema import Function, rollups
 from pipeline.views.levels import LEVELS, elsewhere, kind, node
 from pipeline.views.rollups import SINCE, SPAN, UNTIL, covering, quantiles
 
-_PLACE: Final = ("provider", "region", "cluster", "network", "namespace", "service")
+_PLACE: Final = {
+    "provider": "cloud",
+    "region": "region",
+    "cluster": "cluster",
+    "network": "network",
+    "namespace": "namespace",
+    "service": "host name",
+}
 _METHODS: Final = ", ".join(
     f"CASE WHEN sum(matched_{method}) > 0 THEN '{method}' END"
     for method in sorted(rollups.MATCH_METHODS)
@@ -121,8 +128,10 @@ def _one(name: str) -> str:
     return f"CASE WHEN min({name}) = max({name}) THEN min({name}) END AS {name}"
 
 
+_PLACES: Final = ", ".join(_one(f"{end}_{name}") for end in ("source", "target") for name in _PLACE)
+
 _CALLS: Final = f"""SELECT 'call' AS kind, source, target, path_model, gateway,
-            {_one("source_cluster")}, {_one("target_cluster")},
+            {_PLACES},
             sum(requests)::UBIGINT AS requests, sum(errors)::UBIGINT AS errors,
             sum(client_errors)::UBIGINT AS client_errors, sum(denied)::UBIGINT AS denied,
             (coalesce(sum(bytes_received), 0) + coalesce(sum(bytes_sent), 0))::UBIGINT AS bytes,
@@ -149,7 +158,7 @@ _EDGES: Final = f"""WITH calls AS MATERIALIZED (
         FROM of_calls
         UNION ALL BY NAME
         SELECT 'leg' AS kind, source, target, path_model, gateway,
-            {_one("source_cluster")}, {_one("target_cluster")}, sum(bytes)::UBIGINT AS bytes,
+            {_PLACES}, sum(bytes)::UBIGINT AS bytes,
             string_agg(DISTINCT protocol, ', ' ORDER BY protocol) AS protocols,
             sum(flows)::UBIGINT AS flows, sum(packets)::UBIGINT AS packets,
             min(first_time) AS first_time, max(last_time) AS last_time
@@ -172,8 +181,11 @@ TOPOLOGY_EDGES: Final = Function(
         "kind": "call: who asked whom; leg: flows, one direction",
         "source": "node it comes from",
         "target": "node it goes to",
-        "source_cluster": "cluster of the source; null if none or several",
-        "target_cluster": "cluster of the target, likewise",
+        **{
+            f"{end}_{name}": f"{what} of the {end}; null if none or several"
+            for end in ("source", "target")
+            for name, what in _PLACE.items()
+        },
         "path_model": "local: one cluster; flat: two, pod to pod; gateway: through one; external: an end is a named range outside; null if not known",
         "gateway": "gateway it goes through; null if none, or not known",
         "requests": "calls; null for legs",
@@ -247,4 +259,35 @@ TOPOLOGY_NODES: Final = Function(
         coalesce(sum(bytes_in), 0)::UBIGINT AS bytes_in, coalesce(sum(bytes_out), 0)::UBIGINT AS bytes_out,
         min(first_time) AS first_time, max(last_time) AS last_time
     FROM ends GROUP BY node_id""",
+)
+
+
+_PICKED: Final = {
+    "clouds": "provider",
+    "regions": "region",
+    "picked": "cluster",
+    "networks": "network",
+    "namespaces": "namespace",
+}
+
+
+def _is_picked(end: str) -> str:
+    places = " AND ".join(
+        f"(list_contains({names}, '*') OR list_contains({names}, {end}_{name}))"
+        for names, name in _PICKED.items()
+    )
+    return f"""({places} AND (list_contains(services, '*') OR list_contains(services, {end})
+        OR {end}_service IN (SELECT service FROM v_endpoints WHERE list_contains(services, entity))))"""
+
+
+EDGES_PICKED: Final = Function(
+    "edges_picked",
+    "Which edges of the graph of a span have an end where lists of names pick one?",
+    _GRAPH
+    | SPAN
+    | {names: f"{name}s, a list; ``'*'`` among them for all" for names, name in _PICKED.items()}
+    | {"services": "nodes, or entities of a service, likewise"},
+    TOPOLOGY_EDGES.columns,
+    f"""FROM topology_edges(level, from_time, to_time)
+        WHERE {_is_picked("source")} OR {_is_picked("target")}""",
 )

@@ -52,7 +52,7 @@ _SERIES: Final = f"""last AS (
     ), counted AS (
         SELECT *, CASE WHEN before_time IS NULL THEN NULL
                 WHEN value < earlier THEN value ELSE value - coalesce(earlier, 0) END AS more,
-            epoch_ms(scraped_time - before_time) / 1e3 AS interval_s
+            (epoch_us(scraped_time) - epoch_us(before_time)) / 1e6 AS interval_s
         FROM series
     )"""
 
@@ -318,7 +318,7 @@ TARGETS: Final = View(
         UNION ALL
         SELECT DISTINCT vantage_id, received_time, NULL::DOUBLE FROM control_plane
     ), spaced AS (
-        SELECT *, epoch_ms(received_time - lag(received_time) OVER w) / 1e3 AS space_s,
+        SELECT *, (epoch_us(received_time) - epoch_us(lag(received_time) OVER w)) / 1e6 AS space_s,
             row_number() OVER (PARTITION BY vantage_id ORDER BY received_time DESC) AS age
         FROM answer WINDOW w AS (PARTITION BY vantage_id ORDER BY received_time)
     ), target AS (

@@ -1,18 +1,14 @@
 -- What is different from the time just before, as long as this one?
 -- Units: calls a second, share failed and 95th percentile in milliseconds, before and now. Edges of fewer than
 -- five calls are not said to be better or worse.
-WITH picked AS (
-    SELECT node_id FROM topology_nodes('$level', $__timeFrom(), $__timeTo())
-    WHERE ('*' IN ($cloud) OR provider IN ($cloud)) AND ('*' IN ($region) OR region IN ($region))
-      AND ('*' IN ($network) OR network IN ($network)) AND ('*' IN ($cluster) OR cluster IN ($cluster))
-      AND ('*' IN ($namespace) OR namespace IN ($namespace))
-      AND ('*' IN ($service) OR node_id IN ($service)
-        OR service IN (SELECT service FROM v_endpoints WHERE entity IN ($service)))
-), now AS (
-    FROM topology_edges('$level', $__timeFrom(), $__timeTo()) WHERE '$show' IN (kind, 'both')
+WITH now AS (
+    FROM edges_picked('$level', $__timeFrom(), $__timeTo(),
+        [$cloud], [$region], [$cluster], [$network], [$namespace], [$service])
+    WHERE '$show' IN (kind, 'both')
 ), before AS (
-    FROM topology_edges('$level',
-        $__timeFrom()::TIMESTAMPTZ - ($__timeTo()::TIMESTAMPTZ - $__timeFrom()::TIMESTAMPTZ), $__timeFrom())
+    FROM edges_picked('$level',
+        $__timeFrom()::TIMESTAMPTZ - ($__timeTo()::TIMESTAMPTZ - $__timeFrom()::TIMESTAMPTZ), $__timeFrom(),
+        [$cloud], [$region], [$cluster], [$network], [$namespace], [$service])
     WHERE '$show' IN (kind, 'both')
 ), pairs AS (
     SELECT kind, source, target, list_sort(list(DISTINCT coalesce(gateway, path_model, 'unknown'))) AS paths,
@@ -42,7 +38,6 @@ SELECT change, source, target, kind, array_to_string(paths_before, ', ') AS "pat
        array_to_string(paths_now, ', ') AS "path now", per_s_before AS "requests/s before", per_s_now AS "requests/s now",
        failed_before AS "failed before", failed_now AS "failed now", p95_before AS "p95 before", p95_now AS "p95 now"
 FROM compared
-WHERE change IS NOT NULL AND (source IN (FROM picked) OR target IN (FROM picked)
-    OR change = 'vanished' AND '*' IN ($cluster))
+WHERE change IS NOT NULL
 ORDER BY list_position(['degraded', 'less TLS', 'vanished', 'appeared', 'moved', 'recovered'], change), source, target
 LIMIT 200

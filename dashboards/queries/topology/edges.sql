@@ -1,18 +1,11 @@
 -- What do the edges of the graph say, path by path?
 -- Units: calls; calls a second; share failed; milliseconds; octets a second; share over TLS. The 500 busiest.
-WITH picked AS (
-    SELECT node_id FROM topology_nodes('$level', $__timeFrom(), $__timeTo())
-    WHERE ('*' IN ($cloud) OR provider IN ($cloud)) AND ('*' IN ($region) OR region IN ($region))
-      AND ('*' IN ($network) OR network IN ($network)) AND ('*' IN ($cluster) OR cluster IN ($cluster))
-      AND ('*' IN ($namespace) OR namespace IN ($namespace))
-      AND ('*' IN ($service) OR node_id IN ($service)
-        OR service IN (SELECT service FROM v_endpoints WHERE entity IN ($service)))
-)
 SELECT source, target, kind, path_model AS path, gateway, requests, requests_per_s AS "requests/s",
        error_share AS failed, client_errors AS "4xx", denied, p50_ms AS p50, p95_ms AS p95, p99_ms AS p99,
        bytes_per_s AS "bytes/s", tls_share AS "TLS", protocols, match_methods AS "matched by", confidence,
        last_time AS "last seen"
-FROM topology_edges('$level', $__timeFrom(), $__timeTo())
-WHERE (source IN (FROM picked) OR target IN (FROM picked)) AND '$show' IN (kind, 'both')
+FROM edges_picked('$level', $__timeFrom(), $__timeTo(),
+    [$cloud], [$region], [$cluster], [$network], [$namespace], [$service])
+WHERE '$show' IN (kind, 'both')
 ORDER BY requests DESC NULLS LAST, bytes DESC NULLS LAST, source, target
 LIMIT 500

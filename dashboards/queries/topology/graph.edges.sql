@@ -1,16 +1,10 @@
 -- Who calls whom, at the level chosen, how often, how well and over which path?
 -- Units: calls a second; 95th percentile in milliseconds, the worst of its paths. Thickness: logarithm of octets
 -- a second. Red and orange: 25 % or 1 % failed, or slow; grey: only seen on the wire. Dashed: some leg without TLS.
-WITH picked AS (
-    SELECT node_id FROM topology_nodes('$level', $__timeFrom(), $__timeTo())
-    WHERE ('*' IN ($cloud) OR provider IN ($cloud)) AND ('*' IN ($region) OR region IN ($region))
-      AND ('*' IN ($network) OR network IN ($network)) AND ('*' IN ($cluster) OR cluster IN ($cluster))
-      AND ('*' IN ($namespace) OR namespace IN ($namespace))
-      AND ('*' IN ($service) OR node_id IN ($service)
-        OR service IN (SELECT service FROM v_endpoints WHERE entity IN ($service)))
-), edges AS MATERIALIZED (
-    FROM topology_edges('$level', $__timeFrom(), $__timeTo())
-    WHERE (source IN (FROM picked) OR target IN (FROM picked)) AND '$show' IN (kind, 'both')
+WITH edges AS MATERIALIZED (
+    FROM edges_picked('$level', $__timeFrom(), $__timeTo(),
+        [$cloud], [$region], [$cluster], [$network], [$namespace], [$service])
+    WHERE '$show' IN (kind, 'both')
 ), shown AS (
     SELECT id FROM (SELECT source AS id, requests, bytes FROM edges UNION ALL SELECT target, requests, bytes FROM edges)
     GROUP BY id

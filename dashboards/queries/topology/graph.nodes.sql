@@ -3,16 +3,10 @@
 -- slow (of edges whose 95th percentile is over 100 ms and ten times the median) and failed. The 150 busiest.
 WITH nodes AS MATERIALIZED (
     FROM topology_nodes('$level', $__timeFrom(), $__timeTo())
-), picked AS (
-    SELECT node_id FROM nodes
-    WHERE ('*' IN ($cloud) OR provider IN ($cloud)) AND ('*' IN ($region) OR region IN ($region))
-      AND ('*' IN ($network) OR network IN ($network)) AND ('*' IN ($cluster) OR cluster IN ($cluster))
-      AND ('*' IN ($namespace) OR namespace IN ($namespace))
-      AND ('*' IN ($service) OR node_id IN ($service)
-        OR service IN (SELECT service FROM v_endpoints WHERE entity IN ($service)))
 ), edges AS MATERIALIZED (
-    FROM topology_edges('$level', $__timeFrom(), $__timeTo())
-    WHERE (source IN (FROM picked) OR target IN (FROM picked)) AND '$show' IN (kind, 'both')
+    FROM edges_picked('$level', $__timeFrom(), $__timeTo(),
+        [$cloud], [$region], [$cluster], [$network], [$namespace], [$service])
+    WHERE '$show' IN (kind, 'both')
 ), shown AS (
     SELECT id FROM (SELECT source AS id, requests, bytes FROM edges UNION ALL SELECT target, requests, bytes FROM edges)
     GROUP BY id
