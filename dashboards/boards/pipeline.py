@@ -65,7 +65,7 @@ BOARD: Final = Board(
                 ),
                 stat(
                     "named",
-                    "Addresses with a name",
+                    "Addresses with a name, last hour",
                     field=Field(
                         unit="percentunit", decimals=1, thresholds=SHARE_GOOD, no_value="no rows"
                     ),
@@ -100,7 +100,7 @@ BOARD: Final = Board(
                 timeseries("rejects", "Rejects by reason", bars=True, stacked=True),
                 timeseries(
                     "naming",
-                    "Addresses with a name, by what told of them",
+                    "Addresses with a name, by what told of them, last hour",
                     field=Field(unit="percentunit", max=1),
                 ),
                 timeseries("corrections", "Rows named again", bars=True, stacked=True),

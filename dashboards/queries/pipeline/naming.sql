@@ -1,9 +1,10 @@
 -- How well are addresses named, by what told of them?
--- Units: share of the addresses of rows.
+-- Units: share of the addresses of rows, of the last hour of the time range: every row is looked at.
 WITH picked AS (FROM clusters_picked([$cloud], [$region], [$cluster], [$network]))
 SELECT $__timeGroup(minute, $__interval) AS "time", format,
        1 - sum(unknown_sides + ambiguous_sides) / nullif(sum(sides), 0) AS named
-FROM naming_between($__timeFrom(), $__timeTo())
+FROM naming_between(
+    greatest($__timeFrom()::TIMESTAMPTZ, $__timeTo()::TIMESTAMPTZ - INTERVAL 1 HOUR), $__timeTo())
 WHERE coalesce(observer_cluster, '') IN (FROM picked)
 GROUP BY 1, 2
 ORDER BY 1, 2
