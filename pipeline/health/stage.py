@@ -9,7 +9,7 @@ is told, as unknown, for that hour.
 Before: causes.py. After: schema/health.py (the rows), views/health.py.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
@@ -17,16 +17,18 @@ from weakref import WeakKeyDictionary
 import polars as pl
 
 from pipeline import schema
+from pipeline.health import losses
 from pipeline.health.causes import blamed, caused
 from pipeline.health.control_planes import control_planes
+from pipeline.health.evidence import evidence_sql
 from pipeline.health.figures import COLUMNS, ENTITY, entities, figures, with_lost
 from pipeline.health.judge import judge
 from pipeline.health.security import security
-from pipeline.health.usual import BASES, best, buckets, usual
+from pipeline.health.usual import BASES, Basis, best, buckets, usual
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
 from pipeline.schema.health import EDGE_KEY, HEALTH_1M, SECURITY_1M
-from pipeline.schema.rollups import EDGES_1M
+from pipeline.schema.rollups import EDGES_1M, LEGS_1M
 from pipeline.views.failed import FAILED, TOLD, failed_sql
 
 if TYPE_CHECKING:  # which lists this stage
@@ -34,8 +36,6 @@ if TYPE_CHECKING:  # which lists this stage
 
 BEFORE: Final = timedelta(hours=1)
 """How long what fell silent is told of."""
-EVIDENCE: Final = timedelta(minutes=15)
-"""How far back evidence goes."""
 _EDGES: Final = "edges_of_minute"
 
 
@@ -44,11 +44,12 @@ def health(lake: Lake, window: "Window") -> Commit | None:
     edges = _edges(lake, window)
     before = _before(lake, window)
     followed = control_planes(lake, window)
-    if not edges.height and not before.height and not followed.height:
+    wire = _wire(lake, window)
+    if not edges.height and not before.height and not followed.height and wire is None:
         return None
     failed = _failed(lake, window, edges)
-    judged = health_of(edges, before, failed, _usual(lake, window.start)).with_columns(
-        evidence_sql=_evidence(window)
+    judged = health_of(edges, before, failed, _usual(lake, window.start), wire).with_columns(
+        evidence_sql=evidence_sql(window.end)
     )
     rows = pl.concat(
         [schema.complete(rows, HEALTH_1M.schema) for rows in (judged, followed)]
@@ -56,19 +57,17 @@ def health(lake: Lake, window: "Window") -> Commit | None:
         minute=pl.lit(window.start, schema.TIME),
         last_time=pl.coalesce("last_time", pl.lit(window.start, schema.TIME)),
     )
-    return Commit(
-        {
-            HEALTH_1M.name: rows,
-            SECURITY_1M.name: security(lake, window, edges, failed),
-        },
-        cleared=dict.fromkeys(
-            (HEALTH_1M.name, SECURITY_1M.name), f"minute = {_time(window.start)}"
-        ),
-    )
+    made = {HEALTH_1M.name: rows, SECURITY_1M.name: security(lake, window, edges, failed)}
+    minute = f"minute = {_time(window.start)}"
+    return Commit(made, cleared={} if window.is_new else dict.fromkeys(made, minute))
 
 
 def health_of(
-    edges: pl.DataFrame, before: pl.DataFrame, failed: pl.DataFrame, usually: pl.DataFrame
+    edges: pl.DataFrame,
+    before: pl.DataFrame,
+    failed: pl.DataFrame,
+    usually: pl.DataFrame,
+    wire: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """
     Judge a minute.
@@ -85,6 +84,8 @@ def health_of(
         Rows of `failed.failed_sql`.
     usually
         Rows of `usual.usual`.
+    wire
+        Rows of `losses.judge_losses`; None where nobody tells of losses.
     """
     span = pl.col("last_minute").max() - pl.col("first_minute").min()
     seen = (
@@ -114,7 +115,12 @@ def health_of(
         .join(blamed(failed), on=ENTITY, how="left")
         .with_columns(pl.col("flags").fill_null([]))
     )
-    return caused(judge(rows), edges).sort(ENTITY)
+    judged = judge(rows)
+    if wire is None:
+        judged = judged.with_columns(is_lossy=pl.lit(value=False))
+    else:
+        judged = losses.with_losses(judged, wire)
+    return caused(judged, edges).sort(ENTITY)
 
 
 def _silent(edges: pl.DataFrame) -> pl.Expr:
@@ -160,47 +166,52 @@ def _failed(lake: Lake, window: "Window", edges: pl.DataFrame) -> pl.DataFrame:
 
 
 _KEPT: Final[MutableMapping[Lake, dict[str, tuple[datetime, pl.DataFrame]]]] = WeakKeyDictionary()
-"""Of each lake and basis what was usual, and the newest bucket it is of."""
+"""Of each lake, rollup and basis what was usual, and the newest bucket it is of."""
 
 
 def _usual(lake: Lake, minute: datetime) -> pl.DataFrame:
-    """What was usual, of the lake's own rollups: read anew when a bucket is over."""
+    """What was usual of calls."""
+
+    def work(basis: Basis, times: str) -> pl.DataFrame:
+        names = ", ".join(COLUMNS)
+        edges = lake.read(f"FROM {basis.table} SELECT {names} WHERE bucket_start IN ({times})")
+        return usual(basis, edges)
+
+    return best(_of_bases(lake, minute, "calls", work))
+
+
+def _of_bases(
+    lake: Lake, minute: datetime, of: str, work: Callable[[Basis, str], pl.DataFrame]
+) -> list[pl.DataFrame]:
+    """What was usual by each basis, of the lake's own rollups: anew when a bucket is over."""
     kept = _KEPT.setdefault(lake, {})
+    told = []
     for basis in BASES:
-        begins = buckets(basis, minute)
-        if basis.name not in kept or kept[basis.name][0] != begins[0]:
-            times = ", ".join(map(_time, begins))
-            names = ", ".join(COLUMNS)
-            edges = lake.read(f"FROM {basis.table} SELECT {names} WHERE bucket_start IN ({times})")
-            kept[basis.name] = (begins[0], usual(basis, edges))
-    return best([kept[basis.name][1] for basis in BASES])
+        begins, name = buckets(basis, minute), f"{of} {basis.name}"
+        if name not in kept or kept[name][0] != begins[0]:
+            kept[name] = (begins[0], work(basis, ", ".join(map(_time, begins))))
+        told.append(kept[name][1])
+    return told
 
 
-_WHERE: Final = {
-    "service": "server_entity = '{}'",
-    "workload": "client_entity = '{}'",
-    "edge": "concat_ws(' -> ', coalesce(client_entity, 'unknown'), server_entity) = '{}'",
-    "gateway": "gateway = '{}'",
-    "cluster": "server_cluster = '{}'",
-    "cloud_link": "concat_ws(' -> ', concat_ws('/', client_provider, client_region),"
-    " concat_ws('/', server_provider, server_region)) = '{}'",
-}
+def _wire(lake: Lake, window: "Window") -> pl.DataFrame | None:
+    """How entities are by their packets alone; None where nobody tells of losses."""
+    made = window.made.get(LEGS_1M.name)
+    names = ", ".join(losses.COLUMNS)
+    if made is None:
+        minute = f"bucket_start = {_time(window.start)}"
+        made = lake.read(f"FROM {LEGS_1M.name} SELECT {names} WHERE {minute}")
+    legs = made.filter(losses.tells())
+    if not legs.height:
+        return None
 
+    def work(basis: Basis, times: str) -> pl.DataFrame:
+        table = basis.table.replace("edges", "legs")
+        rows = f"FROM {table} SELECT {names} WHERE bucket_start IN ({times})"
+        return losses.usual_losses(basis, lake.read(rows).filter(losses.tells()))
 
-def _evidence(window: "Window") -> pl.Expr:
-    """Edges of the minutes up to this one, of what is not healthy."""
-    times = _within(window.end - EVIDENCE, window.end)
-    quoted = pl.col("entity").str.replace_all("'", "''", literal=True)
-    return pl.when(pl.col("state") != "healthy").then(
-        pl.coalesce(
-            pl.when(pl.col("entity_kind") == kind).then(
-                pl.format(
-                    f"FROM v_edges_1m WHERE {where} AND {times} ORDER BY bucket_start", quoted
-                )
-            )
-            for kind, where in _WHERE.items()
-        )
-    )
+    usually = losses.usually(_of_bases(lake, window.start, "losses", work))
+    return losses.judge_losses(losses.losses(legs.select(losses.COLUMNS)), usually)
 
 
 def _time(moment: datetime) -> str:

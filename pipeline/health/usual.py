@@ -68,7 +68,7 @@ def buckets(basis: Basis, minute: datetime) -> list[datetime]:
     return [ten - number * _TEN for number in range(1, _TENS + 1)]
 
 
-def best(told: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def best(told: Sequence[pl.DataFrame], key: Sequence[str] = ENTITY) -> pl.DataFrame:
     """
     What was usual of each entity, by the best basis that has enough buckets of it.
 
@@ -76,6 +76,8 @@ def best(told: Sequence[pl.DataFrame]) -> pl.DataFrame:
     ----------
     told
         Of `usual`, in the order of `BASES`.
+    key
+        What there is one row of in each.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def best(told: Sequence[pl.DataFrame]) -> pl.DataFrame:
             pl.when(pl.col("basis").is_null()).then(-pl.col("buckets")),
             "rank",
         )
-        .group_by(ENTITY, maintain_order=True)
+        .group_by(key, maintain_order=True)
         .first()
         .drop("rank")
     )
@@ -121,9 +123,9 @@ def usual(basis: Basis, edges: pl.DataFrame) -> pl.DataFrame:
     told = rows.group_by(ENTITY).agg(
         full.sum().cast(pl.Int32).alias("buckets"),
         per_minute.median().alias("usual_requests"),
-        _spread(per_minute).alias("requests_spread"),
+        spread(per_minute).alias("requests_spread"),
         *(pl.col(name).filter(full).median().alias(f"usual_{name}") for name in _JUDGED),
-        *(_spread(pl.col(name).filter(full)).alias(f"{name}_spread") for name in _JUDGED),
+        *(spread(pl.col(name).filter(full)).alias(f"{name}_spread") for name in _JUDGED),
     )
     enough = pl.col("buckets") >= basis.enough
     return told.with_columns(
@@ -136,5 +138,21 @@ def usual(basis: Basis, edges: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _spread(values: pl.Expr) -> pl.Expr:
+_TOLD: Final = {
+    "days": "same hour of {} days",
+    "hours": "{} hours before",
+    "tens": "{} times ten minutes before",
+}
+
+
+def basis_text() -> pl.Expr:
+    """What tells what was usual, in words, of ``basis`` and ``buckets``."""
+    return pl.coalesce(
+        pl.when(pl.col("basis") == name).then(pl.format(text, "buckets"))
+        for name, text in _TOLD.items()
+    )
+
+
+def spread(values: pl.Expr) -> pl.Expr:
+    """How far values spread: their median distance from their median, as a standard deviation."""
     return (values - values.median()).abs().median() * SPREAD

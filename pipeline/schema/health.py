@@ -54,7 +54,7 @@ HEALTH_1M: Final = Table(
         Column(
             "regressed",
             _NAMES,
-            "what is worse than was usual: latency, errors, traffic (which vanished)",
+            "what is worse than was usual: latency, errors, traffic (which vanished), retransmits, drops",
         ),
         Column(
             "caused_by",
@@ -87,6 +87,16 @@ HEALTH_1M: Final = Table(
         Column("usual_error_share", F64, "median of them"),
         Column("usual_p50_ms", F64, "median of them"),
         Column("usual_p95_ms", F64, "median of them"),
+        Column(
+            "retransmit_packets",
+            U64,
+            "packets of which it is told whether TCP sent them again: of its legs, in both directions; null if nobody tells",
+        ),
+        Column("retransmit_share", F64, "share of those that it sent again"),
+        Column("usual_retransmit_share", F64, "median of hours, or ten minutes, before"),
+        Column("drop_packets", U64, "packets of which exporters tell whether they dropped them"),
+        Column("drop_share", F64, "share of those that they dropped"),
+        Column("usual_drop_share", F64, "median of hours, or ten minutes, before"),
         Column("last_time", TIME, "minute of its last call, this one or one before"),
         Column("evidence_sql", TEXT, "a query for the rows behind it; null while it is healthy"),
     ),
