@@ -24,6 +24,7 @@ import polars as pl
 from pipeline import schema, views
 from pipeline.lake import SCHEMA, Lake
 from pipeline.views import blame
+from pipeline.views.unwell import UNWELL
 
 TIMES: Final = {
     "requests": "start_time",
@@ -60,7 +61,7 @@ _INCOMING: Final = "made_of_minute"
 _METADATA: Final = "__ducklake_metadata_lake.main"
 _CHANGE: Final = re.compile(r"\w+:(\d+)")
 _TABLES: Final = {table.name: table for table in schema.TABLES}
-_VIEWS: Final = {view.name: view for view in (*views.VIEWS, views.health.OF_CALLS)}
+_VIEWS: Final = {view.name: view for view in (*views.VIEWS, UNWELL)}
 _READ: Final = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]\w*)")
 
 

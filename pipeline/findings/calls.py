@@ -9,16 +9,9 @@ Before: kind.py. After: space.py.
 
 from typing import Final
 
-from pipeline.findings.kind import MIN_ERRORS, MIN_TIMES, Kind, clusters_of
+from pipeline.findings.kind import MIN_TIMES, Kind, clusters_of
 from pipeline.views.health import DEGRADED_ERRORS
 
-MIN_REQUESTS: Final = 20
-"""What is degraded, not failing, is a finding from so many calls, and so many errors, on."""
-
-_NOT_WELL: Final = f"""(state = 'failing' OR state = 'degraded' AND requests >= {MIN_REQUESTS}
-        AND (error_share < {DEGRADED_ERRORS} OR error_share * requests >= {MIN_ERRORS})
-        AND len(list_filter(reasons, lambda reason: NOT contains(reason, ', usually '))) > 0)"""
-"""By thresholds: what is only worse than usual is another kind's."""
 MIN_MINUTES: Final = 2
 """What is worse than usual is a finding when it is so for so many minutes in a row."""
 _STATE: Final = "CASE state WHEN 'failing' THEN 'error' ELSE 'warning' END"
@@ -28,24 +21,37 @@ WHERE {} AND start_time >= $since AND start_time < $until
 ORDER BY error DESC, duration_ms DESC NULLS LAST LIMIT 100"""
 
 
+_EDGE: Final = "concat_ws(' -> ', coalesce(client_entity, 'unknown'), server_entity)"
 _SUFFER: Final = """CASE len(symptoms) WHEN 1 THEN 'another suffers from it'
                 ELSE format('{} others suffer from it', len(symptoms)) END"""
 
 
 def _unhealthy(entity_kind: str, clusters: str, more: str = "true") -> str:
-    return f"""WITH unwell AS (
-            SELECT *, entity_kind || ' ' || entity AS name FROM health_of_calls WHERE {_NOT_WELL}
+    """
+    Entities that are not well, and not because of another one that is found.
+
+    Of one whose certificate is the cause, what suffers from that certificate suffers from it.
+    """
+    return f"""WITH roots AS (
+            SELECT one.*, coalesce(owner.name, one.caused_by) AS root FROM unwell one LEFT JOIN unwell owner
+                ON owner.entity_kind IN ('service', 'workload') AND owner.is_own AND owner.name <> one.name
+                AND owner.caused_by = one.caused_by AND owner.caused_by = 'certificate ' || owner.entity
         ), suffering AS (
-            SELECT caused_by AS name, list(unwell.name ORDER BY unwell.name) AS symptoms
-            FROM unwell WHERE caused_by IS NOT NULL GROUP BY caused_by
+            SELECT root AS name, list(roots.name ORDER BY roots.name) AS symptoms
+            FROM roots WHERE root IS NOT NULL GROUP BY root
+        ), ways AS (
+            SELECT root AS name, list(DISTINCT client_cluster || ' ' || service) AS explains
+            FROM edges_1m JOIN roots ON roots.entity_kind = 'edge' AND roots.entity = {_EDGE}
+            WHERE root IS NOT NULL GROUP BY root
         )
         SELECT entity, {_STATE} AS severity, {clusters} AS clusters,
-            format('{{}}: {{}} ({{}} calls)', state, array_to_string(reasons, '; '), requests)
-                || coalesce('; ' || {_SUFFER}, '') AS summary,
-            split_part(entity, ' -> ', 1) AS client, split_part(entity, ' -> ', 2) AS server, symptoms
-        FROM unwell found LEFT JOIN suffering USING (name)
-        WHERE entity_kind = '{entity_kind}' AND {more} AND (caused_by IS NULL OR caused_by NOT IN (
-            SELECT name FROM unwell WHERE entity_kind IN ('service', 'edge', 'gateway')))"""
+            concat_ws('; ', format('{{}}: {{}} ({{}} calls)', state, array_to_string(reasons, '; '), requests),
+                'because of ' || caused_by, {_SUFFER}) AS summary,
+            split_part(entity, ' -> ', 1) AS client, split_part(entity, ' -> ', 2) AS server, symptoms, explains
+        FROM roots found LEFT JOIN suffering USING (name) LEFT JOIN ways USING (name)
+        WHERE entity_kind = '{entity_kind}' AND {more} AND (root IS NULL OR root NOT IN (
+            SELECT name FROM unwell WHERE entity_kind IN ('service', 'edge', 'gateway')
+                OR entity_kind = 'workload' AND is_own))"""
 
 
 def _worse(what: str, entity_kinds: str, more: str = "true") -> str:
@@ -78,7 +84,6 @@ _MINUTES: Final = """FROM v_health_1m WHERE entity_kind = $entity_kind AND entit
     AND minute >= $since AND minute < $until ORDER BY minute"""
 
 
-_EDGE: Final = "concat_ws(' -> ', coalesce(client_entity, 'unknown'), server_entity)"
 _REFUSED: Final = "(layer = 'L7' OR starts_with(reason, 'POLICY') OR len(policies) > 0)"
 
 
@@ -113,11 +118,15 @@ def _shown(side: str, peer: str) -> str:
 _ILL: Final = "FROM health_1m WHERE errors > 0 OR state IN ('degraded', 'failing')"
 _REGRESSED: Final = "FROM health_1m WHERE len(regressed) > 0"
 
+_FOR_A_CLIENT: Final = """(starts_with(coalesce(caused_by, ''), 'workload ')
+            OR starts_with(coalesce(caused_by, ''), 'certificate ') AND caused_by <> 'certificate ' || entity)"""
+"""A service that fails for what one client does: that client is found, or its edge."""
+
 CALLS: Final = (
     Kind(
         "unhealthy_service",
-        "a service that fails, or is degraded, for its clients (`v_health`)",
-        _unhealthy("service", clusters_of("entity")),
+        "a service that fails, or is degraded, for its clients",
+        _unhealthy("service", clusters_of("entity"), f"NOT {_FOR_A_CLIENT}"),
         _WELL.format("server_entity = $entity"),
         "Look at who is blamed: the service's own proxy and logs, or the gateway or policy on the way to it.",
         only_if=_ILL,
@@ -128,11 +137,19 @@ CALLS: Final = (
         _unhealthy(
             "edge",
             clusters_of("split_part(entity, ' -> ', 1)", "split_part(entity, ' -> ', 2)"),
-            """NOT exists(FROM health_of_calls service WHERE service.entity_kind = 'service'
+            f"""NOT exists(FROM unwell service WHERE service.entity_kind = 'service' AND NOT {_FOR_A_CLIENT}
             AND service.entity = split_part(found.entity, ' -> ', 2) AND service.state IN ('failing', found.state))""",
         ),
         _WELL.format("coalesce(client_entity, 'unknown') = $client AND server_entity = $server"),
         "Compare with the server's other clients: what only this one passes (its proxy, its gateway, its certificate) is at fault.",
+        only_if=_ILL,
+    ),
+    Kind(
+        "unhealthy_client",
+        "a workload whose calls fail for what its own proxy does: a route it does not know, a limit",
+        _unhealthy("workload", clusters_of("entity"), "is_own"),
+        _WELL.format("client_entity = $entity"),
+        "Look at its proxy's configuration: what it has for the names that fail, and its circuit breakers.",
         only_if=_ILL,
     ),
     Kind(

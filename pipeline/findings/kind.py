@@ -9,6 +9,8 @@ A kind's query gives one row a finding, with the columns
     clusters   clusters it concerns
     summary    what is wrong, with figures
     symptoms   what suffers from it, and is no finding of its own (may be left out)
+    explains   what else only shows it: values of the next (may be left out)
+    shows      what tells, of a finding of another kind, that it only shows this (may be left out)
 
 and those that its evidence names. The evidence is a query for anybody's DuckDB:
 ``$name`` is that column's value, ``$since`` and ``$until`` the time looked at.

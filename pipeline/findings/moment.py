@@ -32,7 +32,7 @@ _ONCE: Final = {
     "v_policy_verdicts": ("requests", "verdicts"),
     "v_upstreams": ("proxy_samples",),
     "v_control_plane": ("control_plane", "proxy_samples"),
-    "health_of_calls": ("health_1m",),
+    "unwell": ("health_1m",),
 }
 """Views that several kinds ask, and the tables without whose rows they are empty."""
 _EMPTY_WITHOUT: Final = _ONCE | {

@@ -23,7 +23,8 @@ def _upstream(which: str, severity: str, what: str) -> str:
         {severity} AS severity, [observer_cluster] AS clusters,
         format('{what} at {{}} of its proxies: {{}}', count(*) FILTER ({which}),
             array_to_string(list_sort(list_distinct(flatten(list(reasons) FILTER ({which})))), '; ')) AS summary,
-        observer_cluster AS cluster, upstream_cluster
+        observer_cluster AS cluster, upstream_cluster,
+        observer_cluster || ' ' || any_value(service) AS shows
     FROM v_upstreams WHERE upstream_cluster IS NOT NULL
     GROUP BY observer_cluster, upstream_cluster HAVING bool_or({which})"""
 

@@ -68,7 +68,7 @@ def findings(lake: Lake, window: "Window") -> Commit | None:
         return None
     with moment(lake, until, window.made) as then:
         looks = [_Look(then, kind, until) for kind in due]
-    seen = {row["finding_id"]: row for look in looks for row in look.rows}
+    seen = _roots(looks)
     if back := ", ".join(str(key) for key in seen if key not in known):
         known |= _known(lake, f"finding_id IN ({back})")
     closable = {look.kind.name for look in looks if look.complete}
@@ -137,6 +137,8 @@ class _Look:
     ----------
     rows
         Findings, without what depends on earlier ones.
+    explains, shows
+        Of each finding's id what explains others, and what tells that it is explained.
     complete
         Whether those that are not among them are not there.
     run
@@ -156,10 +158,29 @@ class _Look:
         took_ms = int((time.perf_counter() - started) * 1e3)
         self.complete = error is None and len(found) <= MOST
         self.rows = [_finding(kind, row, until) for row in found[:MOST]]
+        ids = [row["finding_id"] for row in self.rows]
+        self.explains = {
+            key: row.get("explains") or [] for key, row in zip(ids, found, strict=False)
+        }
+        self.shows = {key: row.get("shows") for key, row in zip(ids, found, strict=False)}
         if not self.complete:
             told = error.splitlines()[0] if error else f"more than {MOST}: only those are kept"
             self.rows.append(_failure(kind, told))
         self.run = (kind.name, until, took_ms, None if error else len(self.rows), error)
+
+
+def _roots(looks: Sequence[_Look]) -> dict[int, Row]:
+    """Findings by id; one that another explains is a symptom of that, and none of its own."""
+    seen = {row["finding_id"]: row for look in looks for row in look.rows}
+    roots = {
+        way: seen[key] for look in looks for key, ways in look.explains.items() for way in ways
+    }
+    for look in looks:
+        for key, way in look.shows.items():
+            if way in roots:
+                row = seen.pop(key)
+                roots[way]["symptoms"].append(f"{row['kind']} {row['entity']}")
+    return seen
 
 
 def _finding(kind: Kind, row: Row, until: datetime) -> Row:

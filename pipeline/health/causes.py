@@ -20,6 +20,8 @@ from pipeline.health.figures import ENTITY, entities
 
 _BLAMED_KIND: Final = {"network": "gateway", "server": "service", "client": "workload"}
 """Side that is blamed to the kind of entity it is."""
+_OWN: Final = ("configuration", "limit", "injected", "proxy")
+"""What a proxy did by itself: of the server's it is the service's, else its workload's."""
 _SELF: Final = {"service": "service", "workload": "workload", "gateway": "gateway"}
 _AT_SERVER: Final = 0.5
 """Share of a call's time from which the server's own is what makes it slow."""
@@ -43,14 +45,19 @@ def blamed(failed: pl.DataFrame) -> pl.DataFrame:
     -------
     DataFrame
         One row an entity: ``flags``, ``blamed`` (side and entity), ``cause`` (kind and
-        entity; null if it is the entity itself, or not known).
+        entity; null if it is the entity itself, or not known). Of calls that blame the
+        same, those that were not even tried, since its health checks fail, do not tell why.
     """
     certificate = pl.col("blame_reason").str.contains("(?i)certificate")
+    at_server = pl.col("blamed_entity") == pl.col("server_entity")
     kind = (
         pl.when(certificate & pl.col("blame").is_in(["server", "client"]))
         .then(pl.lit("certificate"))
+        .when(pl.col("blame").is_in(_OWN))
+        .then(pl.when(at_server).then(pl.lit("service")).otherwise(pl.lit("workload")))
         .otherwise(pl.col("blame").replace_strict(_BLAMED_KIND, default=None))
     )
+    not_tried = pl.col("response_flags").list.unique() == pl.lit(["UH"])
     own = (
         pl.col("entity_kind").replace_strict(_SELF, default=None).eq_missing(kind)
         & kind.is_not_null()
@@ -63,16 +70,22 @@ def blamed(failed: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             blamed=pl.concat_str(["blame", "blamed_entity"], separator=" ", ignore_nulls=True),
             cause=pl.when(~own).then(pl.concat_str([kind, "blamed_entity"], separator=" ")),
+            tells=~not_tried,
         )
     )
     most = (
         rows.drop_nulls("blame")
         .group_by(*ENTITY, "blamed", "cause")
-        .len()
-        .sort("len", "blamed", "cause", descending=[True, False, False], nulls_last=True)
+        .agg(pl.len(), pl.col("tells").sum())
+        .with_columns(blames=pl.col("len").sum().over(*ENTITY, "blamed"))
+        .sort(
+            *("blames", "blamed", "tells", "len", "cause"),
+            descending=[True, False, True, True, False],
+            nulls_last=True,
+        )
         .group_by(ENTITY, maintain_order=True)
         .first()
-        .drop("len")
+        .drop("len", "tells", "blames")
     )
     flags = rows.group_by(ENTITY).agg(
         flags=pl.col("response_flags").explode(empty_as_null=False).drop_nulls().unique().sort()
@@ -94,16 +107,19 @@ def caused(judged: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
     unwell = judged.filter(_UNWELL)
     if not unwell.height:
         return judged.with_columns(caused_by=pl.lit(None, pl.String)).drop("cause")
+    few = judged.filter((pl.col("state") == "unknown") & (pl.col("errors") > 0))
     cause: dict[tuple[str, str], str] = {
         (kind, entity): cause
-        for kind, entity, cause in unwell.select(*ENTITY, "cause").iter_rows()
+        for rows in (unwell, few)
+        for kind, entity, cause in rows.select(*ENTITY, "cause").iter_rows()
         if cause is not None
     }
     states = {(kind, entity): state for kind, entity, state in unwell.select(_STATE).iter_rows()}
     _slow(cause, unwell, edges)
     raised = _gateways(cause, states, unwell, judged)
     _whole(cause, states, edges)
-    roots = [(*key, _root(key, cause)) for key in states]
+    suffers = [*states, *few.select(ENTITY).iter_rows()]
+    roots = [(*key, _root(key, cause)) for key in suffers]
     told = pl.DataFrame(
         [row for row in roots if row[2]],
         {"entity_kind": pl.String, "entity": pl.String, "caused_by": pl.String},

@@ -127,10 +127,12 @@ def figures(edges: pl.DataFrame) -> pl.DataFrame:
 
 def with_lost(figures: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
     """
-    Add, to what gateways are told to have taken, calls that they would have.
+    Add, to what gateways are told to have taken, calls that they would have; less others' errors.
 
     A proxy whose health checks do not come through a gateway sends no call there any
     more: no row of the rollup names it. Of calls that are blamed on it, it is the gateway.
+    Of calls that no server's proxy saw, those that somebody else is blamed for (a limit of
+    the client's, a server's certificate) are no errors of the gateway they went to.
 
     Parameters
     ----------
@@ -139,24 +141,35 @@ def with_lost(figures: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
     failed
         Rows of `views.failed.failed_sql`.
     """
+    errors = failed.filter("error")
+    if not errors.height:
+        return figures
     lost = (
-        failed.filter(pl.col("error"), pl.col("gateway").is_null(), pl.col("blame") == "network")
+        errors.filter(pl.col("gateway").is_null(), pl.col("blame") == "network")
         .group_by(pl.col("blamed_entity").alias("entity"))
         .agg(pl.len().cast(pl.Int64).alias("lost"))
         .drop_nulls("entity")
-        .with_columns(entity_kind=pl.lit("gateway"))
     )
-    if not lost.height:
-        return figures
-    counts = ("requests", "errors")
+    own = (
+        errors.filter(~pl.col("server_seen"))
+        .group_by(pl.col("gateway").alias("entity"))
+        .agg(own=pl.col("blame").is_in(["network", "unknown"]).mean())
+        .drop_nulls("entity")
+    )
+    told = lost.join(own, on="entity", how="full", coalesce=True).with_columns(
+        pl.col("lost").fill_null(0), pl.col("own").fill_null(1.0), entity_kind=pl.lit("gateway")
+    )
+    counts = ("requests", "errors", "denied", "timed")
     return (
-        figures.join(lost, on=ENTITY, how="full", coalesce=True)
+        figures.join(told, on=ENTITY, how="full", coalesce=True)
+        .with_columns(pl.col(counts).fill_null(0), pl.col("lost").fill_null(0))
         .with_columns(
-            *(pl.col(name).fill_null(0) + pl.col("lost").fill_null(0) for name in counts),
-            pl.col("denied", "timed").fill_null(0),
+            requests=pl.col("requests") + pl.col("lost"),
+            errors=(pl.col("errors") * pl.col("own").fill_null(1.0)).round().cast(pl.Int64)
+            + pl.col("lost"),
         )
         .with_columns(error_share=pl.col("errors") / pl.col("requests"))
-        .drop("lost")
+        .drop("lost", "own")
     )
 
 

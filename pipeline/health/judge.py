@@ -87,7 +87,9 @@ def judge(figures: pl.DataFrame) -> pl.DataFrame:
     none = pl.col("requests") <= pl.col("usual_requests") * VANISHED
     vanished = steady & none & pl.col("silent").is_null()
     tail = (
-        counted & (pl.col("p95_ms") > SLOW_MS) & (pl.col("p95_ms") > SLOW_TAIL * pl.col("p50_ms"))
+        (pl.col("timed") >= TAIL_CALLS)
+        & (pl.col("p95_ms") > SLOW_MS)
+        & (pl.col("p95_ms") > SLOW_TAIL * pl.col("p50_ms"))
     )
     some_errors = counted & (share >= DEGRADED_ERRORS)
     facts = figures.with_columns(

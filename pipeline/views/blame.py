@@ -16,7 +16,7 @@ from pipeline.decode.response_flags import FLAGS
 
 COLUMNS: Final = {
     "blame": "side at fault when a call failed or was denied: `v_response_flags.blame`, or unknown; null if nothing failed",
-    "blamed_entity": "who that is: workload, gateway or policy; null where it is not known",
+    "blamed_entity": "who that is: workload (also of what its proxy did by itself), gateway or policy; null where it is not known",
     "blame_reason": "evidence, in words",
 }
 
@@ -62,6 +62,7 @@ BLAME: Final = f"""CASE
             WHEN upstream_failure ILIKE '%CERTIFICATE_VERIFY_FAILED%' THEN 'server'
             WHEN upstream_failure ILIKE '%ALERT%CERTIFICATE%' OR upstream_failure ILIKE '%UNKNOWN_CA%' THEN 'client'
             WHEN gateway IS NOT NULL AND upstream_failure ILIKE '%refused%' THEN 'network'
+            WHEN gateway_unaware THEN 'network'
             WHEN path_gateway IS NULL AND list_contains(client_flags, 'UF') THEN 'network'
             WHEN path_gateway IS NULL AND list_contains(client_flags, 'UH') THEN 'server'
             WHEN gateway_works THEN 'server'
@@ -71,8 +72,9 @@ BLAME: Final = f"""CASE
 """
 A certificate that does not verify is its owner's fault. Over columns ``denied``, ``failed``, ``server_seen``, ``client_flags``, ``server_flags``,
 ``upstream_failure``, ``gateway``, ``path_gateway`` (the gateway this service is usually
-reached through) and ``gateway_works`` (whether it worked when this call was lost,
-`outages.outages_sql`; null if that is not known).
+reached through), ``gateway_works`` (whether it worked when this call was lost,
+`outages.outages_sql`; null if that is not known) and ``gateway_unaware`` (whether it said
+in that minute that it has no way to this service: `UNAWARE`).
 """
 
 _LOST: Final = f"""failed AND NOT server_seen AND client_flags IS NOT NULL
@@ -109,11 +111,22 @@ Of a row of ``requests``: the server's proxy has no filter chain for such a conn
 as one that requires mTLS has none for plaintext. It is refused, and no failure.
 """
 
-BLAMED: Final = """CASE blame
-        WHEN 'policy' THEN policy
-        WHEN 'server' THEN server_entity
-        WHEN 'client' THEN client_entity
-        WHEN 'network' THEN path_gateway END"""
+UNAWARE: Final = """(reporter = 'gateway'
+            AND coalesce(list_contains(response_flags, 'NC'), false))"""
+"""
+Of a row of ``requests``: a gateway that passes TLS through has no cluster for the name that
+was asked for. Its own word, on a connection: so it is to blame, whatever else it serves.
+"""
+
+BLAMED: Final = f"""CASE
+        WHEN blame = 'policy' THEN policy
+        WHEN blame = 'server' THEN server_entity
+        WHEN blame = 'client' THEN client_entity
+        WHEN blame = 'network' THEN path_gateway
+        WHEN blame IN ({", ".join(f"'{side}'" for side in _OWN)}) THEN CASE
+            WHEN server_seen AND {_has("server_flags", *_OWN)} THEN server_entity
+            ELSE client_entity END END"""
+"""Of what a proxy did by itself, it is the workload whose proxy that is."""
 
 REASON: Final = """CASE WHEN blame IS NULL THEN NULL ELSE concat_ws('; ',
         CASE WHEN blame = 'policy' AND policy IS NULL THEN 'no policy allows it' END,
@@ -121,7 +134,8 @@ REASON: Final = """CASE WHEN blame IS NULL THEN NULL ELSE concat_ws('; ',
         CASE WHEN len(client_flags) > 0 THEN 'client''s proxy: ' || array_to_string(client_flags, ',') END,
         upstream_failure,
         CASE WHEN NOT server_seen AND failed THEN 'not logged at the server' END,
-        CASE WHEN NOT server_seen AND failed AND gateway_works THEN 'others came through ' || path_gateway END,
+        CASE WHEN NOT server_seen AND failed AND NOT gateway_unaware AND gateway_works THEN 'others came through ' || path_gateway END,
+        CASE WHEN NOT server_seen AND failed AND gateway_unaware THEN path_gateway || ' has no way to it: NC' END,
         CASE WHEN NOT server_seen AND failed AND gateway_works = false THEN 'nothing came through ' || path_gateway END,
         CASE WHEN server_seen AND status >= 500 AND len(server_flags) = 0 AND len(client_flags) = 0
             THEN 'the application answered ' || status END) END"""

@@ -71,5 +71,8 @@ def failed_sql(
             AND is_health_check IS NOT TRUE AND coalesce(log_type, 'end') = 'end'
             AND status < 500 AND NOT coalesce({blame.FAILED}, true)"""
     calls = calls_sql(requests, f">= {first} AND start_time < {last}")
-    blamed = outages.blamed_sql(calls, known, "bucket_start", answered)
+    unaware = outages.unaware_sql(
+        f"(FROM {facts}requests WHERE start_time >= {first} AND start_time < {last})"
+    )
+    blamed = outages.blamed_sql(calls, known, "bucket_start", unaware, answered)
     return f"SELECT {', '.join(FAILED)} FROM ({blamed}) WHERE error OR denied"

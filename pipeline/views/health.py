@@ -46,7 +46,8 @@ _EACH: Final = " UNION ALL ".join(
 _KEPT: Final = "contains(reason, ', usually ') OR starts_with(reason, 'gateway ')"
 """
 Reasons that only `health_1m` knows: what was usual, and what gateways a cluster has. It
-knows of calls, too, that no proxy sent to a gateway any more (``of_gateways``).
+knows of calls, too, that no proxy sent to a gateway any more, and of those that failed
+on the way to one for another's fault (``of_gateways``).
 """
 
 _CALLS: Final = f"""
@@ -73,15 +74,15 @@ _CALLS: Final = f"""
             > (SELECT max(bucket_start) FROM edges_1m) - INTERVAL {WINDOW_MINUTES} MINUTE
         GROUP BY entity
     ), measured AS (
-        SELECT entity_kind, entity, greatest(c.requests, g.requests) AS requests,
-            greatest(c.errors, g.errors) / greatest(c.requests, g.requests) AS error_share,
+        SELECT entity_kind, entity, coalesce(g.requests, c.requests) AS requests,
+            coalesce(g.errors, c.errors) / coalesce(g.requests, c.requests) AS error_share,
             coalesce(denied, 0) AS denied, way_ms, coalesce(c.window_start, g.window_start) AS window_start,
             coalesce(c.window_end, g.window_end) AS window_end
         FROM counted c FULL JOIN of_gateways g USING (entity_kind, entity)
     ), told AS (
         SELECT entity_kind, entity, coalesce(list_sort(list_distinct(flatten(list(flags)))), []) AS flags,
             arg_max(blamed, errors) AS blamed, arg_max(reasons, minute) AS reasons_then,
-            arg_max(caused_by, minute) FILTER (state IN ('degraded', 'failing')) AS caused_by
+            arg_max({{'name': caused_by}}, minute) FILTER (state IN ('degraded', 'failing')).name AS caused_by
         FROM health_1m WHERE minute
             > (SELECT max(bucket_start) FROM edges_1m) - INTERVAL {WINDOW_MINUTES} MINUTE
         GROUP BY entity_kind, entity
@@ -187,9 +188,6 @@ HEALTH: Final = View(
     UNION ALL BY NAME {_EXPORTERS}
     UNION ALL BY NAME {_TOLD}""",
 )
-
-OF_CALLS: Final = View("health_of_calls", HEALTH.meaning, HEALTH.columns, _CALLS)
-"""The rows of `v_health` that calls tell: what findings ask every minute. Not in the lake."""
 
 HEALTH_1M: Final = View(
     "v_health_1m",

@@ -18,6 +18,8 @@ ends with the next; stretches that lost calls began in are silences:
 - It worked, so it was the server, if calls came through after the first that a service
   lost, and no other service fell silent with it: if none but this lost any, or another
   lost none of those it made.
+- A gateway that says itself that it has no way to a service is to blame for that
+  service's lost calls of the minute, whatever came through (`unaware_sql`).
 - Else it is not known. Of two services that always fail and no third, or of a service
   that is called through the gateway alone and stops, nobody can tell.
 
@@ -98,7 +100,24 @@ def outages_sql(ways: str) -> str:
         WHERE lost.lost"""
 
 
-def blamed_sql(told: str, gateways: str, time: str, answered: str = "") -> str:
+def unaware_sql(requests: str) -> str:
+    """
+    SQL of ``path_gateway, service, minute`` in which a gateway said it has no way to a service.
+
+    Parameters
+    ----------
+    requests
+        Relation of the rows of that table; of clusters with several gateways nothing is
+        told, since a row does not say which of them it is of.
+    """
+    return f"""SELECT DISTINCT path_gateway, service, time_bucket(INTERVAL 1 MINUTE, start_time) AS minute
+        FROM {requests} r JOIN vantages v USING (vantage_id) JOIN (
+            SELECT cluster, min(name) AS path_gateway FROM v_gateways
+            GROUP BY cluster HAVING count(DISTINCT name) = 1) g ON g.cluster = v.cluster
+        WHERE {blame.UNAWARE} AND service IS NOT NULL"""
+
+
+def blamed_sql(told: str, gateways: str, time: str, unaware: str, answered: str = "") -> str:
     """
     SQL of calls with ``blame``, ``blamed_entity`` and ``blame_reason``.
 
@@ -111,6 +130,8 @@ def blamed_sql(told: str, gateways: str, time: str, answered: str = "") -> str:
         which gateway a service is usually reached.
     time
         Name of its column that says what came last.
+    unaware
+        SQL of `unaware_sql`.
     answered
         SQL of `WAYS` of other calls that came through; empty if ``told`` are all.
     """
@@ -124,8 +145,12 @@ def blamed_sql(told: str, gateways: str, time: str, answered: str = "") -> str:
             AND usual.service = CASE WHEN NOT told.server_seen THEN told.service END
     ), works AS ({outages_sql(f"({ways})")}
     ), tries AS (
-        SELECT paths.*, gateway_works FROM paths LEFT JOIN works
+        SELECT paths.*, gateway_works, unaware.minute IS NOT NULL AS gateway_unaware
+        FROM paths LEFT JOIN works
             ON works.path_gateway = paths.path_gateway AND works.start_time = paths.start_time
             AND works.service IS NOT DISTINCT FROM paths.service
+        LEFT JOIN ({unaware}) unaware
+            ON unaware.path_gateway = paths.path_gateway AND unaware.service = paths.service
+            AND unaware.minute = time_bucket(INTERVAL 1 MINUTE, paths.start_time)
     ), blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
     SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed"""

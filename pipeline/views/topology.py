@@ -218,7 +218,9 @@ def calls_sql(
     SELECT *, failed AND NOT ({blame.BROKE_OFF}) AS error FROM outcomes"""
 
 
-_BLAMED: Final = outages.blamed_sql(calls_sql(), "told", "start_time")
+_BLAMED: Final = outages.blamed_sql(
+    calls_sql(), "told", "start_time", outages.unaware_sql("requests")
+)
 """Whose fault a failure is takes other calls of the lake: what else came through a gateway."""
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from small_lake import SmallLake, emptied
 from troubled import (
-    CART,
     EAST,
     NOON,
     PAY,
@@ -17,14 +16,14 @@ from troubled import (
     endpoint,
     fleet,
     judged,
-    rolled,
+    scrape,
     worse,
 )
 
 from pipeline.findings.kind import evidence
 from pipeline.findings.kinds import FINDINGS
 from pipeline.schema import create_view
-from pipeline.views.health import OF_CALLS
+from pipeline.views.unwell import UNWELL
 
 KINDS = {kind.name: kind for kind in FINDINGS}
 UNTIL = at(60)
@@ -34,7 +33,7 @@ UNTIL = at(60)
 def lake() -> SmallLake:
     """The fleet, at peace."""
     lake = emptied()
-    lake.connection.execute(create_view(OF_CALLS))
+    lake.connection.execute(create_view(UNWELL))
     lake.connection.execute(f"SET VARIABLE until = TIMESTAMPTZ '{UNTIL.isoformat()}'")
     fleet(lake)
     return lake
@@ -85,18 +84,18 @@ def test_a_gateway_that_nothing_gets_through(lake: SmallLake):
     through = {"upstream_remote_ip": "203.0.113.20", "upstream_remote_port": 15443}
     lost = {"dst_endpoint_id": None, "status": 503, "service": "pay.shop"}
     lake.add("requests", *calls(10, WEB, PAY, **through, **lost))
-    gone = {"errors": 10, "unserved_errors": 10, "gateway": "way-west"}
-    lake.add("edges_1m", rolled(10, WEB, PAY, **gone))
+    gone = {"state": "failing", "errors": 10, "requests": 10, "flags": ["UF", "URX"]}
+    lake.add("health_1m", judged("gateway", "way-west", 0, **gone, blamed="network way-west"))
     (row,) = ask(lake, "unhealthy_gateway")
-    assert told(row)[:3] == ("error", "way-west", ["west"])
-    assert row["summary"].startswith("failing: 100.0% errors")
+    assert told(row) == (
+        *("error", "way-west", ["west"]),
+        "failing: 100.0% errors; flags UF,URX; blame: network way-west (10 calls)",
+    )
     assert len(lake.read(evidence(KINDS["unhealthy_gateway"], row, UNTIL))) == 10
 
 
 def test_what_only_suffers_is_no_finding(lake: SmallLake):
     """A gateway is down: it is told, with the service, edge and cluster that suffer from it."""
-    gone = {"errors": 10, "unserved_errors": 10, "gateway": "way-west"}
-    lake.add("edges_1m", rolled(10, WEB, PAY, **gone))
     suffers = {"state": "failing", "errors": 10, "caused_by": "gateway way-west"}
     lake.add(
         "health_1m",
@@ -115,12 +114,30 @@ def test_what_only_suffers_is_no_finding(lake: SmallLake):
     assert row["summary"] == "failing: 100.0% errors (10 calls); 3 others suffer from it"
 
 
+def test_an_upstream_that_fails_for_a_gateway_shows_the_gateway(lake: SmallLake):
+    """East's proxies have no member of pay: its calls suffer from the gateway, so the stage joins them."""
+    suffers = {"state": "failing", "errors": 10, "caused_by": "gateway way-west"}
+    lake.add(
+        "health_1m",
+        judged("gateway", "way-west", cluster="west", state="failing", requests=10, errors=10),
+        judged("edge", "east/shop/web -> west/shop/pay", 0, **suffers),
+    )
+    for row in scrape(0, upstream_members=2, upstream_members_healthy=0):
+        lake.add("proxy_samples", row | {"service": "a"})
+    (gateway,) = ask(lake, "unhealthy_gateway")
+    (upstream,) = ask(lake, "upstream_failing")
+    assert gateway["explains"] == ["east a"] == [upstream["shows"]]
+
+
 def test_what_suffers_from_nobody_found_is_told_itself(lake: SmallLake):
     """A cause that is not bad enough to be a finding hides nothing."""
-    lake.add("edges_1m", rolled(30, WEB, CART, errors=30))
-    told_by = {"state": "failing", "errors": 30, "caused_by": "certificate east/shop/cart"}
+    told_by = {"state": "failing", "errors": 20, "caused_by": "certificate east/shop/cart"}
     lake.add("health_1m", judged("service", "east/shop/cart", 0, **told_by))
-    assert [row["entity"] for row in ask(lake, "unhealthy_service")] == ["east/shop/cart"]
+    (row,) = ask(lake, "unhealthy_service")
+    assert row["entity"] == "east/shop/cart"
+    assert row["summary"] == (
+        "failing: 100.0% errors (20 calls); because of certificate east/shop/cart"
+    )
 
 
 def test_slower_for_a_gateway_is_the_gateways(lake: SmallLake):

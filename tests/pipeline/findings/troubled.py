@@ -75,7 +75,7 @@ def fleet(lake: Adds) -> None:
         lake.add("requests", *calls(10, *pair))
         lake.add("edges_1m", rolled(10, *pair))
         lake.add("security_1m", secured(10, *pair))
-    lake.add("health_1m", judged("service", "east/shop/cart"), judged("service", "west/shop/pay"))
+    lake.add("health_1m", judged("workload", "west/shop/batch"), judged("cluster", "east"))
 
 
 NAMES: Final = {
@@ -316,17 +316,33 @@ def tries(
 TROUBLES: Final = (
     Trouble(
         "unhealthy_service",
-        "edges_1m",
-        lambda: [rolled(10, WEB, CART, errors=10), rolled(10, BATCH, CART, errors=10)],
-        lambda: [rolled(2, WEB, CART, errors=2)],
-        ("error", "east/shop/cart", ["east"], "failing: 66.7% errors (30 calls)"),
+        "health_1m",
+        lambda: [judged("service", "east/shop/cart", 0, errors=10, requests=30, state="failing")],
+        lambda: [judged("service", "east/shop/cart", 0, errors=2, requests=3, state="unknown")],
+        ("error", "east/shop/cart", ["east"], "failing: 33.3% errors (30 calls)"),
         10,
     ),
     Trouble(
         "unhealthy_edge",
-        "edges_1m",
-        lambda: [rolled(90, BATCH, PAY), rolled(5, WEB, PAY, errors=5)],
-        lambda: [rolled(90, BATCH, PAY), rolled(2, WEB, PAY, errors=2)],
+        "health_1m",
+        lambda: [
+            judged("service", "west/shop/pay", 0, errors=5, requests=105, state="degraded"),
+            judged(
+                *("edge", "east/shop/web -> west/shop/pay", 0),
+                errors=5,
+                requests=15,
+                state="failing",
+            ),
+        ],
+        lambda: [
+            judged("service", "west/shop/pay", 0, errors=15, requests=25, state="failing"),
+            judged(
+                *("edge", "east/shop/web -> west/shop/pay", 0),
+                errors=15,
+                requests=15,
+                state="failing",
+            ),
+        ],
         (
             "error",
             "east/shop/web -> west/shop/pay",
@@ -334,6 +350,45 @@ TROUBLES: Final = (
             "failing: 33.3% errors (15 calls)",
         ),
         10,
+    ),
+    Trouble(
+        "unhealthy_client",
+        "health_1m",
+        lambda: [
+            judged(
+                *("workload", "east/shop/web", 0),
+                errors=5,
+                state="failing",
+                flags=["NR"],
+                blamed="configuration east/shop/web",
+            ),
+            *(
+                judged(*what, 0, errors=5, state="failing", caused_by="workload east/shop/web")
+                for what in (
+                    ("service", "west/shop/pay"),
+                    ("edge", "east/shop/web -> west/shop/pay"),
+                )
+            ),
+        ],
+        lambda: [
+            judged(
+                *("workload", "east/shop/web", 0),
+                errors=5,
+                state="failing",
+                blamed="server west/shop/pay",
+                caused_by="service west/shop/pay",
+            )
+        ],
+        (
+            "error",
+            "east/shop/web",
+            ["east"],
+            (
+                "failing: 25.0% errors; flags NR; blame: configuration east/shop/web (20 calls);"
+                " 2 others suffer from it"
+            ),
+        ),
+        20,
     ),
     Trouble(
         "latency_regressed",
@@ -352,7 +407,7 @@ TROUBLES: Final = (
             ["west"],
             "median 60 ms, usually 2.0 ms (same hour of 5 days)",
         ),
-        3,
+        2,
     ),
     Trouble(
         "errors_regressed",

@@ -67,7 +67,10 @@ def log(lake: Lake, minute: int, *rows: dict[str, Any]) -> None:
         "duration_ms": 1.0,
     }
     filled = [
-        base | {"start_time": began + timedelta(milliseconds=n)} | ends[row["reporter"]] | row
+        base
+        | {"start_time": began + timedelta(milliseconds=n)}
+        | ends.get(row["reporter"], {})
+        | row
         for n, row in enumerate(rows)
     ]
     columns = schema.REQUESTS.schema
@@ -136,17 +139,27 @@ CASES = {
     "a circuit breaker of the client's proxy": (
         client("x", status=503, response_flags=["UO"]),
         None,
-        (True, "limit", None, "client's proxy: UO; not logged at the server"),
+        (True, "limit", "east/shop/frontend", "client's proxy: UO; not logged at the server"),
     ),
     "no route": (
         client("x", status=404, response_flags=["NR"]) | {"status": 503},
         None,
-        (True, "configuration", None, "client's proxy: NR; not logged at the server"),
+        (
+            True,
+            "configuration",
+            "east/shop/frontend",
+            "client's proxy: NR; not logged at the server",
+        ),
     ),
     "an injected fault": (
         client("x", status=503, response_flags=["FI"]),
         None,
-        (True, "injected", None, "client's proxy: FI; not logged at the server"),
+        (True, "injected", "east/shop/frontend", "client's proxy: FI; not logged at the server"),
+    ),
+    "a fault injected at the server": (
+        client("x", status=500),
+        server("x", status=500, response_flags=["FI"]),
+        (True, "injected", "west/shop/reviews", "server's proxy: FI"),
     ),
     "the gateway refuses": (
         client(
@@ -207,6 +220,21 @@ def test_what_others_saw_of_the_gateway_tells_it_from_the_server(lake: Lake):
     lost = client("lost", status=504, response_flags=["UT"])
     log(lake, 100, lost, client("good", status=200), server("good", status=200))
     assert blamed(lake, "lost")[1:3] == ("server", "west/shop/reviews")
+
+
+def test_a_gateway_that_does_not_know_a_name_says_so(lake: Lake):
+    """NC in its own log is its fault for that name in that minute, though others come through."""
+    lost = client("unaware", status=503, response_flags=["UF", "URX"])
+    tcp = {"protocol": "TCP", "method": None, "path": None, "authority": None, "status": None}
+    no_way = {**tcp, "reporter": "gateway", "vantage_id": WEST, "response_flags": ["NC"]}
+    others = client("pass", status=200, service="ratings.shop")
+    log(lake, 110, lost, no_way, others)
+    assert blamed(lake, "unaware")[1:] == (
+        *("network", "west-gateway"),
+        "client's proxy: UF,URX; not logged at the server; west-gateway has no way to it: NC",
+    )
+    log(lake, 111, client("aware", status=503, response_flags=["UF", "URX"]), others)
+    assert blamed(lake, "aware")[1:3] == ("server", "west/shop/reviews")
 
 
 def test_a_gateway_nothing_comes_through_is_to_blame(lake: Lake):
