@@ -25,6 +25,16 @@ QUERIES = {
         ON d.objoid=n.oid AND d.objsubid=0 AND d.classoid='pg_namespace'::regclass
         ORDER BY nspname""",
     "dbeaver database": "SELECT db.oid,db.* FROM pg_catalog.pg_database db WHERE datallowconn",
+    "sqlalchemy 1.4 indexes": """SELECT i.relname as relname, ix.indisunique, ix.indexprs, a.attname,
+        a.attnum, c.conrelid, ix.indkey::varchar AS indkey, ix.indoption::varchar AS indoption, i.reloptions, am.amname,
+        pg_get_expr(ix.indpred, ix.indrelid) AS predicate, ix.indnkeyatts as indnkeyatts
+        FROM pg_class t join pg_index ix on t.oid = ix.indrelid join pg_class i on i.oid = ix.indexrelid
+        left outer join pg_attribute a on t.oid = a.attrelid and a.attnum = ANY(ix.indkey)
+        left outer join pg_constraint c on (ix.indrelid = c.conrelid and
+            ix.indexrelid = c.conindid and c.contype in ('p', 'u', 'x'))
+        left outer join pg_am am on i.relam = am.oid
+        WHERE t.relkind IN ('r', 'v', 'f', 'm', 'p') and t.oid = 17013 and ix.indisprimary = 'f'
+        ORDER BY t.relname, i.relname""",
     "dbeaver session": "SELECT current_schema(),session_user",
     "dbeaver relations": f"""SELECT c.oid,c.*,d.description,
         pg_catalog.pg_get_expr(c.relpartbound, c.oid) as partition_expr,

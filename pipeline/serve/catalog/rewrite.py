@@ -8,6 +8,7 @@ own words stays as it is, byte for byte:
     pg_catalog.pg_class           pg_class, found in `functions.SCHEMA`
     information_schema.tables     pg_information.tables
     x OPERATOR(pg_catalog.=) y    x = y
+    attnum = ANY(ix.indkey)       list_contains(ix.indkey, attnum)
     'pg_class'::regclass          to_regclass('pg_class'), a number
     oid::regtype::text            regtype_text(oid), a name
     name COLLATE pg_catalog.default   name
@@ -91,6 +92,7 @@ def rewrite(sql: str) -> str:
     text.functions()
     text.operators()
     text.collations()
+    text.members()
     text.tables()
     text.identifiers()
     text.literals()
@@ -286,6 +288,25 @@ class _Text:
             name = self._next(at)
             if self._name(at) == "collate" and self._name(name) == "default":
                 self._drop(at, name)
+
+    def members(self) -> None:
+        """``= ANY(column)`` asks the list itself: DuckDB cannot join on what it unnests."""
+        if not self._of_catalog:
+            return
+        for at in range(len(self.words)):
+            sign, opening = self._last(at), self._next(at)
+            closing = self._partner.get(opening, -1)
+            if self._name(at) != "any" or not self._is(sign, "=") or closing < opening:
+                continue
+            column = range(opening + 1, closing)
+            if not column or any(not self._name(one) and self.words[one] != "." for one in column):
+                continue  # a query, a parameter, a list
+            end = self._last(sign)
+            start = self._operand(end)
+            named = "".join(self.words[one] for one in column)
+            self.words[start] = f"list_contains({named}, {self.words[start]}"
+            self.words[end] += ")"
+            self._drop(sign, at, *range(opening, closing + 1))
 
     def identifiers(self) -> None:
         """Names of relations and types, cast to numbers, are looked up; oid is a type."""
