@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -58,13 +58,15 @@ def wait_for(folder: Path, query: str, enough: Callable[[list[tuple]], bool]) ->
     """Rows of a query, as soon as they are enough."""
     limit = time.monotonic() + 120
     rows: list[tuple] = []
-    while time.monotonic() < limit:
-        try:
-            with connect(folder / "lake") as reader:
+    reader = None
+    with ExitStack() as ending:
+        while time.monotonic() < limit:
+            try:
+                reader = reader or ending.enter_context(connect(folder / "lake"))
                 rows = reader.execute(query).fetchall()
-        except (LakeError, duckdb.Error):  # it is just being made
-            rows = []
-        if enough(rows):
-            return rows
-        time.sleep(0.2)
+            except (LakeError, duckdb.Error):  # it is just being made
+                rows = []
+            if enough(rows):
+                return rows
+            time.sleep(0.1)
     pytest.fail(f"{query}: {rows}\n{(folder / 'up.log').read_text()}")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 from ipfix import datagram
 
@@ -46,13 +47,21 @@ def crosspane(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
-def rows_in_lake(cwd: Path) -> int:
-    try:
-        with connect(cwd / "lake") as reader:
-            row = reader.execute("SELECT count(*) FROM flows").fetchone()
-            return row[0] if row else 0
-    except (LakeError, Exception):  # noqa: BLE001 - not there yet, or just being made
-        return 0
+class Reader:
+    """Who looks into the lake meanwhile, over one connection, whatever becomes of the job."""
+
+    def __init__(self, lake: Path) -> None:
+        self._lake = lake
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def rows(self) -> int:
+        """Count flows; none before there is a lake."""
+        try:
+            self._connection = self._connection or connect(self._lake)
+            row = self._connection.execute("SELECT count(*) FROM flows").fetchone()
+        except (LakeError, duckdb.Error):  # not there yet, or just being made
+            return 0
+        return row[0] if row else 0
 
 
 def configure(cwd: Path, bootstrap: str, port: int) -> None:
@@ -105,6 +114,7 @@ def test_a_killed_job_loses_nothing_and_repeats_nothing(kafka_broker: "Broker", 
         port = probe.getsockname()[1]
     configure(tmp_path, kafka_broker.bootstrap, port)
     killed_at: list[int] = []
+    lake = Reader(tmp_path / "lake")
     with crosspane("agent", "--config", "crosspane.toml", cwd=tmp_path) as agent:
         limit = time.monotonic() + 30
         while f":{port:04X} " not in Path("/proc/net/udp").read_text():
@@ -115,11 +125,11 @@ def test_a_killed_job_loses_nothing_and_repeats_nothing(kafka_broker: "Broker", 
             with crosspane("job", "--config", "crosspane.toml", cwd=tmp_path) as job:
                 before = killed_at[-1] if killed_at else 0
                 limit = time.monotonic() + 40
-                while rows_in_lake(tmp_path) <= before:
+                while lake.rows() <= before:
                     next(sending, None)
                     assert time.monotonic() < limit, (tmp_path / "job.log").read_text()
                 os.kill(job.pid, signal.SIGKILL)
-            killed_at.append(rows_in_lake(tmp_path))
+            killed_at.append(lake.rows())
         assert 0 < killed_at[0] < killed_at[-1] < RECORDS, killed_at
         for _ in sending:
             pass
