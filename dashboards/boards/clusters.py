@@ -105,6 +105,15 @@ BOARD: Final = Board(
                     width=8,
                     field=Field(unit="ms"),
                 ),
+                table(
+                    "taxes",
+                    "Gateway tax: the same pair through a gateway, and without",
+                    height=8,
+                    overrides=(
+                        *COLUMNS,
+                        Override("added without", Field(unit="ms", decimals=1)),
+                    ),
+                ),
             ),
         ),
         Row(

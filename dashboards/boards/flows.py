@@ -132,6 +132,25 @@ BOARD: Final = Board(
                 ),
             ),
         ),
+        Row(
+            "Lost on the way",
+            (
+                timeseries(
+                    "losses",
+                    "Sent again, and dropped, between clusters",
+                    width=10,
+                    height=9,
+                    field=Field(unit="percentunit", min=0, no_value="no exporter tells"),
+                ),
+                table(
+                    "agreement",
+                    "Exporters that saw the same, and what one did not see",
+                    width=14,
+                    height=9,
+                    overrides=(*COLUMNS, Override("tolerance", Field(unit="percentunit"))),
+                ),
+            ),
+        ),
         completeness(),
     ),
 )

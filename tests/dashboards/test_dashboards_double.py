@@ -38,7 +38,7 @@ EMPTY = {
         "Proxies that do not follow",
         "Whom each serves, and which clusters it knows",
     },
-    "flows": {"Translated addresses"},
+    "flows": {"Translated addresses", "Sent again, and dropped, between clusters"},
     "security": {"Across trust domains", "Certificates", "Not encrypted from end to end"},
     "ipspace": {"Addresses that talk and have no owner"},
     "pipeline": {
