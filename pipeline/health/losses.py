@@ -196,6 +196,31 @@ def judge_losses(lost: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def with_causes(wire: pl.DataFrame, legs: pl.DataFrame) -> pl.DataFrame:
+    """
+    Add ``wire_cause``: of an edge that loses packets, the gateway or link it has that does, too.
+
+    Parameters
+    ----------
+    wire
+        Of `judge_losses`.
+    legs
+        The rows they are of.
+    """
+    lossy = wire.filter("is_lossy").select(ENTITY)
+    of_legs = entities(_as_calls(legs).with_row_index("leg")).join(lossy, on=ENTITY)
+    ways = of_legs.filter(pl.col("entity_kind").is_in(["gateway", "cloud_link"])).select(
+        "leg", wire_cause=pl.concat_str(ENTITY, separator=" ")
+    )
+    causes = (
+        of_legs.filter(entity_kind="edge")
+        .join(ways, on="leg")
+        .group_by(ENTITY)
+        .agg(pl.col("wire_cause").max())  # a gateway before a link
+    )
+    return wire.join(causes, on=ENTITY, how="left")
+
+
 def _percent(name: str) -> pl.Expr:
     return (pl.col(name) * 100).round(1).cast(pl.String)
 
@@ -216,7 +241,7 @@ def with_losses(judged: pl.DataFrame, wire: pl.DataFrame) -> pl.DataFrame:
     judged
         One row an entity, of `judge.judge`.
     wire
-        Of `judge_losses`.
+        Of `judge_losses`, `with_causes`.
     """
     counted = ("requests", "errors", "denied", "timed")
     rows = judged.join(wire, on=ENTITY, how="full", coalesce=True, suffix="_wire")
@@ -229,6 +254,7 @@ def with_losses(judged: pl.DataFrame, wire: pl.DataFrame) -> pl.DataFrame:
         pl.col("flags").fill_null([]),
         pl.col("is_slow").fill_null(value=False),
         pl.col("is_lossy").fill_null(value=False),
+        cause=pl.coalesce("cause", "wire_cause"),
         cluster=pl.coalesce("cluster", "cluster_wire"),
         network=pl.coalesce("network", "network_wire"),
         state=worse.replace_strict(names, return_dtype=pl.String),

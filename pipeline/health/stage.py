@@ -211,7 +211,8 @@ def _wire(lake: Lake, window: "Window") -> pl.DataFrame | None:
         return losses.usual_losses(basis, lake.read(rows).filter(losses.tells()))
 
     usually = losses.usually(_of_bases(lake, window.start, "losses", work))
-    return losses.judge_losses(losses.losses(legs.select(losses.COLUMNS)), usually)
+    legs = legs.select(losses.COLUMNS)
+    return losses.with_causes(losses.judge_losses(losses.losses(legs), usually), legs)
 
 
 def _time(moment: datetime) -> str:

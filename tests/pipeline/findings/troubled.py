@@ -315,6 +315,44 @@ def tries(
 
 TROUBLES: Final = (
     Trouble(
+        "retransmitting",
+        "health_1m",
+        lambda: worse(
+            "retransmits",
+            "4.0% of packets sent again, usually 0.1% (6 hours before)",
+            ("gateway", "way-west"),
+            cluster="west",
+        ),
+        lambda: [
+            judged("gateway", "way-west", state="degraded", reasons=["4.0% of packets sent again"])
+        ],
+        (
+            "warning",
+            "gateway way-west",
+            ["west"],
+            "4.0% of packets sent again, usually 0.1% (6 hours before)",
+        ),
+        2,
+    ),
+    Trouble(
+        "dropping",
+        "health_1m",
+        lambda: worse(
+            "",
+            "12.0% of packets dropped",
+            ("edge", "east/shop/web -> west/shop/pay"),
+            state="failing",
+        ),
+        lambda: worse("", "4.0% of packets sent again", ("edge", "east/shop/web -> west/shop/pay")),
+        (
+            "error",
+            "edge east/shop/web -> west/shop/pay",
+            ["east", "west"],
+            "12.0% of packets dropped",
+        ),
+        2,
+    ),
+    Trouble(
         "unhealthy_service",
         "health_1m",
         lambda: [judged("service", "east/shop/cart", 0, errors=10, requests=30, state="failing")],

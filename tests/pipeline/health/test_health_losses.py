@@ -45,7 +45,8 @@ def judged(
     *rows: dict[str, Any], calls: tuple[dict[str, Any], ...] = (), **of: list[dict[str, Any]]
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Kind and entity to its row of health."""
-    wire = losses.judge_losses(losses.losses(legs(*rows)), usually(**of))
+    told = legs(*rows)
+    wire = losses.with_causes(losses.judge_losses(losses.losses(told), usually(**of)), told)
     told = health_of(frame(*calls), before(), failed(), history(), wire)
     return {(row["entity_kind"], row["entity"]): row for row in told.to_dicts()}
 
@@ -95,6 +96,25 @@ def test_packets_of_a_gateway_are_those_to_it_and_from_it():
     on = leg("west/istio-system/eastwest", PAY, 0, 500, src_gateway=WAY)
     row = judged(there, on)["gateway", WAY]
     assert (row["retransmit_share"], row["reasons"]) == (0.03, ["3.0% of packets sent again"])
+
+
+def test_edges_suffer_from_the_link_or_gateway_that_loses_their_packets():
+    """A gateway before a link, either before nobody; an edge beside them has no cause."""
+    west = "west/istio-system/eastwest"
+    rows = judged(
+        leg(WEB, PAY, 30, 1_000),
+        leg(WEB, west, 300, 1_000, dst_gateway=WAY),
+        leg(WEB, CART, 30, 1_000),
+        leg(CART, PAY, 0, 1_000),
+    )
+    link = "aws/us-east-1 -> gcp/us-west1"
+    assert rows["cloud_link", link]["retransmit_share"] == 0.11
+    assert {entity: row["caused_by"] for (kind, entity), row in rows.items() if kind == "edge"} == {
+        f"{WEB} -> {PAY}": f"cloud_link {link}",
+        f"{WEB} -> {west}": f"gateway {WAY}",
+        f"{WEB} -> {CART}": None,
+        f"{CART} -> {PAY}": None,
+    }
 
 
 def test_an_end_that_nobody_is_known_to_have_been_is_no_entity():
@@ -155,7 +175,8 @@ def test_packets_and_calls_are_told_together():
 
 def test_evidence_of_packets_is_legs_and_of_errors_calls():
     """What a reader is shown are the rows the state rests on."""
-    wire = losses.judge_losses(losses.losses(legs(leg(WEB, CART, 30, 1_000))), usually())
+    lossy = legs(leg(WEB, CART, 30, 1_000))
+    wire = losses.with_causes(losses.judge_losses(losses.losses(lossy), usually()), lossy)
     told = [
         health_of(frame(*calls), before(), failed(), history(), wire)
         .with_columns(sql=evidence_sql(NOON))
