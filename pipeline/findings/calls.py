@@ -12,6 +12,8 @@ from typing import Final
 from pipeline.findings.kind import MIN_TIMES, Kind, clusters_of
 from pipeline.views.health import DEGRADED_ERRORS
 
+MISSING: Final = 3
+"""Refusals there would have been since the last, at the rate there was, by which they are over."""
 MIN_MINUTES: Final = 2
 """What is worse than usual is a finding when it is so for so many minutes in a row."""
 _STATE: Final = "CASE state WHEN 'failing' THEN 'error' ELSE 'warning' END"
@@ -87,6 +89,9 @@ _MINUTES: Final = """FROM v_health_1m WHERE entity_kind = $entity_kind AND entit
 _REFUSED: Final = "(layer = 'L7' OR starts_with(reason, 'POLICY') OR len(policies) > 0)"
 
 
+_SINCE: Final = "epoch(getvariable('until') - max(last_time))"
+
+
 def _refused(which: str) -> str:
     """Refusals of one client at one server, whoever saw them."""
     return f"""SELECT {_EDGE} || coalesce(':' || server_port, '') AS entity,
@@ -98,7 +103,8 @@ def _refused(which: str) -> str:
             nullif('by ' || array_to_string(list_sort(list_distinct(flatten(list(policies)))), ', '), 'by '))
             AS summary,
         client_entity, server_entity, server_port
-    FROM v_policy_verdicts WHERE {which} GROUP BY client_entity, server_entity, server_port"""
+    FROM v_policy_verdicts WHERE {which} GROUP BY client_entity, server_entity, server_port
+    HAVING {_SINCE} <= 60 OR sum(times) * {_SINCE} <= {MISSING} * greatest(60, epoch(max(last_time) - min(first_time)))"""
 
 
 _REFUSALS: Final = """FROM v_policy_verdicts WHERE client_entity IS NOT DISTINCT FROM $client_entity

@@ -52,6 +52,9 @@ class Kind(NamedTuple):
         True if it may be found for the time that passes, too.
     only_if
         A query that costs less, and without whose rows there is no finding of the kind.
+    at_once
+        A query of the last minutes that costs less, with whose rows it is asked though it
+        is not time yet.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Kind(NamedTuple):
     every: timedelta = _MINUTE
     by_time: bool = False
     only_if: str = ""
+    at_once: str = ""
 
 
 def evidence(kind: Kind, row: Mapping[str, object], until: datetime) -> str:

@@ -11,7 +11,7 @@ from pipeline.findings.kind import MIN_ERRORS, SELDOM, Kind
 from pipeline.findings.moment import SCRAPES_LOOKBACK
 from pipeline.views.health import BEHIND, BEHIND_MS, UNREAD
 from pipeline.views.probes import SHOWN_HOURS
-from pipeline.views.proxies import RECENT_HOURS, ROTATION_DAYS
+from pipeline.views.proxies import EXPIRING_DAYS, RECENT_HOURS, ROTATION_DAYS
 
 _UPSTREAM: Final = """FROM v_upstreams WHERE observer_cluster = $cluster
     AND upstream_cluster = $upstream_cluster ORDER BY exporter"""
@@ -46,20 +46,25 @@ PROXIES: Final = (
     Kind(
         "certificate_expiring",
         "a certificate that has expired, or that nobody renewed in time (`v_certificates`)",
-        """SELECT observer_cluster || '/' || exporter || ': '
-                || concat_ws(' ', coalesce(certificate, 'first to expire'), upstream_cluster, listener) AS entity,
-            CASE state WHEN 'expired' THEN 'error' ELSE 'warning' END AS severity,
+        """SELECT observer_cluster || '/' || exporter || ': ' || coalesce(certificate, 'first to expire') AS entity,
+            CASE WHEN bool_or(state = 'expired') THEN 'error' ELSE 'warning' END AS severity,
             [observer_cluster] AS clusters,
-            CASE state WHEN 'expired' THEN format('expired {:.1f} days ago', -days_left)
-                ELSE format('expires in {:.1f} days{}', days_left,
-                    CASE WHEN is_rotated THEN ', and should have been renewed by now' ELSE '' END) END AS summary,
+            CASE WHEN min(days_left) <= 0 THEN format('expired {:.1f} days ago', -min(days_left))
+                ELSE format('expires in {:.1f} days{}', min(days_left),
+                    CASE WHEN bool_or(is_rotated) THEN ', and should have been renewed by now' ELSE '' END) END
+                || CASE WHEN count(*) > 1 THEN format(', at {} listeners and upstreams', count(*)) ELSE '' END AS summary,
             observer_cluster AS cluster, exporter
         FROM v_certificates WHERE state IN ('expiring', 'expired')
-            AND scraped_time > getvariable('until') - INTERVAL 30 MINUTE""",
+            AND scraped_time > getvariable('until') - INTERVAL 30 MINUTE
+        GROUP BY observer_cluster, exporter, certificate""",
         "FROM v_certificates WHERE observer_cluster = $cluster AND exporter = $exporter ORDER BY expiry_time",
         "Renew it; of one the mesh renews, see whether the proxy still reaches the authority that issues it.",
         timedelta(days=ROTATION_DAYS),
         SELDOM,
+        at_once=f"""FROM proxy_samples SELECT 1 WHERE metric = 'certificate_expiry_time'
+            AND received_time >= getvariable('until') - INTERVAL 5 MINUTE
+        GROUP BY vantage_id, name, upstream_cluster, listener
+        HAVING arg_max(value, received_time) - arg_min(value, received_time) NOT BETWEEN 0 AND {EXPIRING_DAYS} * 86400""",
     ),
     Kind(
         "upstream_ejected",

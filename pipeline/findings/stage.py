@@ -27,7 +27,7 @@ import xxhash
 
 from pipeline.findings.kind import Kind, evidence, literal
 from pipeline.findings.kinds import FINDINGS
-from pipeline.findings.moment import Moment, moment
+from pipeline.findings.moment import SCRAPES_LOOKBACK, Moment, moment
 from pipeline.lake import Commit, Lake
 from pipeline.memory import memory, sources
 from pipeline.schema.findings import FINDING_RUNS
@@ -67,6 +67,7 @@ def findings(lake: Lake, window: "Window") -> Commit | None:
     if not due:
         return None
     with moment(lake, until, window.made) as then:
+        due += [kind for kind in FINDINGS if kind not in due and _at_once(then, kind)]
         looks = [_Look(then, kind, until) for kind in due]
     seen = _roots(looks)
     if back := ", ".join(str(key) for key in seen if key not in known):
@@ -115,6 +116,15 @@ def _changed(
             changed.append(kind)
             seen[kind.name] = version
     return changed
+
+
+def _at_once(then: Moment, kind: Kind) -> bool:
+    """Whether a kind is asked before its time."""
+    try:
+        return bool(kind.at_once and then.ask(kind.at_once, SCRAPES_LOOKBACK))
+    except duckdb.Error as raised:
+        log.warning("whether to look for %s at once: %s", kind.name, raised)
+        return False
 
 
 def _is_behind(lake: Lake, start: datetime) -> bool:

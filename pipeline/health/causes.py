@@ -70,7 +70,7 @@ def blamed(failed: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             blamed=pl.concat_str(["blame", "blamed_entity"], separator=" ", ignore_nulls=True),
             cause=pl.when(~own).then(pl.concat_str([kind, "blamed_entity"], separator=" ")),
-            tells=~not_tried,
+            tells=certificate | ~not_tried,
         )
     )
     most = (

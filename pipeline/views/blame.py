@@ -30,9 +30,24 @@ def _has(flags: str, *blames: str) -> str:
     return f"coalesce(list_has_any({flags}, [{shorts}]), false)"
 
 
+def _did(flags: str, side: str) -> str:
+    """
+    Whether a proxy did something by itself.
+
+    A limit beside a flag of the next hop only kept the call from being tried again.
+    """
+    tried = f" AND NOT {_has(flags, *_NOT_THERE)}" if side == "limit" else ""
+    return f"({_has(flags, side)}{tried})"
+
+
 def _own(flags: str) -> str:
     """Sides that a proxy can blame by itself, whatever the others saw."""
-    return "\n".join(f"WHEN {_has(flags, side)} THEN '{side}'" for side in _OWN)
+    return "\n".join(f"WHEN {_did(flags, side)} THEN '{side}'" for side in _OWN)
+
+
+def _any_own(flags: str) -> str:
+    """Whether a proxy did anything by itself."""
+    return f"({' OR '.join(_did(flags, side) for side in _OWN)})"
 
 
 FAILED: Final = f"""CASE
@@ -78,7 +93,7 @@ in that minute that it has no way to this service: `UNAWARE`).
 """
 
 _LOST: Final = f"""failed AND NOT server_seen AND client_flags IS NOT NULL
-            AND NOT {_has("client_flags", *_OWN, "client")}
+            AND NOT {_any_own("client_flags")} AND NOT {_has("client_flags", "client")}
             AND NOT coalesce(upstream_failure ILIKE '%CERTIFICATE%' OR upstream_failure ILIKE '%UNKNOWN_CA%', false)"""
 LOST: Final = f"({_LOST})"
 """It should have come to its server, and did not; its client's proxy does not know why."""
@@ -94,7 +109,7 @@ CAME: Final = (
 )
 """It came through the gateway: the server's proxy logged it, or the client got an answer."""
 
-BROKE_OFF: Final = f"""NOT {_has("client_flags", *_OWN)} AND CASE WHEN server_seen
+BROKE_OFF: Final = f"""NOT {_any_own("client_flags")} AND CASE WHEN server_seen
         THEN NOT {_has("server_flags", *_OWN, *_NOT_THERE)}
             AND NOT ({_has("server_flags", "client")} AND {_has("client_flags", *_NOT_THERE, "limit")})
             AND ({_has("server_flags", "client")} OR {_has("client_flags", "client")})
@@ -124,7 +139,7 @@ BLAMED: Final = f"""CASE
         WHEN blame = 'client' THEN client_entity
         WHEN blame = 'network' THEN path_gateway
         WHEN blame IN ({", ".join(f"'{side}'" for side in _OWN)}) THEN CASE
-            WHEN server_seen AND {_has("server_flags", *_OWN)} THEN server_entity
+            WHEN server_seen AND {_any_own("server_flags")} THEN server_entity
             ELSE client_entity END END"""
 """Of what a proxy did by itself, it is the workload whose proxy that is."""
 

@@ -115,6 +115,7 @@ UPSTREAMS: Final = View(
             {_more("ejections")}::BIGINT AS ejections,
             scraped_time, interval_s
         FROM counted WHERE upstream_cluster IS NOT NULL
+            AND NOT ends_with(upstream_cluster, '.retry')  -- what Envoy counts of tries that were not the first
         GROUP BY vantage_id, upstream_cluster, scraped_time, interval_s
     ), judged AS (
         SELECT *, requests / nullif(interval_s, 0) AS requests_per_s,

@@ -141,6 +141,20 @@ CASES = {
         None,
         (True, "limit", "east/shop/frontend", "client's proxy: UO; not logged at the server"),
     ),
+    "a certificate that does not verify, and no room to try again": (
+        client(
+            "x",
+            status=503,
+            response_flags=["UF", "UO"],
+            upstream_failure="CERTIFICATE_VERIFY_FAILED",
+        ),
+        None,
+        (
+            True,
+            *("server", "west/shop/reviews"),
+            "client's proxy: UF,UO; CERTIFICATE_VERIFY_FAILED; not logged at the server",
+        ),
+    ),
     "no route": (
         client("x", status=404, response_flags=["NR"]) | {"status": 503},
         None,
