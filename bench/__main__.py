@@ -20,7 +20,7 @@ PARTS = (
     "ipspace",
     "topology",
     "write",
-    "rollup",
+    "stages",
     "pane",
     "serve",
     "end_to_end",

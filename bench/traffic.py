@@ -56,23 +56,37 @@ def datagrams(count: int, exporters: int = 1, seed: int = 1) -> list[list[bytes]
     """
     random = np.random.default_rng(seed)
     each = count // exporters
-    made = []
-    for exporter in range(exporters):
-        records = _records(random, each * RECORDS_A_DATAGRAM)
-        sequence = 0
-        messages = []
-        for number in range(each):
-            data = records[
-                number * RECORDS_A_DATAGRAM : (number + 1) * RECORDS_A_DATAGRAM
-            ].tobytes()
-            sets = _template() if number % 20 == 0 else b""
-            sets += struct.pack("!HH", _TEMPLATE_ID, 4 + len(data)) + data
-            messages.append(
-                struct.pack("!HHIII", 10, 16 + len(sets), EXPORT_S, sequence, exporter) + sets
-            )
-            sequence += RECORDS_A_DATAGRAM
-        made.append(messages)
-    return made
+    return [
+        _messages(_records(random, each * RECORDS_A_DATAGRAM), exporter=exporter)
+        for exporter in range(exporters)
+    ]
+
+
+def flow_messages(
+    source: np.ndarray,
+    target: np.ndarray,
+    source_port: np.ndarray,
+    start_ms: np.ndarray,
+    *,
+    first_sequence: int,
+) -> list[bytes]:
+    """IPFIX messages of one exporter about connections to port 9080 that began then."""
+    records = _records(np.random.default_rng(first_sequence), len(source))
+    records["8"], records["12"], records["7"], records["11"] = source, target, source_port, 9080
+    records["152"], records["153"] = start_ms, start_ms + 20
+    return _messages(records, first_sequence)
+
+
+def _messages(records: np.ndarray, sequence: int = 0, exporter: int = 0) -> list[bytes]:
+    messages = []
+    for first in range(0, len(records), RECORDS_A_DATAGRAM):
+        data = records[first : first + RECORDS_A_DATAGRAM].tobytes()
+        sets = _template() if len(messages) % 20 == 0 else b""
+        sets += struct.pack("!HH", _TEMPLATE_ID, 4 + len(data)) + data
+        header = struct.pack("!HHIII", 10, 16 + len(sets), EXPORT_S, sequence, exporter)
+        messages.append(header + sets)
+        sequence += RECORDS_A_DATAGRAM
+    return messages
 
 
 def _template() -> bytes:

@@ -4,7 +4,9 @@ The lake's tables in memory, for what is asked of them every minute.
 A look into the lake's catalog is the most of a query of a few minutes, and views look
 many times. What seldom changes is copied when it has changed, which one look at the
 snapshots since tells; of what always does, the last minutes are, if anything is asked
-of them. Views over the copies are made when the first query names them.
+of them. Views over the copies are made when the first query names them; what many join,
+and is made of what seldom changes, is put together as seldom. While a minute is worked
+out, all that is asked is one transaction: each begins with a look into the catalog.
 
 Before: windows.py. After: health/stage.py, findings/moment.py.
 Source: DuckLake 1.0 specification, ducklake_snapshot_changes.
@@ -16,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import duckdb
 import polars as pl
@@ -51,6 +53,9 @@ FACTS: Final = f"lake.{SCHEMA}."
 LONG: Final = timedelta(minutes=15)
 """What looks back further reads timed tables from the lake."""
 UNTIL: Final = "getvariable('until')"
+
+ONCE: Final = frozenset({"v_endpoints", "v_gateways"})
+"""Views that are tables here, made again when what they read has changed: many join them."""
 
 _ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME: Final = "in_memory"
@@ -100,6 +105,15 @@ class _Copy(NamedTuple):
         )
 
 
+class _Held(NamedTuple):
+    """A transaction that goes on, and what there was when it began."""
+
+    cursor: duckdb.DuckDBPyConnection
+    copied: dict[str, _Copy]
+    made: dict[str, int]
+    empty: dict[str, int]
+
+
 class Memory:
     """
     Copies of one lake's tables.
@@ -116,21 +130,51 @@ class Memory:
         self._snapshot: int | None = None
         self._numbers: dict[int, str] = {}
         self._copied: dict[str, _Copy] = {}
-        self._made: set[str] = set()
+        self._made: dict[str, int] = {}
         self._empty: dict[str, int] = {}
+        self._held: _Held | None = None
         with self.cursor() as cursor:
             cursor.execute(f"ATTACH ':memory:' AS {_NAME}")
             cursor.execute(f"USE {_NAME}")
             for macro in views.MACROS:
                 cursor.execute(macro)
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the copies; ``lake.crosspane`` is the lake."""
-        cursor = self._connection.cursor()
-        cursor.execute("SET TimeZone = 'UTC'")
-        if self._snapshot is not None:
-            cursor.execute(f"USE {_NAME}")
-        return cursor
+        if self._held is not None:
+            yield self._held.cursor
+            return
+        with self._connection.cursor() as cursor:
+            cursor.execute("SET TimeZone = 'UTC'")
+            if self._snapshot is not None:
+                cursor.execute(f"USE {_NAME}")
+            yield cursor
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """All that is read of the lake meanwhile, here or by itself, is of one transaction each."""
+        with self.cursor() as cursor:
+            self._held = _Held(cursor, dict(self._copied), dict(self._made), dict(self._empty))
+            self._in_both("BEGIN TRANSACTION")
+            try:
+                yield
+            finally:
+                self._in_both("COMMIT")
+                self._held = None
+
+    def again(self) -> None:
+        """After a query that failed: what was brought since the begin is gone with it."""
+        if self._held is not None:
+            _, copied, made, empty = self._held
+            self._copied, self._made, self._empty = dict(copied), dict(made), dict(empty)
+            self._in_both("ROLLBACK")
+            self._in_both("BEGIN TRANSACTION")
+
+    def _in_both(self, statement: str) -> None:
+        with self.cursor() as cursor:
+            for connection in (self._connection, cursor):
+                connection.execute(statement)
 
     def refresh(self) -> None:
         """See what changed since the last time."""
@@ -190,10 +234,14 @@ class Memory:
         """Have a view, and those it names."""
         for read in views_of(view.sql):
             self.have(cursor, read)
-        if view.name not in self._made:
-            create = schema.create_view(view).replace("now()", UNTIL)
-            cursor.execute(create)
-            self._made.add(view.name)
+        version = max(self.versions[name] for name in sources(view.sql)) if view.name in ONCE else 0
+        if self._made.get(view.name) == version:
+            return
+        if view.name in ONCE:
+            cursor.execute(f"CREATE OR REPLACE TABLE {view.name} AS {view.sql}")
+        else:
+            cursor.execute(schema.create_view(view).replace("now()", UNTIL))
+        self._made[view.name] = version
 
     def copy(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         """Have a table that is whole, as the lake has it."""
@@ -264,29 +312,29 @@ def set_times(cursor: duckdb.DuckDBPyConnection, until: datetime, lookback: time
 _MEMORIES: Final[MutableMapping[Lake, Memory]] = WeakKeyDictionary()
 
 
-_SETTLED: Final[MutableMapping[Lake, bool]] = WeakKeyDictionary()
-"""Lakes that nobody writes to for a while, and whether they were looked at since."""
+_SETTLED: Final[WeakSet[Lake]] = WeakSet()
+"""Lakes that nobody writes to for a while."""
 
 
 def memory(lake: Lake) -> Memory:
     """The one memory of a lake that is open, as the lake is now."""
     if lake not in _MEMORIES:
         _MEMORIES[lake] = Memory(lake)
-    if not _SETTLED.get(lake, False):
+    if lake not in _SETTLED:
         _MEMORIES[lake].refresh()
-    if lake in _SETTLED:
-        _SETTLED[lake] = True
     return _MEMORIES[lake]
 
 
 @contextlib.contextmanager
 def settled(lake: Lake) -> Iterator[None]:
     """Look once for what changed: nothing is committed meanwhile."""
-    _SETTLED[lake] = False
+    kept = memory(lake)
+    _SETTLED.add(lake)
     try:
-        yield
+        with kept.held():
+            yield
     finally:
-        del _SETTLED[lake]
+        _SETTLED.discard(lake)
 
 
 def asked(lake: Lake, query: str, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:

@@ -89,9 +89,12 @@ def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.Data
     shortest, *longer = of.tables
     commit.frames[shortest.name] = rows
     own = _within(window.start, window.end)
-    if not rows.height and not lake.read(f"FROM {shortest.name} WHERE {own} LIMIT 1").height:
+    if not rows.height and (
+        window.is_new or not lake.read(f"FROM {shortest.name} SELECT 1 WHERE {own} LIMIT 1").height
+    ):
         return
-    commit.cleared[shortest.name] = own
+    if not window.is_new:
+        commit.cleared[shortest.name] = own
     for finer, table, length in zip(of.tables, longer, _LONGER, strict=False):
         first = window.start - (window.start - _EPOCH) % length
         whole = _within(first, first + length)

@@ -28,7 +28,7 @@ from pipeline.errors import LakeError
 from pipeline.findings.stage import findings
 from pipeline.health.stage import health
 from pipeline.lake import Commit, Lake
-from pipeline.memory import settled
+from pipeline.memory import memory, settled
 from pipeline.rollup import rollup
 from pipeline.stitch.stage import stitch_minute
 
@@ -60,11 +60,14 @@ class Window(NamedTuple):
     ----------
     made
         What the stages before made of it, by table: it is in the lake when all are done.
+    is_new
+        It was never worked out before: there is nothing to replace.
     """
 
     start: datetime
     end: datetime
     made: Mapping[str, pl.DataFrame] = MappingProxyType({})
+    is_new: bool = False
 
 
 Stage = Callable[[Lake, Window], Commit | None]
@@ -117,6 +120,8 @@ class Windows:
         stale = lake.read("SELECT window_start FROM windows WHERE stale")
         self._stale: set[datetime] = set(stale["window_start"])
         self._recorded = set(self._stale)
+        self._before: datetime | None = lake.read("SELECT max(window_start) FROM windows").item()
+        self._done: set[datetime] = set()
 
     def mark(self, frames: Mapping[str, pl.DataFrame], newest: datetime | None) -> pl.DataFrame:
         """Rows of `schema.WINDOWS`, to commit with the rows that make these minutes stale."""
@@ -143,7 +148,9 @@ class Windows:
             if everything or (newest is not None and start + LENGTH + self._grace <= newest)
         )
         for start in over:
-            self._work_out(Window(start, start + LENGTH))
+            is_new = start not in self._done and (self._before is None or start > self._before)
+            self._work_out(Window(start, start + LENGTH, is_new=is_new))
+            self._done.add(start)
             self._stale.discard(start)
             self._recorded.discard(start)
             done += 1
@@ -157,16 +164,21 @@ class Windows:
         for stage in self._stages:
             if stage in _OF_RECORDS and window.start not in self._recorded:
                 continue
-            try:
-                part = stage(self._lake, window._replace(made=whole.frames))
-            except (duckdb.Error, LakeError, pl.exceptions.PolarsError):
-                log.exception("%s of %s failed", stage.__name__, window.start.isoformat())
-                continue
+            part = self._part(stage, window._replace(made=whole.frames))
             if part is not None:
                 whole.frames |= part.frames
                 whole.replaced |= part.replaced
                 whole.cleared |= part.cleared
         return whole
+
+    def _part(self, stage: Stage, window: Window) -> Commit | None:
+        """What one stage makes of it; nothing if that fails."""
+        try:
+            return stage(self._lake, window)
+        except (duckdb.Error, LakeError, pl.exceptions.PolarsError):
+            log.exception("%s of %s failed", stage.__name__, window.start.isoformat())
+            memory(self._lake).again()
+            return None
 
     def _work_out(self, window: Window) -> None:
         with settled(self._lake):

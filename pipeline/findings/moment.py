@@ -75,6 +75,14 @@ class Moment:
         duckdb.Error
             Also when it took too long.
         """
+        try:
+            return self._ask(query, lookback, only_if)
+        except duckdb.Error:
+            self._kept.again()
+            self._once.clear()
+            raise
+
+    def _ask(self, query: str, lookback: timedelta, only_if: str) -> list[dict[str, Any]]:
         tables = sources(query) | sources(only_if)
         self._kept.bring(self._connection, tables, lookback, self._until, self._made)
         named = {*(view.name for view in views_of(query)), *(tables & _EMPTY_WITHOUT.keys())}

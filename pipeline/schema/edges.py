@@ -11,7 +11,20 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.schema.model import F64, I64, TEXT, TIME, U8, U16, U32, U64, Column, Table, address
+from pipeline.schema.model import (
+    F64,
+    I64,
+    TEXT,
+    TIME,
+    U8,
+    U16,
+    U32,
+    U64,
+    WIDE_INLINED,
+    Column,
+    Table,
+    address,
+)
 
 MATCH_METHOD: Final = pl.Enum(
     ["request_id", "trace_id", "connection", "nat", "nat_port", "sni", "identity", "none"]
@@ -89,6 +102,7 @@ EDGES: Final = Table(
         Column("client_tls", TEXT, "TLS version on the way out of the client's proxy"),
         Column("server_tls", TEXT, "TLS version on the way in at the server's proxy"),
     ),
+    inlined_rows=WIDE_INLINED,
 )
 
 LEGS: Final = Table(
@@ -137,4 +151,5 @@ LEGS: Final = Table(
             "why an end has no other: ambiguous (several could be it), no_server, no_client, no_ends (a gateway's, of which neither end told); null if it has",
         ),
     ),
+    inlined_rows=WIDE_INLINED,
 )

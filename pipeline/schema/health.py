@@ -12,7 +12,16 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.schema.model import F64, I32, TEXT, TIME, U64, Column, Table
+from pipeline.schema.model import (
+    F64,
+    I32,
+    TEXT,
+    TIME,
+    U64,
+    WIDE_INLINED,
+    Column,
+    Table,
+)
 
 ENTITY_KIND: Final = pl.Enum(
     ["service", "workload", "edge", "gateway", "cluster", "cloud_link", "control_plane"]
@@ -100,6 +109,7 @@ HEALTH_1M: Final = Table(
         Column("last_time", TIME, "minute of its last call, this one or one before"),
         Column("evidence_sql", TEXT, "a query for the rows behind it; null while it is healthy"),
     ),
+    inlined_rows=WIDE_INLINED,
 )
 
 SECURITY_1M: Final = Table(
@@ -136,4 +146,5 @@ SECURITY_1M: Final = Table(
         Column("allowed", U64, "calls and packets a policy is told to have allowed"),
         Column("unmatched", U64, "packets of which the datapath tells that no policy matched"),
     ),
+    inlined_rows=WIDE_INLINED,
 )

@@ -23,7 +23,19 @@ Before: requests.py. After: rollup.py, views/rollups.py.
 
 from typing import Final, NamedTuple
 
-from pipeline.schema.model import F64, HISTOGRAM, I64, TEXT, TIME, U16, U32, U64, Column, Table
+from pipeline.schema.model import (
+    F64,
+    HISTOGRAM,
+    I64,
+    TEXT,
+    TIME,
+    U16,
+    U32,
+    U64,
+    WIDE_INLINED,
+    Column,
+    Table,
+)
 
 GROWTH: Final = 1.06
 ZERO_BUCKET: Final = -32_768
@@ -229,10 +241,6 @@ LEG_MEASURES: Final = (
 """Losses and round trips are null where no exporter tells them: 0 is that there were none."""
 
 
-_INLINED_ROWS: Final = 50
-"""Histograms are dear to keep in the catalog: 0.4 ms a row, where a file costs 10 ms."""
-
-
 _LENGTHS: Final = {
     "1m": ("one minute", 32_768),
     "10m": ("ten minutes", 32_768),
@@ -265,7 +273,7 @@ def _rollup(
                 *key,
                 *(measure.column for measure in measures),
             ),
-            inlined_rows=_INLINED_ROWS,
+            inlined_rows=WIDE_INLINED,
             row_group_rows=group,
         )
         for short, (length, group) in _LENGTHS.items()

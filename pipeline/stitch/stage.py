@@ -84,11 +84,13 @@ def _commit(made: Stitched, before: pl.DataFrame, window: "Window") -> Commit:
     edges = pl.concat([own, other])
     unnamed = pl.col("edge_id").is_null() & (pl.col("window_start") == start)
     legs = made.legs.filter(unnamed | pl.col("edge_id").is_in(edges["edge_id"].implode()))
-    minute = f"window_start = {_time(window.start)}"
-    tail_ids = f" OR edge_id IN ({', '.join(map(str, ids))})" if len(ids) else ""
+    replaced = [] if window.is_new else [f"window_start = {_time(window.start)}"]
+    if len(ids):
+        replaced.append(f"edge_id IN ({', '.join(map(str, ids))})")
+    names = (schema.EDGES.name, schema.LEGS.name)
     return Commit(
         {schema.EDGES.name: edges, schema.LEGS.name: legs},
-        cleared=dict.fromkeys((schema.EDGES.name, schema.LEGS.name), minute + tail_ids),
+        cleared=dict.fromkeys(names, " OR ".join(replaced)) if replaced else {},
     )
 
 

@@ -421,14 +421,19 @@ def test_a_graph_of_rollups_is_that_of_records(lake: Lake, level: str):
 
 
 def test_more_than_some_edges_go_to_files(lake: Lake):
-    """Histograms in the catalog cost ten times what a file does: 50 rows are few enough."""
+    """Wide rows in the catalog cost ten times what a file does: 50 are few enough."""
     options = lake.read(
         "SELECT scope_entry, value FROM lake.options()"
         " WHERE option_name = 'data_inlining_row_limit' AND scope = 'TABLE' ORDER BY ALL"
     ).rows()
-    lengths = ("10m", "1d", "1h", "1m")
+    of = {
+        "edges": ("", "_10m", "_1d", "_1h", "_1m"),
+        "health": ("_1m",),
+        "legs": ("", "_10m", "_1d", "_1h", "_1m"),
+        "security": ("_1m",),
+    }
     assert options == [
-        (f"crosspane.{name}_{n}", "50") for name in ("edges", "legs") for n in lengths
+        (f"crosspane.{name}{n}", "50") for name, lengths in of.items() for n in lengths
     ]
 
 
