@@ -191,7 +191,8 @@ class Lake:
             if made:
                 self._make()
         if made:  # DuckLake refuses options of tables that the same transaction makes
-            self._set_options()
+            with self._transaction():
+                self._set_options()
             with self._transaction():
                 for statement in _DESCRIBE_EMPTY:
                     self.connection.execute(statement)
@@ -250,14 +251,17 @@ class Lake:
         rows = [self.connection.execute(f'FROM "{name}"').fetchall() for (name,) in names]
         return {Place(topic, partition): offset for ((topic, partition, offset),) in rows}
 
-    def adopt(self, place: Place) -> None:
-        """Begin to keep the offset of a place, at 0."""
-        table = _offset_table(place)
+    def adopt(self, *places: Place) -> None:
+        """Begin to keep offsets of places, at 0: all at once, as the catalog is read anew after."""
+        if not places:
+            return
         with self._transaction():
-            self.connection.execute(
-                f"CREATE TABLE {table} (topic VARCHAR, partition INTEGER, next_offset BIGINT)"
-            )
-            self.connection.execute(f"INSERT INTO {table} VALUES (?, ?, 0)", [*place])
+            for place in places:
+                table = _offset_table(place)
+                self.connection.execute(
+                    f"CREATE TABLE {table} (topic VARCHAR, partition INTEGER, next_offset BIGINT)"
+                )
+                self.connection.execute(f"INSERT INTO {table} VALUES (?, ?, 0)", [*place])
 
     def commit(self, commit: Commit) -> None:
         """

@@ -173,9 +173,8 @@ class Job:
         if not new:
             return
         in_lake = self._lake.offsets()
+        self._lake.adopt(*(place for place in new if place not in in_lake))
         for place in new:
-            if place not in in_lake:
-                self._lake.adopt(place)
             self._committed[place] = in_lake.get(place, 0)
             self._remember(place, self._committed[place])
             self._opener.expect(place, self._committed[place])
