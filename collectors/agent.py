@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,11 +23,10 @@ import msgspec
 
 from collectors import als, aws, exports, hubble, logtail, netbox, otlp, probe, scrape, sockets, udp
 from collectors.batch import Batcher
-from collectors.config import AgentConfig, Input, LocalLog, Log, ProxyInput, Tail, TailInput
+from collectors.config import AgentConfig, Input, ProxyInput, Tail, TailInput
 from collectors.envelope import Header
 from collectors.kubernetes.run import watch as watch_kubernetes
 from collectors.log import LogError, Writer
-from collectors.log.local import LocalWriter
 from collectors.ship import Shipper
 from collectors.spool import Spool
 
@@ -133,33 +131,6 @@ class SharedWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def open_log(log: Log, client_id: str) -> Writer:
-    """
-    Open the log that is configured, for writing.
-
-    Raises
-    ------
-    LogError
-        When it cannot be opened.
-    """
-    if isinstance(log, LocalLog):
-        return LocalWriter(
-            Path(log.directory),
-            partitions=log.partitions,
-            fsync=log.fsync,
-            fsync_interval_s=log.fsync_interval_s,
-            segment_bytes=log.segment_bytes,
-            retention_bytes=log.retention_bytes,
-            retention_s=log.retention_s,
-        )
-    from collectors.log.kafka import KafkaWriter  # noqa: PLC0415 a local log needs no Kafka client
-
-    writer: Writer = KafkaWriter(
-        ",".join(log.bootstrap), client_id=client_id, settings=log.settings()
-    )
-    return writer
 
 
 def run(

@@ -9,6 +9,7 @@ consumer group and no commit.
 
     kafka   Apache Kafka, through kafka-python
     local   append-only segment files: the embedded default, and the agent's spool
+    opening the one that a configuration names
 
 Before: collectors/ship.py. After: pipeline/run.py.
 """

@@ -3,7 +3,9 @@ The ``crosspane`` command.
 
     common    what commands share: configuration, output formats, exit codes
     agent     agent: what runs on nodes, and needs no Polars and no DuckDB
-    live      up, job, replay: what runs beside the lake
+    live      up, job: what runs beside the lake
+    receiving  the agents of up, in a process of their own
+    replay    captures into the log
     demo      the bundled recording, through the same path
     serve     the lake for PostgreSQL clients, and the pane in a browser
     decode    captures and logs to rows on standard output
@@ -39,7 +41,7 @@ COMMANDS: Final = {
         "decode",
         "Decode captures (.pcap, .pcapng, .dat) or access logs (.jsonl, .log) to rows.",
     ),
-    "replay": ("live", "Put captures into the log, as if an agent had just received them."),
+    "replay": ("replay", "Put captures into the log, as if an agent had just received them."),
     "serve": ("serve", "Let people and programs ask the lake: in SQL, and in a browser."),
     "sql": ("look", "Ask the lake in SQL (DuckDB), while the job writes to it."),
     "topology": ("topology", "Show who talks to whom, across clusters and clouds."),

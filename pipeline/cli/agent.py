@@ -4,20 +4,16 @@ The node agents of a configuration. Needs no Polars and no DuckDB.
 Before: common.py. After: collectors/agent.py.
 """
 
-import signal
 from collections.abc import Callable
-from multiprocessing.synchronize import Event
 
 import click
 
-from collectors.agent import Status, open_log, run_all
-from collectors.config import ConfigError, LocalLog
-from collectors.errors import InputError
-from collectors.log import LogError
+from collectors.agent import Status, run_all
+from collectors.config import LocalLog
+from collectors.log.opening import open_log
 from pipeline.cli.common import (
     config_option,
     end_after,
-    fail,
     for_option,
     screen,
     stop_on_signals,
@@ -54,21 +50,6 @@ def agent(config: Config, name: str | None, for_s: float | None) -> None:
         )
     for status in done:
         screen.print(_status_line(status), highlight=False)
-
-
-def agents_process(config: Config, stop: Event) -> None:
-    """
-    Receive, and nothing else, as the child of `crosspane up`; the parent tells when to stop.
-
-    Here, since a child imports the module of what it runs, and this one needs no lake.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        with open_log(config.log, "crosspane-up") as log:
-            run_all(config.agents, log, stop, spooling=False, topic_prefix=config.topic_prefix)  # type: ignore[arg-type]
-    except (ConfigError, InputError, LogError, OSError) as error:
-        fail(str(error), 1)
 
 
 def _tell_trouble() -> Callable[[Status], None]:

@@ -15,9 +15,9 @@ from typing import Final
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from collectors.agent import open_log
 from collectors.config import LocalLog
 from collectors.envelope import Header
+from collectors.log.opening import open_log
 from collectors.replay import replay
 from pipeline import demo as recording
 from pipeline import pane

@@ -1,10 +1,10 @@
 """
-What runs: the whole embedded pipeline, its parts apart, and captures replayed into it.
+What runs: the whole embedded pipeline, and its job apart.
 
 ``up`` is one process group: the agents in a child process that does nothing
 but receive, readers served by another, the job in this one.
 
-Before: common.py. After: collectors/agent.py, run.py.
+Before: common.py. After: receiving.py, run.py.
 """
 
 import multiprocessing
@@ -19,7 +19,6 @@ from typing import Final
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from collectors.agent import open_log
 from collectors.config import (
     AwsInput,
     HubbleInput,
@@ -33,12 +32,8 @@ from collectors.config import (
     Tail,
 )
 from collectors.config.exports import Exports
-from collectors.envelope import GROUPS, Header
 from collectors.log import Reader
 from collectors.log.local import LocalReader
-from collectors.replay import Replayed
-from collectors.replay import replay as replay_captures
-from pipeline.cli.agent import agents_process
 from pipeline.cli.common import (
     config_option,
     end_after,
@@ -47,6 +42,7 @@ from pipeline.cli.common import (
     screen,
     stop_on_signals,
 )
+from pipeline.cli.receiving import receive
 from pipeline.config import Config
 from pipeline.decode.access_log.format_string import check_formats
 from pipeline.errors import UsageError
@@ -105,7 +101,7 @@ def up(config: Config, for_s: float | None) -> None:
     context = multiprocessing.get_context("spawn")
     stop_agents, stop = context.Event(), stop_on_signals()
     with lake_and_known(config) as (lake, known), open_reader(config) as reader:
-        agents = context.Process(target=agents_process, args=(config, stop_agents), name="agents")
+        agents = context.Process(target=receive, args=(config, stop_agents), name="agents")
         agents.start()
         _tell_where(config)
         ending = threading.Thread(
@@ -221,88 +217,6 @@ def job(config: Config, once: bool, for_s: float | None) -> None:
         _live() as show,
     ):
         run(reader, lake, known, config, stop=stop, until_idle=once, on_commit=show)
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  crosspane replay *.pcap --cluster cluster-east --network net-east
-  crosspane replay day.pcap --speed 10 --config crosspane.toml"""
-)
-@click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
-@click.option(
-    "--cluster", default="local", show_default=True, help="Cluster the captures are from."
-)
-@click.option(
-    "--network", default="local", show_default=True, help="Network their addresses are in."
-)
-@click.option(
-    "--name", default="replay", show_default=True, help="Name of the agent they are attributed to."
-)
-@click.option(
-    "--kind", type=click.Choice([*GROUPS]), help="What the files hold.  [default: by file name]"
-)
-@click.option(
-    "--speed",
-    type=click.FloatRange(min=0, min_open=True),
-    help="1 as captured, 10 ten times as fast.  [default: as fast as it goes]",
-)
-@click.option("--now", is_flag=True, help="Date payloads now instead of when they were captured.")
-@config_option
-def replay(  # noqa: PLR0917 - click passes options by name
-    files: tuple[Path, ...],
-    cluster: str,
-    network: str,
-    name: str,
-    kind: str | None,
-    speed: float | None,
-    now: bool,
-    config: Config,
-) -> None:
-    """Put captures into the log, as if an agent had just received them."""
-    stop = stop_on_signals()
-    header = Header(agent=name, cluster=cluster, network=network, kind=kind or "netflow")
-    with open_log(config.log, "crosspane-replay") as log, _count_payloads() as count:
-        done = replay_captures(
-            files,
-            header,
-            log,
-            kind=kind,
-            speed=speed,
-            keep_time=not now,
-            topic_prefix=config.topic_prefix,
-            progress=count,
-            stop=stop,
-        )
-    for error in done.errors:
-        screen.print(f"[yellow]damaged:[/yellow] {error}", highlight=False)
-    payloads = ", ".join(f"{count} {kind}" for kind, count in done.payloads.items()) or "no"
-    skipped = ", ".join(f"{count} {reason}" for reason, count in done.skipped.items())
-    screen.print(
-        f"{payloads} payloads in {done.envelopes} messages"
-        + (f"; left out: {skipped}" if skipped else "")
-    )
-    if done.errors and not done.payloads:
-        fail("no file could be read", 1)
-
-
-@contextmanager
-def _count_payloads() -> Iterator[Callable[[Replayed], None]]:
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.completed} payloads"), console=screen, transient=True
-    ) as bar:
-        task = bar.add_task("")
-
-        def show(done: Replayed) -> None:
-            bar.update(task, completed=done.payloads.total())
-
-        yield show
 
 
 @contextmanager

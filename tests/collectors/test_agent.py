@@ -13,7 +13,7 @@ import pytest
 from ports import free_ports
 
 from collectors import envelope as envelopes
-from collectors.agent import INPUTS, open_log, run, run_all
+from collectors.agent import INPUTS, run, run_all
 from collectors.config import (
     AgentConfig,
     BatchConfig,
@@ -28,6 +28,7 @@ from collectors.envelope import GROUPS, Header
 from collectors.errors import InputError
 from collectors.log import LogError
 from collectors.log.local import LocalReader, LocalWriter
+from collectors.log.opening import open_log
 from collectors.replay import replay
 
 HEADER = Header(agent="replay", cluster="east", network="n", kind="")

@@ -282,8 +282,9 @@ import sys
 import threading
 from pathlib import Path
 
-from collectors.agent import open_log, run
+from collectors.agent import run
 from collectors.config import AgentFile, decode_toml
+from collectors.log.opening import open_log
 
 (config,) = (found := decode_toml(Path(sys.argv[1]).read_bytes(), AgentFile)).agents
 with open_log(found.log, "test") as log:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from msgspec.structs import replace
 
-from collectors.agent import open_log
 from collectors.config import load
 from collectors.envelope import Header
+from collectors.log.opening import open_log
 from collectors.replay import replay
 from pipeline.cli.live import lake_and_known, open_reader
 from pipeline.config import Config
