@@ -19,9 +19,10 @@ import polars as pl
 from pipeline.health.figures import ENTITY, entities
 from pipeline.health.usual import Basis, basis_text, best, spread
 from pipeline.schema.health import EDGE_KEY
+from pipeline.views.health import FAILING_LOSSES
 
 DEGRADED: Final = 0.02
-FAILING: Final = 0.10
+FAILING: Final = FAILING_LOSSES
 """Share of packets; TCP of today does well with one in a hundred, and badly with one in ten."""
 MIN_PACKETS: Final = 200
 MIN_LOST: Final = 5

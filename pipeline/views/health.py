@@ -43,12 +43,18 @@ _EACH: Final = " UNION ALL ".join(
     f"SELECT '{kind}' AS entity_kind, {entity} AS entity, * FROM recent"
     for kind, entity in _KINDS.items()
 )
-_KEPT: Final = "contains(reason, ', usually ') OR starts_with(reason, 'gateway ')"
+_LOST: Final = "contains(reason, '% of packets ')"
+_KEPT: Final = f"contains(reason, ', usually ') OR starts_with(reason, 'gateway ') OR {_LOST}"
 """
-Reasons that only `health_1m` knows: what was usual, and what gateways a cluster has. It
-knows of calls, too, that no proxy sent to a gateway any more, and of those that failed
-on the way to one for another's fault (``of_gateways``).
+Reasons that only `health_1m` knows: what was usual, what gateways a cluster has, and how many
+packets are lost. It knows of calls, too, that no proxy sent to a gateway any more, and of
+those that failed on the way to one for another's fault (``of_gateways``); and of who has
+no calls and tells of packets (``of_packets``).
 """
+FAILING_LOSSES: Final = 0.10
+"""Share of packets sent again, or dropped."""
+_MINUTES: Final = f"""health_1m WHERE minute > greatest((SELECT max(bucket_start) FROM edges_1m),
+                (SELECT max(minute) FROM health_1m)) - INTERVAL {WINDOW_MINUTES} MINUTE"""
 
 _CALLS: Final = f"""
     WITH recent AS MATERIALIZED (SELECT * FROM edges_1m WHERE bucket_start
@@ -73,19 +79,25 @@ _CALLS: Final = f"""
         FROM health_1m WHERE entity_kind = 'gateway' AND requests > 0 AND minute
             > (SELECT max(bucket_start) FROM edges_1m) - INTERVAL {WINDOW_MINUTES} MINUTE
         GROUP BY entity
+    ), of_packets AS (
+        SELECT entity_kind, entity, 0::BIGINT AS requests, 0::BIGINT AS denied,
+            min(minute) AS window_start, max(minute) + INTERVAL 1 MINUTE AS window_end
+        FROM {_MINUTES} AND (retransmit_packets IS NOT NULL OR drop_packets IS NOT NULL)
+        GROUP BY entity_kind, entity
     ), measured AS (
         SELECT entity_kind, entity, coalesce(g.requests, c.requests) AS requests,
             coalesce(g.errors, c.errors) / coalesce(g.requests, c.requests) AS error_share,
             coalesce(denied, 0) AS denied, way_ms, coalesce(c.window_start, g.window_start) AS window_start,
             coalesce(c.window_end, g.window_end) AS window_end
         FROM counted c FULL JOIN of_gateways g USING (entity_kind, entity)
+        UNION ALL BY NAME
+        FROM of_packets ANTI JOIN counted USING (entity_kind, entity) ANTI JOIN of_gateways USING (entity_kind, entity)
     ), told AS (
         SELECT entity_kind, entity, coalesce(list_sort(list_distinct(flatten(list(flags)))), []) AS flags,
             arg_max(blamed, errors) AS blamed, arg_max(reasons, minute) AS reasons_then,
-            arg_max({{'name': caused_by}}, minute) FILTER (state IN ('degraded', 'failing')).name AS caused_by
-        FROM health_1m WHERE minute
-            > (SELECT max(bucket_start) FROM edges_1m) - INTERVAL {WINDOW_MINUTES} MINUTE
-        GROUP BY entity_kind, entity
+            arg_max({{'name': caused_by}}, minute) FILTER (state IN ('degraded', 'failing')).name AS caused_by,
+            arg_max(greatest(retransmit_share, drop_share), minute) AS lost_share
+        FROM {_MINUTES} GROUP BY entity_kind, entity
     ), timed AS (
         SELECT * EXCLUDE (durations, flags),
             CASE entity_kind WHEN 'gateway' THEN way_ms ELSE histogram_quantile(durations, 0.5) END AS p50_ms,
@@ -96,7 +108,7 @@ _CALLS: Final = f"""
         LEFT JOIN told USING (entity_kind, entity)
     ), reasoned AS (
         SELECT *, list_filter([
-                CASE WHEN requests < {MIN_REQUESTS} THEN format('only {{}} calls', requests) END,
+                CASE WHEN requests BETWEEN 1 AND {MIN_REQUESTS} - 1 THEN format('only {{}} calls', requests) END,
                 CASE WHEN error_share >= {DEGRADED_ERRORS} THEN format('{{:.1f}}% errors', error_share * 100) END,
                 CASE WHEN error_share >= {DEGRADED_ERRORS} AND len(flags) > 0
                     THEN 'flags ' || array_to_string(flags, ',') END,
@@ -106,11 +118,13 @@ _CALLS: Final = f"""
             ], lambda reason: reason IS NOT NULL) || kept AS reasons
         FROM timed
     )
-    SELECT * EXCLUDE (caused_by), CASE WHEN state IN ('degraded', 'failing') THEN caused_by END AS caused_by
+    SELECT * EXCLUDE (caused_by, lost_share), CASE WHEN state IN ('degraded', 'failing') THEN caused_by END AS caused_by
     FROM (
         SELECT *, CASE
                 WHEN len(list_filter(kept, lambda reason: ends_with(reason, ' is failing'))) > 0 THEN 'failing'
-                WHEN requests < {MIN_REQUESTS} THEN CASE WHEN len(kept) > 0 THEN 'degraded' ELSE 'unknown' END
+                WHEN lost_share >= {FAILING_LOSSES} AND len(list_filter(kept, lambda reason: {_LOST})) > 0 THEN 'failing'
+                WHEN requests < {MIN_REQUESTS} AND len(kept) = 0 AND NOT (requests = 0 AND lost_share IS NOT NULL)
+                    THEN 'unknown'
                 WHEN error_share >= {FAILING_ERRORS} THEN 'failing'
                 WHEN len(reasons) > 0 THEN 'degraded' ELSE 'healthy' END AS state
         FROM reasoned
