@@ -128,6 +128,13 @@ def _placed(rows: str, networks: dict[str, str]) -> str:
     return f"SELECT *, {places} FROM ({rows})"
 
 
+_MOST: Final = (
+    *("bytes", "packets", "all_bytes", "all_packets", "variance", "sampling", "last_time"),
+    *("last_received", "src_endpoint_id", "dst_endpoint_id"),
+)
+"""Of what one exporter counted on the way in and again on the way out: the more."""
+
+
 def _seen(flows: str, legs: str) -> str:
     """
     SQL of common tables up to ``seen``: one row per conversation and exporter.
@@ -140,6 +147,7 @@ def _seen(flows: str, legs: str) -> str:
         Condition on rows of `schema.LEGS`, of which ``{}`` is the alias.
     """
     sums = ", ".join(f"sum({what}) AS {what}" for what in ("bytes", "packets"))
+    most = ", ".join(f"max({what}) AS {what}" for what in _MOST)
     return f"""spanned AS (FROM flows WHERE {flows}), translations AS (
         FROM ({_renamed(_flow_ends())} UNION {_renamed(_leg_ends(legs))}) WHERE behind <> before
         QUALIFY count(*) OVER (PARTITION BY behind) = 1 AND count(*) OVER (PARTITION BY before) = 1
@@ -148,18 +156,23 @@ def _seen(flows: str, legs: str) -> str:
             SELECT vantage_id, minute FROM accounting GROUP BY ALL
             HAVING sum(sequence_units_expected) > sum(sequence_units_received))
         GROUP BY vantage_id
-    ), counted AS (
+    ), by_way AS (
         SELECT vantage_id, {_TUPLE}, {sums}, sum(bytes * sampling_factor) AS all_bytes,
             sum(packets * sampling_factor) AS all_packets,
             sum(packets * sampling_factor * (sampling_factor - 1)) AS variance,
             max(sampling_factor) AS sampling, min(start_time) AS first_time, max(end_time) AS last_time,
-            bit_or(coalesce(tcp_flags, 0)) AS flags, min(received_time) AS first_received, max(received_time) AS last_received,
-            any_value(src_endpoint_id) AS src_endpoint_id, any_value(dst_endpoint_id) AS dst_endpoint_id
+            bit_or(coalesce(tcp_flags, 0)) AS flags, min(received_time) AS first_received,
+            max(received_time) AS last_received, any_value(src_endpoint_id) AS src_endpoint_id,
+            any_value(dst_endpoint_id) AS dst_endpoint_id
         FROM spanned GROUP BY vantage_id, {_TUPLE}, direction
-        QUALIFY row_number() OVER (PARTITION BY vantage_id, {_TUPLE}
-            ORDER BY all_bytes DESC NULLS LAST, direction NULLS LAST) = 1
+    ), counted AS (
+        SELECT vantage_id, {_TUPLE}, {most}, min(first_time) AS first_time, bit_or(flags) AS flags,
+            min(first_received) AS first_received
+        FROM by_way GROUP BY vantage_id, {_TUPLE}
+    ), watched AS (
+        SELECT vantage_id, min(start_time) AS began, max(end_time) AS ended FROM spanned GROUP BY vantage_id
     ), named AS (
-        SELECT c.*, v.exporter, v.network, v.cluster, v.format = 'inet_diag' AS without_headers,
+        SELECT c.*, began, ended, v.exporter, v.network, v.cluster, v.format = 'inet_diag' AS without_headers,
             coalesce(src.entity, v.network || '/' || ip_text(src_ip_hi, src_ip_lo)) AS src_entity,
             coalesce(dst.entity, v.network || '/' || ip_text(dst_ip_hi, dst_ip_lo)) AS dst_entity,
             {_place("src_ip_hi", "src_ip_lo", "coalesce(src.network, v.network)")} AS src_place,
@@ -168,19 +181,18 @@ def _seen(flows: str, legs: str) -> str:
                 WHEN dst.cluster = v.cluster AND src.cluster IS DISTINCT FROM v.cluster THEN 2 ELSE 1 END AS along,
             coalesce(list_bool_or(list_transform(minutes, lambda one: one BETWEEN
                 first_received - INTERVAL 2 MINUTE AND last_received + INTERVAL 1 MINUTE)), false) AS lost_datagrams
-        FROM counted c JOIN vantages v USING (vantage_id) LEFT JOIN losing USING (vantage_id)
+        FROM counted c JOIN vantages v USING (vantage_id) JOIN watched USING (vantage_id)
+        LEFT JOIN losing USING (vantage_id)
         LEFT JOIN v_endpoints src ON src.endpoint_id = src_endpoint_id
         LEFT JOIN v_endpoints dst ON dst.endpoint_id = dst_endpoint_id
     ), seen AS (
-        SELECT *, count(*) OVER one AS exporters,
-            row_number() OVER (one ORDER BY along, all_bytes DESC NULLS LAST, vantage_id) AS nth,
-            min(first_time) OVER (PARTITION BY vantage_id) AS began,
-            max(last_time) OVER (PARTITION BY vantage_id) AS ended
-        FROM (SELECT n.*, coalesce(second.before, first.before, own) AS conversation
-            FROM (SELECT *, {_name("src", "dst")} AS own FROM named) n
-            LEFT JOIN translations first ON first.behind = own
-            LEFT JOIN translations second ON second.behind = first.before)
-        WINDOW one AS (PARTITION BY conversation, without_headers)
+        SELECT n.*, coalesce(second.before, first.before, own) AS conversation,
+            (along, -coalesce(all_bytes, 0), vantage_id, own) AS place
+        FROM (SELECT *, {_name("src", "dst")} AS own FROM named) n
+        LEFT JOIN translations first ON first.behind = own
+        LEFT JOIN translations second ON second.behind = first.before
+    ), told AS (
+        SELECT conversation, without_headers, count(*) AS exporters FROM seen GROUP BY ALL
     )"""
 
 
@@ -215,9 +227,10 @@ def _compared(read: _Read) -> str:
             (a.flags & b.flags & {_SYN} = 0 AND least(a.first_time, b.first_time) < greatest({began}) + {_SKEW})
                 OR (a.flags & {_FIN_RST} = 0 OR b.flags & {_FIN_RST} = 0)
                 AND greatest(a.last_time, b.last_time) > least({ended}) - {_SKEW} AS goes_on
-        FROM seen a LEFT JOIN seen b ON b.conversation = a.conversation
-            AND b.without_headers = a.without_headers AND b.nth > a.nth
-        WHERE a.exporters = 1 OR b.nth IS NOT NULL
+        FROM seen a JOIN told USING (conversation, without_headers)
+        LEFT JOIN seen b ON b.conversation = a.conversation AND b.without_headers = a.without_headers
+            AND b.place > a.place
+        WHERE exporters = 1 OR b.vantage_id IS NOT NULL
     ), measured AS (
         SELECT *, CASE WHEN is_sampled THEN {_SIGMAS} * sqrt(variance) / nullif(from_all_packets, 0) END AS tolerance,
             to_all_bytes / nullif(from_all_bytes, 0) AS bytes_ratio,

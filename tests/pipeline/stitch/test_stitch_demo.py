@@ -94,3 +94,11 @@ def test_the_path_costs_what_the_ends_differ_by(tables: list[pl.DataFrame]):
     assert tax.null_count() == 0
     assert tax.min() >= -1
     assert (made.edges["client_ms"] - made.edges["server_ms"]).equals(tax, check_names=False)
+
+
+def test_exporters_at_both_ends_counted_the_same(demo: tuple[Path, str]):
+    """Both ways of the 331 connections that gateways logged, behind two NATs, and of 204 pod to pod."""
+    query = """SELECT translated, verdict, count(*) FROM v_reconciled
+        WHERE to_exporter IS NOT NULL GROUP BY ALL ORDER BY ALL"""
+    with connect(demo[0] / "lake") as lake:
+        assert lake.execute(query).fetchall() == [(False, "agree", 408), (True, "agree", 662)]
