@@ -161,6 +161,9 @@ _EDGES: Final = f"""WITH calls AS MATERIALIZED (
             {_PLACES}, sum(bytes)::UBIGINT AS bytes,
             string_agg(DISTINCT protocol, ', ' ORDER BY protocol) AS protocols,
             sum(flows)::UBIGINT AS flows, sum(packets)::UBIGINT AS packets,
+            sum(retransmitted_packets) / nullif(sum(retransmits_told_packets), 0) AS retransmit_share,
+            sum(dropped_packets) / nullif(sum(drops_told_packets), 0) AS drop_share,
+            sum(rtt_us) / nullif(sum(rtt_timed), 0) / 1e3 AS rtt_ms, min(min_rtt_us) / 1e3 AS min_rtt_ms,
             min(first_time) AS first_time, max(last_time) AS last_time
         FROM legs GROUP BY source, target, path_model, gateway
     )
@@ -201,6 +204,10 @@ TOPOLOGY_EDGES: Final = Function(
         "bytes_per_s": "of them, a second",
         "packets": "packets of a leg, likewise; null for calls",
         "flows": "flow records of a leg, likewise; null for calls",
+        "retransmit_share": "share of a leg's packets that TCP sent again; null where nobody who knows tells",
+        "drop_share": "share of its packets that exporters dropped; null where none tells",
+        "rtt_ms": "mean round-trip time of its flows, as TCP or an exporter measured it; null where none tells",
+        "min_rtt_ms": "least of them",
         "tls_requests": "calls over TLS; null where no proxy at this hop could tell",
         "tls_share": "of the calls",
         "protocols": "protocols, distinct, comma between",

@@ -365,6 +365,11 @@ def test_losses_of_a_leg_are_told_by_who_knows_them(lake: Lake):
     assert lake.read(f"SELECT {', '.join(told)} FROM legs_1d {own}").rows() == [
         (1_600, 80, 3, 50, 8, 80, 2, 4_000, 1_500)
     ]
+    shares = "retransmit_share, drop_share, rtt_ms, min_rtt_ms"
+    span = f"topology_edges('workload', '{day(14)}', '{day(15)}')"
+    assert lake.read(f"SELECT {shares} FROM {span} WHERE kind = 'leg'").rows() == [
+        (0.1, 0.06, 2.0, 1.5)
+    ]
     others = f"FROM legs_1d WHERE bucket_start <> '{day(14)}' AND coalesce({', '.join(told[2:])}) IS NOT NULL"
     assert lake.read(others).rows() == []
 
