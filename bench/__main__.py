@@ -9,6 +9,7 @@ for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_IO_THREADS"):
 
 PARTS = (
     "als_receive",
+    "sockets",
     "als_decode",
     "access_log",
     "exposition",

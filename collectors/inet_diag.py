@@ -152,6 +152,13 @@ def _enter(namespace: str) -> None:
         os.close(file)
 
 
+def request(family: socket.AddressFamily) -> bytes:
+    """Question for all connections of IPv4 or IPv6 sockets."""
+    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_INFO - 1), 0, _STATES)
+    length = _MESSAGE.size + len(body)
+    return _MESSAGE.pack(length, _BY_FAMILY, _REQUEST_DUMP, 0, 0) + body
+
+
 def connections(ask: socket.socket) -> Iterator[Connection]:
     """
     All TCP connections there are; to be read to their end.
@@ -164,9 +171,7 @@ def connections(ask: socket.socket) -> Iterator[Connection]:
         When it does not answer.
     """
     for family in (socket.AF_INET, socket.AF_INET6):
-        request = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_INFO - 1), 0, _STATES)
-        length = _MESSAGE.size + len(request)
-        ask.send(_MESSAGE.pack(length, _BY_FAMILY, _REQUEST_DUMP, 0, 0) + request)
+        ask.send(request(family))
         while True:
             some, is_last = read(ask.recv(_CHUNK_BYTES))
             yield from some
