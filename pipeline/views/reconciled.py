@@ -42,7 +42,7 @@ _SYN, _FIN_RST = 2, 1 | 4
 _LOW: Final = 2**64 - 1
 
 
-def _private(hi: str, lo: str) -> str:
+def private_sql(hi: str, lo: str) -> str:
     """SQL: whether an address means something else in each network."""
     parts = []
     for network in PRIVATE:
@@ -56,7 +56,7 @@ def _private(hi: str, lo: str) -> str:
 
 def _place(hi: str, lo: str, network: str) -> str:
     """SQL: the network in which an address means what it does; one for all public addresses."""
-    return f"CASE WHEN {_private(hi, lo)} THEN {network} ELSE 'internet' END"
+    return f"CASE WHEN {private_sql(hi, lo)} THEN {network} ELSE 'internet' END"
 
 
 _END: Final = ("ip_hi", "ip_lo", "port")
@@ -99,7 +99,11 @@ def _flow_ends() -> str:
 
 
 def _leg_ends(legs: str) -> str:
-    """SQL of connections to gateways, as the proxy that opened them and the gateway have them."""
+    """
+    SQL of connections to gateways, as the proxy that opened them and the gateway have them.
+
+    Of a call that was sent again, client and gateway may tell of different attempts.
+    """
     ends = {
         "src": "l.upstream_local",
         "dst": "l.upstream_remote",
@@ -109,12 +113,12 @@ def _leg_ends(legs: str) -> str:
     columns = ", ".join(f"{of}_{part} AS {end}_{part}" for end, of in ends.items() for part in _END)
     return _placed(
         f"""SELECT DISTINCT {columns}, {_TCP}::UTINYINT AS protocol, l.network, n.network AS new_network
-        FROM legs l JOIN legs n ON n.edge_id = l.edge_id AND n.hop = l.hop + 1
+        FROM edges e JOIN legs l USING (edge_id) JOIN legs n ON n.edge_id = l.edge_id AND n.hop = l.hop + 1
         JOIN vantages v ON v.vantage_id = n.vantage_id
         JOIN v_gateways g ON g.network = l.network AND g.port = l.upstream_remote_port
             AND g.gateway_ip_hi = l.upstream_remote_ip_hi AND g.gateway_ip_lo = l.upstream_remote_ip_lo
-        WHERE l.role <> 'server' AND n.role = 'gateway' AND g.cluster = v.cluster
-            AND {legs.format("l")} AND {legs.format("n")}""",
+        WHERE l.role <> 'server' AND n.role = 'gateway' AND g.cluster = v.cluster AND coalesce(attempts, 1) = 1
+            AND {" AND ".join(legs.format(alias) for alias in "eln")}""",
         {"src": "network", "dst": "network", "new_src": "new_network", "new_dst": "new_network"},
     )
 

@@ -12,6 +12,8 @@ import pytest
 from small_lake import SmallLake, emptied
 
 from pipeline import schema
+from pipeline.inventory.numbers import is_public
+from pipeline.views.reconciled import private_sql
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 A, B, A_TOO, B_SOCKETS, ROUTER, FAR = 1, 2, 3, 4, 5, 6
@@ -217,17 +219,19 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str | None, Any]]]]
         ],
         [LOST_2_PERCENT],
     ),
+    "through a gateway, sent again": (
+        [
+            seen(A, 100, 90_000, dst_ip="203.0.113.9", dst_port=15443),
+            seen(FAR, 98, 88_200, src_ip="198.51.100.1", port=50_004, dst_port=15443),
+        ],
+        [NOBODY],
+    ),
 }
 PORTS = {name: FIRST_PORT + nth for nth, name in enumerate(CASES)}
 THROUGH = PORTS["through a gateway, as proxies tell"]
-LEGS = [
-    {"hop": 0, "role": "client", "network": "lan", "vantage_id": A}
-    | {"upstream_local_ip": "10.0.0.1", "upstream_local_port": THROUGH}
-    | {"upstream_remote_ip": "203.0.113.9", "upstream_remote_port": 15443},
-    {"hop": 1, "role": "gateway", "network": "net-far", "vantage_id": FAR}
-    | {"downstream_remote_ip": "198.51.100.1", "downstream_remote_port": 50_003}
-    | {"downstream_local_ip": "10.0.1.1", "downstream_local_port": 15443},
-]
+AGAIN = PORTS["through a gateway, sent again"]
+EDGES = [(1, 1, THROUGH, 50_003), (2, 3, AGAIN, 50_004)]
+"""Conversations through the gateway: id, attempts, port before and behind the translation."""
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +264,16 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> SmallLake:
         for side in ("src", "dst"):
             row[f"{side}_endpoint_id"] = ids.get((network[row["vantage_id"]], row[f"{side}_ip"]))
     made.add("flows", *rows)
-    made.add("legs", *({"edge_id": 1, "window_start": NOON} | leg for leg in LEGS))
+    for edge_id, attempts, sent, received in EDGES:
+        same = {"edge_id": edge_id, "window_start": NOON}
+        client = {"hop": 0, "role": "client", "network": "lan", "vantage_id": A}
+        client |= {"upstream_local_ip": "10.0.0.1", "upstream_local_port": sent}
+        client |= {"upstream_remote_ip": "203.0.113.9", "upstream_remote_port": 15443}
+        gateway = {"hop": 1, "role": "gateway", "network": "net-far", "vantage_id": FAR}
+        gateway |= {"downstream_remote_ip": "198.51.100.1", "downstream_remote_port": received}
+        gateway |= {"downstream_local_ip": "10.0.1.1", "downstream_local_port": 15443}
+        made.add("edges", same | {"attempts": attempts})
+        made.add("legs", same | client, same | gateway)
     lost = {"sequence_units_expected": 10, "sequence_units_received": 9}
     made.add("accounting", {"minute": NOON + timedelta(minutes=5), "vantage_id": B} | lost)
     return made
@@ -330,3 +343,22 @@ def test_what_is_cut_by_an_end_of_the_span_is_not_said_to_be_lost(lake: SmallLak
     )
     # One of the four was without a beginning, just behind that of the span.
     assert links == [(15, 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "private"),
+    [
+        *((ip, True) for ip in ("10.0.0.0", "10.255.255.255", "172.16.0.0", "172.31.255.255")),
+        *((ip, True) for ip in ("192.168.7.1", "100.64.0.1", "169.254.1.1", "127.0.0.1", "::1")),
+        *((ip, True) for ip in ("fd00::1", "fcff:ffff::", "fe80::1", "febf:ffff::1")),
+        *((ip, False) for ip in ("9.255.255.255", "11.0.0.0", "172.32.0.0", "100.128.0.0")),
+        *((ip, False) for ip in ("8.8.8.8", "2001:db8::1", "fec0::", "fbff::1", "::2")),
+    ],
+)
+def test_public_addresses_are_the_same_in_every_network(
+    lake: SmallLake, text: str, *, private: bool
+):
+    """As the inventory has it: ends of each range, and what lies beside them."""
+    assert is_public(text) is not private
+    told = private_sql(f"ip_hi('{text}')", f"ip_lo('{text}')")
+    assert lake.read(f"SELECT {told}") == [(private,)]
