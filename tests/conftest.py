@@ -23,6 +23,7 @@ _TOGETHER = {
     "tests/lab/": "namespaces",
     "tests/integration/test_live_export.py": "namespaces",
     "tests/collectors/test_sockets.py": "namespaces",
+    "tests/integration/test_sockets_to_lake.py": "namespaces",
     "tests/collectors/log/": "kafka",
     "tests/integration/test_kill.py": "kafka",
     "tests/serve/": "serve",

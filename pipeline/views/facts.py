@@ -7,6 +7,7 @@ Before: lake.py (the tables). After: topology.py.
 from typing import Final
 
 from pipeline.decode.response_flags import FLAGS
+from pipeline.schema import FLOWS as TABLE
 from pipeline.schema import View
 
 _SIDE: Final = {
@@ -119,6 +120,11 @@ ENDPOINTS: Final = View(
           FROM endpoints e LEFT JOIN clusters c USING (cluster))""",
 )
 
+_LOSSES: Final = (
+    *("dropped_bytes", "dropped_packets", "retransmitted_bytes", "retransmitted_packets"),
+    *("rtt_us", "min_rtt_us", "forwarding_status"),
+)
+
 FLOWS: Final = View(
     "v_flows",
     "Which flows were seen, by whom, between which workloads?",
@@ -127,7 +133,7 @@ FLOWS: Final = View(
         "end_time": "last packet",
         "received_time": "when the agent had the record",
         **OBSERVER,
-        "format": "netflow5, netflow9 or ipfix",
+        "format": "netflow5, netflow9, ipfix, or inet_diag: a node's own connections",
         "observation_domain": "observation domain, source id or engine",
         **side_columns("src"),
         "src_port": "source port",
@@ -141,6 +147,7 @@ FLOWS: Final = View(
         "sampling_factor": "what observed counts are multiplied by",
         "bytes_estimate": "octets after sampling",
         "packets_estimate": "packets after sampling",
+        **{column.name: column.meaning for column in TABLE.columns if column.name in _LOSSES},
         **{
             f"{side}_{name}": f"{what} of the {whose} after translation; null if not exported"
             for side, whose in _TRANSLATED.items()
