@@ -64,7 +64,8 @@ PROXIES: Final = (
         at_once=f"""FROM proxy_samples SELECT 1 WHERE metric = 'certificate_expiry_time'
             AND received_time >= getvariable('until') - INTERVAL 5 MINUTE
         GROUP BY vantage_id, name, upstream_cluster, listener
-        HAVING arg_max(value, received_time) - arg_min(value, received_time) NOT BETWEEN 0 AND {EXPIRING_DAYS} * 86400""",
+        HAVING max(value) - min(value) > {EXPIRING_DAYS} * 86400
+            OR arg_max(value, received_time) < arg_min(value, received_time)""",
     ),
     Kind(
         "upstream_ejected",

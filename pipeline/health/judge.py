@@ -27,7 +27,10 @@ SLOWER_MS: Final = 10.0
 """So many times the usual time, and so much longer, at least."""
 MEDIAN_CALLS: Final = 20
 TAIL_CALLS: Final = 100
-"""Timed calls from which a minute's median, and its 95th percentile, say something."""
+"""
+Timed calls from which a minute's median, and its 95th percentile, say something; of a tail
+that is ten times the median the fewer are enough.
+"""
 MORE_ERRORS: Final = 2.0
 MORE_ERROR_SHARE: Final = 0.005
 MIN_ERRORS: Final = 3
@@ -87,7 +90,7 @@ def judge(figures: pl.DataFrame) -> pl.DataFrame:
     none = pl.col("requests") <= pl.col("usual_requests") * VANISHED
     vanished = steady & none & pl.col("silent").is_null()
     tail = (
-        (pl.col("timed") >= TAIL_CALLS)
+        (pl.col("timed") >= MEDIAN_CALLS)
         & (pl.col("p95_ms") > SLOW_MS)
         & (pl.col("p95_ms") > SLOW_TAIL * pl.col("p50_ms"))
     )

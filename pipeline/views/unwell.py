@@ -27,7 +27,8 @@ MIN_ERRORS: Final = 3
 MISSING_ERRORS: Final = 3
 """Errors there would have been since, at the rate there was, whose lack is no chance (e^-3: 5%)."""
 MIN_MINUTES: Final = 2
-"""A tail is slow when it is so for so many minutes."""
+MIN_SLOW: Final = 100
+"""A tail is slow when it is so for so many minutes, and of so many calls."""
 
 _FAILS: Final = f"errors > 0 AND errors >= {DEGRADED_ERRORS} * requests"
 _SLOW: Final = "list_filter(reasons, lambda reason: contains(reason, ' times the median'))"
@@ -61,7 +62,8 @@ UNWELL: Final = View(
                 / sum(requests) FILTER (fails), 0) AS missing_errors,
             bool_or(minute = newest AND state = 'failing' AND errors >= {MIN_ERRORS}) AS fails_now,
             max(minute) FILTER (fails OR len(slow) > 0) AS last_ill,
-            count_if(len(slow) > 0) >= {MIN_MINUTES} AND bool_or(minute = newest AND len(slow) > 0) AS slow_now,
+            count_if(len(slow) > 0) >= {MIN_MINUTES} AND sum(requests) FILTER (len(slow) > 0) >= {MIN_SLOW}
+                AND bool_or(minute = newest AND len(slow) > 0) AS slow_now,
             arg_max({{'cause': caused_by, 'flags': flags, 'blamed': blamed, 'slow': slow}}, minute)
                 FILTER (fails OR len(slow) > 0) AS told
         FROM since WHERE fails OR len(slow) > 0 OR minute >= first
