@@ -20,6 +20,7 @@ attaches it has them.
     security   encryption, identities and policy of each pair of workloads, end to end
     failed     calls that failed, with their blame: SQL of the stage that judges minutes
     health     health, completeness, rejects, and the pipeline itself
+    unwell     who is not well now: what findings ask each minute, not in the lake
     places     clusters, and where in the world they are
     sources    every source by the minute: what came, what was lost, what has a name
     ranges     address ranges as numbers: SQL that the next four share
