@@ -102,7 +102,7 @@ class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Meta(
             ge=0,
             le=3_600,
-            description="how long after its end a minute is over, by the newest row received, and"
+            description="how long after its end a minute is over, by how far the log was taken, and"
             " what follows from it is worked out",
         ),
     ] = 30.0
@@ -111,7 +111,7 @@ class JobConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Meta(
             ge=60,
             le=604_800,
-            description="how old a minute may be, behind the newest row, to be worked out again for"
+            description="how old a minute may be, behind what was taken, to be worked out again for"
             " rows that come late",
         ),
     ] = 3_600

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -152,6 +152,8 @@ class Job:
         self._row = _empty_row()
         self._newest_ms = 0
         self._newest = newest_times(lake)
+        self._come_to_ms: dict[Place, int] = {}
+        self._passed: datetime | None = None
         grace, late = config.job.window_grace_s, config.job.window_late_s
         self._windows = Windows(
             lake,
@@ -181,6 +183,7 @@ class Job:
         self._position.update({place: self._committed[place] for place in new})
         self._polled = []  # not taken yet: read again from where the job stands
         self._reader.seek(self._position)
+        self._passed = self._watermark()
 
     def take(self, wait_s: float) -> bool:
         """Put what came, decoded and enriched, beside the rest; False if nothing did."""
@@ -208,7 +211,9 @@ class Job:
                 newest: datetime = frame["received_time"].max()  # type: ignore[assignment]
                 self._newest[name] = max(self._newest.get(name, newest), newest)
         for message in messages:
-            self._position[Place(message.topic, message.partition)] = message.offset + 1
+            place = Place(message.topic, message.partition)
+            self._position[place] = message.offset + 1
+            self._come_to_ms[place] = message.timestamp_ms
         self._newest_ms = max(self._newest_ms, *(message.timestamp_ms for message in messages))
         self._row["messages"] += len(messages)
         self._row["payloads"] += intake.payload_count
@@ -257,6 +262,7 @@ class Job:
         row["write_ms"] = (time.perf_counter() - started) * 1e3
         self._vantages.keep()
         self._committed = dict(self._position)
+        self._passed = self._watermark()
         self._pending, self._pending_since, self._row = {}, None, _empty_row()
         self._row["write_ms"] = row["write_ms"]  # known only now: stands in the next row
         if checkpoint:
@@ -268,6 +274,22 @@ class Job:
     def _newest_time(self) -> datetime | None:
         """When the newest row of all was received."""
         return max(self._newest.values(), default=None)
+
+    def _watermark(self) -> datetime | None:
+        """
+        Up to when all that the log holds was taken.
+
+        That is when the newest row was received, and no later than what a place with more to
+        take has come to: one topic is read before another, and what waits is not late.
+        """
+        newest = self._newest_time
+        if newest is None:
+            return None
+        ends = self._reader.end_offsets(list(self._position))
+        behind = (
+            self._come_to_ms.get(place, 0) for place in ends if self._position[place] < ends[place]
+        )
+        return min([newest, *(datetime.fromtimestamp(ms / 1e3, UTC) for ms in behind)])
 
     def correct(self, *, now: bool) -> None:
         """Now and then, look up again rows that what came since may name."""
@@ -288,12 +310,12 @@ class Job:
 
     def _mark_windows(self, commit: Commit, frames: Mapping[str, pl.DataFrame]) -> None:
         """With rows that are new or other, that their minutes are to be worked out again."""
-        commit.frames[schema.WINDOWS.name] = self._windows.mark(frames, self._newest_time)
+        commit.frames[schema.WINDOWS.name] = self._windows.mark(frames, self._passed)
         commit.replaced[schema.WINDOWS.name] = "window_start"
 
     def close_windows(self, *, everything: bool) -> None:
         """Work out what follows from the minutes that are over."""
-        self._windows.close(self._newest_time, everything=everything)
+        self._windows.close(self._passed, everything=everything)
 
     def _look_at_inventory(self) -> None:
         """Rows from here on see what was told so far; not more often than it costs."""

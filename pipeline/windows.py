@@ -3,7 +3,7 @@ Minutes: when one is over, what follows from its rows is worked out, and again i
 
     rows committed --> their minutes are stale --> over? --> STAGES --> one transaction
 
-A minute is over some time after its end, by the newest row received; at the end
+A minute is over some time after its end, by how far the whole log was taken; at the end
 of a run that ends, all are. A stage reads the rows of the minute (and around it)
 from the lake and gives what is to replace its own rows of that minute, so it may
 run again: when rows come late, the minute is stale once more. Which minutes are
@@ -123,16 +123,23 @@ class Windows:
         self._before: datetime | None = lake.read("SELECT max(window_start) FROM windows").item()
         self._done: set[datetime] = set()
 
-    def mark(self, frames: Mapping[str, pl.DataFrame], newest: datetime | None) -> pl.DataFrame:
-        """Rows of `schema.WINDOWS`, to commit with the rows that make these minutes stale."""
+    def mark(self, frames: Mapping[str, pl.DataFrame], passed: datetime | None) -> pl.DataFrame:
+        """
+        Rows of `schema.WINDOWS`, to commit with the rows that make these minutes stale.
+
+        Parameters
+        ----------
+        passed
+            Up to when everything was taken before these: what is late is so by that.
+        """
         if not self._stages:
             return schema.WINDOWS.schema.to_frame()
         recorded = _minutes(frames, _RECORDS, (-REACH, timedelta(0), REACH))
         minutes = pl.concat([recorded, _minutes(frames, _TOLD, (timedelta(0),))]).unique()
         self._newest = max([*minutes, *filter(None, [self._newest])], default=None)
-        told = [time for time in (self._newest, newest) if time is not None]
-        if told:  # a record dated into the future makes no other late
-            minutes = minutes.filter(minutes >= min(told) - self._late)
+        if passed is not None and self._newest is not None:
+            # a record dated into the future makes no other late
+            minutes = minutes.filter(minutes >= min(self._newest, passed) - self._late)
         self._stale |= set(minutes)
         self._recorded |= set(minutes) & set(recorded)
         marked = minutes.to_frame().with_columns(stale=pl.lit(value=True))

@@ -1,4 +1,4 @@
-"""Payloads of one agent of cluster-east into a log, as a message of its own."""
+"""Payloads of one agent of a cluster into a log, as a message of its own."""
 
 import pyarrow as pa
 
@@ -14,6 +14,7 @@ def ship_payloads(
     first: int,
     received_ns: int,
     exporter: str,
+    cluster: str = "cluster-east",
 ) -> None:
     """Number them from ``first`` on, all received at one time of one exporter."""
     batch = pa.RecordBatch.from_arrays(
@@ -26,11 +27,11 @@ def ship_payloads(
     )
     header = envelope.Header(
         agent="node-1",
-        cluster="cluster-east",
+        cluster=cluster,
         network="net-east",
         kind=kind,
         first_sequence=first,
     )
-    topic = envelope.topic("crosspane.v1", kind, "cluster-east")
+    topic = envelope.topic("crosspane.v1", kind, cluster)
     log.append(topic, b"node-1", envelope.encode(envelope.Envelope(header, batch)))
     log.flush()

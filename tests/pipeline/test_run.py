@@ -15,6 +15,7 @@ from pipeline.inventory import file as inventory
 from pipeline.known import Known
 from pipeline.lake import Lake, connect
 from pipeline.run import Job, run
+from pipeline.windows import STAGES
 
 TOPIC = "crosspane.v1.flow.cluster-east"
 NOBODY = Known(inventory.empty())
@@ -153,6 +154,34 @@ def test_data_that_waits_for_its_template_waits_over_a_restart(
     drain(tmp_path, config)
     # Records 451 to 510: the fifty that waited, and ten more.
     assert totals(tmp_path)[:3] == (60, 28_830, 0)
+
+
+def test_what_waits_in_one_topic_is_not_late_beside_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A quiet topic is at its end when a busy one is hours behind: each minute is worked out, and once."""
+    now = begin = 1_764_000_030
+    hours = [begin + 600 * n for n in range(20)]
+    with LocalWriter(tmp_path / "log", fsync="never", clock=lambda: now) as log:
+        for now in hours:
+            for cluster in ("busy", "quiet") if now in (begin, hours[-1]) else ("busy",):
+                data = datagram(0)
+                shipping.ship_payloads(
+                    log,
+                    "netflow",
+                    [data[:4] + now.to_bytes(4, "big") + data[8:]],
+                    first=hours.index(now),
+                    received_ns=now * 1_000_000_000,
+                    exporter="192.0.2.1",
+                    cluster=f"cluster-{cluster}",
+                )
+    worked: list[float] = []
+    monkeypatch.setitem(STAGES, "rollup", lambda _, window: worked.append(window.start.timestamp()))
+    lake = LakeConfig(directory=str(tmp_path / "lake"))
+    job = JobConfig(commit_ms=10, poll_wait_ms=10, work_out=("rollup",))
+    drain(tmp_path, Config(lake=lake, job=job))
+    assert totals(tmp_path)[0] == 220
+    assert worked == [time // 60 * 60 for time in hours]
 
 
 def test_nonsense_in_the_log_is_counted_and_passed(
