@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 ADD_A_MESH = (ROOT / "docs/how-to/add-a-mesh.md").read_text("utf-8")
 CLOUDS = (ROOT / "docs/how-to/cloud-inventory.md").read_text("utf-8")
 PROBES = (ROOT / "docs/how-to/probes.md").read_text("utf-8")
+SOCKETS = (ROOT / "docs/how-to/sockets.md").read_text("utf-8")
 ACCESS_LOGS = (ROOT / "docs/how-to/access-logs.md").read_text("utf-8")
 
 
@@ -143,6 +144,16 @@ def test_probes_shown_are_valid_and_their_questions_have_answers():
     (one,) = agent.inputs
     assert [target.kind for target in one.targets] == ["tcp", "tls", "http"]  # type: ignore[union-attr]
     questions = blocks(PROBES, "sql")
+    assert [emptied().read(sql) for sql in questions] == [[], [], []]
+
+
+def test_sockets_are_configured_and_asked_as_shown():
+    """The agent of the page is read, and each question is one the lake answers."""
+    (text,) = blocks(SOCKETS, "toml")
+    (agent,) = decode_toml(text.encode(), AgentFile).agents
+    assert [one.namespaces for one in agent.inputs] == [("/run/netns/cni-*",)]  # type: ignore[union-attr]
+    (asked,) = blocks(SOCKETS, "sh")
+    questions = re.findall(r'^crosspane sql "([^"]+)"$', asked, re.MULTILINE)
     assert [emptied().read(sql) for sql in questions] == [[], [], []]
 
 
