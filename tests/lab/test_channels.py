@@ -20,6 +20,7 @@ from pipeline.lake import connect
 from pipeline.stitch import stitch
 
 from . import admin, agents, exporters, mesh, traffic
+from .names import GATEWAY_PORT
 from .observing import ask, crosspane_up, is_made, take_flows, wait_until
 from .places import LAB
 from .telemetry import Telemetry
@@ -46,6 +47,8 @@ SIDES = " UNION ALL ".join(
     for side in sides
 )
 """Who each address of each fact is said to be, as far as there is one."""
+RECONCILED = """SELECT from_cluster, to_cluster, translated, verdict, count(*)::INTEGER AS conversations
+    FROM v_reconciled WHERE to_exporter IS NOT NULL GROUP BY ALL ORDER BY ALL"""
 STITCHED_OF = (
     "SELECT r.*, v.network, v.cluster FROM requests r JOIN vantages v USING (vantage_id)",
     "FROM gateways",
@@ -104,6 +107,7 @@ class Observed(NamedTuple):
     edges: dict[tuple[str, str], int]
     sides: pl.DataFrame
     rejects: list[Any]
+    reconciled: list[Any]
     truth: list[traffic.Truth]
     connections: dict[str, int]
 
@@ -138,6 +142,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
             edges={(src, dst): n for src, dst, n in reader.execute(EDGES).fetchall()},
             sides=reader.execute(SIDES).pl(),
             rejects=reader.execute("SELECT reason, detail FROM v_rejects").fetchall(),
+            reconciled=reader.execute(RECONCILED).fetchall(),
             truth=truth,
             connections=connections,
         )
@@ -339,6 +344,32 @@ def test_without_ids_connections_tell_who_it_was(observed: Observed) -> None:
     assert (by_id.height, without.height) == (calls, calls)
     assert without.sort(ends).select(ends).equals(by_id.sort(ends).select(ends))
     assert set(without["match_method"]) == {"connection", "nat_port"}
+
+
+def test_exporters_at_both_ends_counted_the_same(observed: Observed) -> None:
+    """
+    Of every connection of a call through a gateway, behind two NATs: to the packet and the octet.
+
+    Of calls that were sent again nobody knows which attempt's connection the gateway tells of,
+    and no exporter watches the cable of the machine outside Kubernetes.
+    Pod to pod there are health checks' as well, which had begun before one exporter or both.
+    """
+    through = {"reporter": "source", "upstream_remote_port": GATEWAY_PORT, "attempts": 1}
+    sent = observed.rows.filter(pl.col("proxy") != "ledger", format=ALS, **through)
+    connections = sent.select("observer", "upstream_local_ip_lo", "upstream_local_port").n_unique()
+    translated = [row for row in observed.reconciled if row[2]]
+    pairs = {row[:2] for row in translated}
+    assert {(there, here) for here, there in pairs} == pairs
+    assert {row[3] for row in translated} == {"agree"}
+    assert sum(row[-1] for row in translated) == 2 * connections
+    flat = {row[:2]: row[-1] for row in observed.reconciled if row[2:4] == (False, "agree")}
+    assert flat.keys() == {
+        ("cluster-edge", "cluster-onprem"),
+        ("cluster-onprem", "cluster-edge"),
+    }
+    # Calls with a connection of their own: 17 to billing, 3 to batch.
+    assert min(flat.values()) >= 17 + 3
+    assert {row[3] for row in observed.reconciled} <= {"agree", "incomplete"}
 
 
 def _count(lake: Path) -> int:
