@@ -4,7 +4,7 @@ The ``crosspane`` command.
     common    what commands share: configuration, output formats, exit codes
     agent     agent: what runs on nodes, and needs no Polars and no DuckDB
     live      up, job: what runs beside the lake
-    receiving  the agents of up, in a process of their own
+    children  what up starts: the process that receives, and that which serves
     replay    captures into the log
     demo      the bundled recording, through the same path
     serve     the lake for PostgreSQL clients, and the pane in a browser

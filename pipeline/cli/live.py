@@ -4,7 +4,7 @@ What runs: the whole embedded pipeline, and its job apart.
 ``up`` is one process group: the agents in a child process that does nothing
 but receive, readers served by another, the job in this one.
 
-Before: common.py. After: receiving.py, run.py.
+Before: common.py. After: children.py, run.py.
 """
 
 import multiprocessing
@@ -34,6 +34,7 @@ from collectors.config import (
 from collectors.config.exports import Exports
 from collectors.log import Reader
 from collectors.log.local import LocalReader
+from pipeline.cli.children import receive, serving_beside
 from pipeline.cli.common import (
     config_option,
     end_after,
@@ -42,7 +43,6 @@ from pipeline.cli.common import (
     screen,
     stop_on_signals,
 )
-from pipeline.cli.receiving import receive
 from pipeline.config import Config
 from pipeline.decode.access_log.format_string import check_formats
 from pipeline.errors import UsageError
@@ -109,7 +109,7 @@ def up(config: Config, for_s: float | None) -> None:
         )
         ending.start()
         try:
-            with _served(config), _live() as show:
+            with serving_beside(config), _live() as show:
                 run(reader, lake, known, config, stop=stop, on_commit=show)
             # The agents have emptied their sockets into the log by now: take that too.
             run(reader, lake, known, config, stop=threading.Event(), until_idle=True)
@@ -118,21 +118,6 @@ def up(config: Config, for_s: float | None) -> None:
             agents.join(_END_S)
     if agents.exitcode:
         fail("the agents ended with an error, see above", 1)
-
-
-@contextmanager
-def _served(config: Config) -> Iterator[None]:
-    """Serve readers meanwhile, if the packages for it are there."""
-    try:
-        from pipeline.cli.serve import serving_beside  # noqa: PLC0415 - `crosspane[serve]`
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in {"collectors", "pipeline", "dashboards"}:
-            raise
-        screen.print("no reader is served: pip install 'crosspane\\[serve]'", highlight=False)
-        yield
-        return
-    with serving_beside(Path(config.lake.directory), config.serve):
-        yield
 
 
 def _end(

@@ -5,18 +5,13 @@ Before: live.py. After: serve/engine.py, serve/pgwire, serve/web.py.
 """
 
 import contextlib
-import multiprocessing
-import signal
 import sys
 from collections.abc import Iterator
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Final
 
 import click
 import msgspec
 
-from collectors.config import ConfigError
 from pipeline.cli.common import (
     config_option,
     end_after,
@@ -33,8 +28,6 @@ from pipeline.serve.engine import Engine
 from pipeline.serve.pgwire import scram
 from pipeline.serve.pgwire.server import Server
 from pipeline.serve.roles import DATABASE
-
-_END_S: Final = 10.0
 
 
 @click.command(
@@ -140,43 +133,6 @@ def serving(lake: Path, config: ServeConfig, *, warm: bool) -> Iterator[None]:
             ending.callback(page.close)
             _tell(f"pane in a browser: {page.url}")
         yield
-
-
-@contextlib.contextmanager
-def serving_beside(lake: Path, config: ServeConfig) -> Iterator[None]:
-    """
-    Serve a lake meanwhile from a process of its own, if it can be.
-
-    What reads must not slow what writes, and whoever receives goes on receiving
-    if nobody can be served: then it is said why.
-    """
-    if not config.listen and not config.web_listen:
-        yield
-        return
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    child = context.Process(target=_serve_until, args=(lake, config, stop), name="serve")
-    child.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        child.join(_END_S)
-        if child.is_alive():
-            child.terminate()
-
-
-def _serve_until(lake: Path, config: ServeConfig, stop: Event) -> None:
-    """Serve until the parent says so, or has gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    try:
-        with serving(lake, config, warm=False):
-            while not stop.wait(1.0) and (parent is None or parent.is_alive()):
-                pass
-    except (ConfigError, CrosspaneError, OSError) as error:
-        _tell(f"nothing is served: {error}")
 
 
 def _tell_sql(address: tuple[str, int], config: ServeConfig) -> None:
