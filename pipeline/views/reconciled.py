@@ -176,7 +176,7 @@ def _seen(flows: str, legs: str) -> str:
     ), watched AS (
         SELECT vantage_id, min(start_time) AS began, max(end_time) AS ended FROM spanned GROUP BY vantage_id
     ), named AS (
-        SELECT c.*, began, ended, v.exporter, v.network, v.cluster, v.format = 'inet_diag' AS without_headers,
+        SELECT c.*, began, ended, v.exporter, v.network, v.cluster, coalesce(v.format = 'inet_diag', false) AS without_headers,
             coalesce(src.entity, v.network || '/' || ip_text(src_ip_hi, src_ip_lo)) AS src_entity,
             coalesce(dst.entity, v.network || '/' || ip_text(dst_ip_hi, dst_ip_lo)) AS dst_entity,
             {_place("src_ip_hi", "src_ip_lo", "coalesce(src.network, v.network)")} AS src_place,
