@@ -2,9 +2,10 @@
 How safe is each pair of workloads: encrypted and identified end to end, and covered by policy?
 
 A leg is encrypted if either end says so. A gateway that passes TLS through tells of
-none, in or out: what leaves it is as encrypted as what was sent to it. A leg of which neither end tells is *plaintext* where a
-proxy of its cluster tells of TLS elsewhere, else not known. That no policy covers a
-server is said where a datapath says so, and is not known elsewhere.
+none, in or out: what leaves it is as encrypted as what was sent to it. A leg of which
+neither end tells is *plaintext* where a proxy of its cluster tells of TLS elsewhere, else
+not known; so is what a server's proxy got from a client nobody knows. That no policy
+covers a server is said where a datapath says so, and is not known elsewhere.
 
 Before: stitched.py. After: health.py.
 """
@@ -119,7 +120,7 @@ _COLUMNS: Final = {
     "tls_requests": "of those, encrypted on every leg, gateways' included",
     "tls_share": "share of them",
     "identity_share": "share of them encrypted, with the SPIFFE ID of a peer told on the first leg and the last",
-    "plaintext_legs": "legs without TLS, where proxies of the sending cluster tell of TLS elsewhere: role and cluster -> role and cluster",
+    "plaintext_legs": "legs without TLS, where proxies of the sending cluster (of a client nobody knows: of the server's) tell of TLS elsewhere: role and cluster -> role and cluster",
     "untold_legs": "legs without TLS, where nobody there tells of TLS at all: not known",
     "client_trust_domains": "trust domains of clients as their peers saw them, else that of the client's cluster",
     "server_trust_domains": "trust domains of servers as their peers saw them, else that of the server's cluster",
@@ -187,7 +188,9 @@ def _security(rows: str) -> str:
 
 
 _TELLS: Final = """coalesce(list_contains(telling, split_part(split_part(leg, ' -> ', 1), ' ', 2)), false)
-            OR split_part(leg, ' -> ', 1) = 'client' AND coalesce(list_contains(telling, client_cluster), false)"""
+            OR split_part(leg, ' -> ', 1) = 'client' AND coalesce(list_contains(telling, client_cluster), false)
+            OR client_cluster IS NULL AND starts_with(leg, 'client -> server ')
+                AND coalesce(list_contains(telling, split_part(split_part(leg, ' -> ', 2), ' ', 2)), false)"""
 
 SECURITY_BETWEEN: Final = Function(
     "security_between",

@@ -224,6 +224,21 @@ def test_what_graphs_ask_is_what_the_view_says(lake: SmallLake):
     assert [legs for _, _, legs in found] == [["client east -> gateway west"]]
 
 
+def test_what_a_server_got_from_nobody_known_is_told_by_its_own_cluster(lake: SmallLake):
+    """No TLS at a sidecar whose cluster tells of TLS is plaintext; a gateway that passes it on tells none."""
+    minute(lake, client_cluster="west", server_entity="a")
+    unknown = {"client_entity": "unknown", "client_cluster": None, "encrypted": 0}
+    minute(lake, **unknown, server_entity="b", open_legs=["client -> server west"])
+    minute(lake, **unknown, server_entity="c", open_legs=["client -> gateway west"])
+    minute(lake, **unknown, server_entity="d", open_legs=["client -> server lab"])
+    assert edges(lake, "server, plaintext_legs, untold_legs") == [
+        ("a", [], []),
+        ("b", ["client -> server west"], []),
+        ("c", [], ["client -> gateway west"]),
+        ("d", [], ["client -> server lab"]),
+    ]
+
+
 def test_policy_is_told_or_unknown(lake: SmallLake):
     """Denied or allowed by one: covered; no policy matched: not covered; nobody tells: unknown."""
     for entity, told in {
