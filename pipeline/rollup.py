@@ -14,7 +14,7 @@ Before: windows.py. After: schema/rollups.py (the rows), views/rollups.py.
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -24,7 +24,7 @@ from pipeline.memory import FACTS, asked
 from pipeline.schema import rollups
 from pipeline.schema.rollups import Rollup
 from pipeline.views.rollups import merged, rolled_up
-from pipeline.views.topology import MARGIN, calls_sql
+from pipeline.views.topology import MARGIN, TOLD_TWICE, calls_sql
 from pipeline.views.wire import wire_sql
 
 if TYPE_CHECKING:  # which lists this stage
@@ -51,14 +51,20 @@ def rollup(lake: Lake, window: "Window") -> Commit:
         *("start_time", "client_endpoint_id", "protocol", "server_endpoint_id"),
         *("server_ms", "confidence"),
     )
-    records = of_records(window.start, window.end, FACTS, {"stitched": _STITCHED})
+    more = {"stitched": _STITCHED, "twice": told_twice(lake)}
+    records = of_records(window.start, window.end, FACTS, more)
     for of, rows in records.items():
         _add(commit, lake, window, of, asked(lake, rows, {_STITCHED: joined}))
     return commit
 
 
+def told_twice(lake: Lake) -> bool:
+    """Whether some proxies may tell the same request twice."""
+    return not asked(lake, TOLD_TWICE, {}).is_empty()
+
+
 def of_records(
-    start: datetime, end: datetime, facts: str = "", more: Mapping[str, str] = MappingProxyType({})
+    start: datetime, end: datetime, facts: str = "", more: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[Rollup, str]:
     """
     SQL of the rows of minutes in [start, end), made of records.

@@ -27,6 +27,7 @@ from pipeline.health.security import security
 from pipeline.health.usual import BASES, Basis, best, buckets, usual
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
+from pipeline.rollup import told_twice
 from pipeline.schema.health import EDGE_KEY, HEALTH_1M, SECURITY_1M
 from pipeline.schema.rollups import EDGES_1M, LEGS_1M
 from pipeline.views.failed import FAILED, TOLD, failed_sql
@@ -161,7 +162,8 @@ def _failed(lake: Lake, window: "Window", edges: pl.DataFrame) -> pl.DataFrame:
     """Calls that failed, if there are any."""
     if not edges["errors"].sum() and not edges["denied"].sum():
         return FAILED.to_frame()
-    query = failed_sql(window.start, window.end, _EDGES, window.start - BEFORE, FACTS)
+    before, twice = window.start - BEFORE, told_twice(lake)
+    query = failed_sql(window.start, window.end, _EDGES, before, FACTS, twice=twice)
     return asked(lake, query, {_EDGES: edges.select(TOLD)})
 
 

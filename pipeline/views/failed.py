@@ -17,7 +17,7 @@ import polars as pl
 from pipeline.schema.health import EDGE_KEY as KEY
 from pipeline.schema.model import TEXT
 from pipeline.views import blame, outages
-from pipeline.views.topology import MARGIN, calls_sql
+from pipeline.views.topology import MARGIN, READ, calls_sql
 
 MOST: Final = 20_000
 
@@ -34,7 +34,13 @@ FAILED: Final = pl.Schema(
 
 
 def failed_sql(
-    start: datetime, end: datetime, edges: str, before: datetime, facts: str = ""
+    start: datetime,
+    end: datetime,
+    edges: str,
+    before: datetime,
+    facts: str = "",
+    *,
+    twice: bool = True,
 ) -> str:
     """
     SQL of the failed and denied calls that began in [start, end).
@@ -47,6 +53,8 @@ def failed_sql(
         What to write before the names of tables that are not copied: ``lake.crosspane.``.
     before
         From when on earlier rows tell which gateway a service is usually reached through.
+    twice
+        As of `calls_sql`.
     """
     first, last = (f"TIMESTAMPTZ '{time.isoformat()}'" for time in (start, end))
     around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
@@ -54,7 +62,8 @@ def failed_sql(
         WHERE bucket_start >= TIMESTAMPTZ '{before.isoformat()}' AND bucket_start < {first}
         UNION ALL BY NAME FROM {edges})"""
     requests = f"""(
-        WITH around AS MATERIALIZED (FROM {facts}requests WHERE {around}), wrong AS (
+        WITH around AS MATERIALIZED (
+            SELECT {READ} FROM {facts}requests WHERE {around}), wrong AS (
             SELECT DISTINCT request_id FROM around WHERE {_WRONG} AND request_id IS NOT NULL
             ORDER BY hash(request_id) LIMIT {MOST}
         ), unnamed AS (
@@ -70,7 +79,7 @@ def failed_sql(
         WHERE start_time >= {first} AND start_time < {last} AND reporter = 'source'
             AND is_health_check IS NOT TRUE AND coalesce(log_type, 'end') = 'end'
             AND status < 500 AND NOT coalesce({blame.FAILED}, true)"""
-    calls = calls_sql(requests, f">= {first} AND start_time < {last}")
+    calls = calls_sql(requests, f">= {first} AND start_time < {last}", twice=twice)
     unaware = outages.unaware_sql(
         f"(FROM {facts}requests WHERE start_time >= {first} AND start_time < {last})"
     )

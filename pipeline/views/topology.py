@@ -15,6 +15,16 @@ from pipeline.views import blame, outages
 _PROXY_FORMATS: Final = ("envoy_als", "envoy_otlp", "envoy_json", "envoy_text")
 """Channels by which one proxy may tell the same request twice, the most exact first."""
 
+TOLD_TWICE: Final = f"""SELECT cluster FROM vantages WHERE format IN {_PROXY_FORMATS}
+        GROUP BY cluster HAVING count(DISTINCT format) > 1"""
+"""SQL of clusters whose proxies may."""
+READ: Final = """start_time, vantage_id, reporter, log_type, is_health_check, protocol, method, authority, path,
+        status, grpc_status, response_flags, upstream_failure, authz, policy, request_id, duration_ms,
+        bytes_received, bytes_sent, attempts, service, src_endpoint_id, dst_endpoint_id, upstream_tls,
+        downstream_tls, upstream_peer_identity, downstream_peer_identity, upstream_local_ip_hi,
+        upstream_local_ip_lo, upstream_remote_ip_hi, upstream_remote_ip_lo, upstream_remote_port"""
+"""Columns of `schema.REQUESTS` that calls are made of."""
+
 _SAME: Final = """observer_cluster, observer_network, reporter, request_id, authority, method, path, status,
         epoch_ms(start_time)"""
 
@@ -79,8 +89,23 @@ _AROUND: Final = ", ".join(
 )
 
 
+_ONCE: Final = f"""
+        SELECT * FROM traffic WHERE observer_cluster NOT IN (FROM told_twice)
+        UNION ALL
+        SELECT * EXCLUDE (nth) FROM (
+            SELECT *, row_number() OVER (PARTITION BY {_SAME}, format) AS nth
+            FROM traffic WHERE observer_cluster IN (FROM told_twice))
+        QUALIFY row_number() OVER (PARTITION BY {_SAME}, nth
+            ORDER BY list_position({[*_PROXY_FORMATS]}, format) NULLS FIRST) = 1
+    """
+
+
 def calls_sql(
-    requests: str = "requests", begun: str = "IS NOT NULL", stitched: str = _NOTHING
+    requests: str = "requests",
+    begun: str = "IS NOT NULL",
+    stitched: str = _NOTHING,
+    *,
+    twice: bool = True,
 ) -> str:
     """
     SQL of the columns of ``v_calls`` but those that blame, of calls that began at some time.
@@ -98,7 +123,10 @@ def calls_sql(
     stitched
         Relation with those columns of `schema.EDGES`: conversations without a request id
         whose hops were joined by connections, for servers that nothing else tells.
+    twice
+        False if `TOLD_TWICE` has no rows: then nothing is looked for twice.
     """
+    once = _ONCE if twice else "FROM traffic"
     return f"""WITH known AS MATERIALIZED (
         SELECT endpoint_id, network, kind, cluster, namespace, service, node, entity,
             provider, region FROM v_endpoints
@@ -110,17 +138,8 @@ def calls_sql(
             ON named.service = CASE WHEN r.service IS NULL THEN split_part(r.authority, ':', 1) END
         WHERE reporter IN ('source', 'destination') AND is_health_check IS NOT TRUE
             AND coalesce(log_type, 'end') = 'end'
-    ), told_twice AS (
-        SELECT cluster FROM vantages WHERE format IN {_PROXY_FORMATS}
-        GROUP BY cluster HAVING count(DISTINCT format) > 1
-    ), once AS (
-        SELECT * FROM traffic WHERE observer_cluster NOT IN (FROM told_twice)
-        UNION ALL
-        SELECT * EXCLUDE (nth) FROM (
-            SELECT *, row_number() OVER (PARTITION BY {_SAME}, format) AS nth
-            FROM traffic WHERE observer_cluster IN (FROM told_twice))
-        QUALIFY row_number() OVER (PARTITION BY {_SAME}, nth
-            ORDER BY list_position({[*_PROXY_FORMATS]}, format) NULLS FIRST) = 1
+    ), told_twice AS ({TOLD_TWICE}
+    ), once AS ({once}
     ), server_side AS (
         SELECT request_id, authority, method, path, arg_max(dst_endpoint_id, start_time) AS dst_endpoint_id,
             arg_max(duration_ms, start_time) AS server_duration_ms,
@@ -175,23 +194,24 @@ def calls_sql(
         LEFT JOIN service_in_cluster there ON there.service = c.service AND there.cluster = g.cluster
         LEFT JOIN service_anywhere anywhere ON anywhere.service = CASE WHEN g.name IS NULL THEN c.service END
         WHERE c.reporter = 'source' AND c.start_time {begun}
+    ), unsent AS (
+        SELECT d.* FROM once d ANTI JOIN client_side s ON s.request_id = d.request_id
+            AND s.authority = d.authority AND s.method = d.method AND s.path = d.path
+        WHERE d.reporter = 'destination' AND d.start_time {begun}
     ), server_calls AS (
         SELECT d.*, client.entity AS client_entity, client.cluster AS client_cluster,
             {_place("client", "client")}, {_place("server", "server", network="d.observer_network")},
             d.downstream_peer_identity IS NOT NULL AS identified,
             coalesce(server.entity, 'service:' || d.service) AS server_entity,
             coalesce(server.cluster, d.observer_cluster) AS server_cluster
-        FROM once d
+        FROM unsent d
         LEFT JOIN known client ON client.endpoint_id = d.src_endpoint_id AND client.kind IN ('pod', 'vm')
         LEFT JOIN known server ON server.endpoint_id = d.dst_endpoint_id
-        LEFT JOIN client_side s ON s.request_id = d.request_id AND s.authority = d.authority
-            AND s.method = d.method AND s.path = d.path
         LEFT JOIN connecting c ON c.src_endpoint_id = CASE WHEN d.request_id IS NULL THEN d.src_endpoint_id END
             AND c.protocol = d.protocol AND c.around = time_bucket({MARGIN}, d.start_time)
         LEFT JOIN known passed ON passed.endpoint_id = CASE WHEN d.request_id IS NULL THEN d.src_endpoint_id END
             AND passed.kind = 'gateway'
-        WHERE d.reporter = 'destination' AND d.start_time {begun}
-            AND s.request_id IS NULL AND c.src_endpoint_id IS NULL AND passed.endpoint_id IS NULL
+        WHERE c.src_endpoint_id IS NULL AND passed.endpoint_id IS NULL
     ), calls AS (
         SELECT start_time, client_entity, client_cluster, server_entity, server_cluster, {_PLACES},
             service, identified, gateway, match_method, confidence, protocol, method, path, status, grpc_status,
