@@ -187,10 +187,10 @@ def _security(rows: str) -> str:
     FROM judged"""
 
 
-_TELLS: Final = """coalesce(list_contains(telling, split_part(split_part(leg, ' -> ', 1), ' ', 2)), false)
+_TELLS: Final = """(coalesce(list_contains(telling, split_part(split_part(leg, ' -> ', 1), ' ', 2)), false)
             OR split_part(leg, ' -> ', 1) = 'client' AND coalesce(list_contains(telling, client_cluster), false)
             OR client_cluster IS NULL AND starts_with(leg, 'client -> server ')
-                AND coalesce(list_contains(telling, split_part(split_part(leg, ' -> ', 2), ' ', 2)), false)"""
+                AND coalesce(list_contains(telling, split_part(split_part(leg, ' -> ', 2), ' ', 2)), false))"""
 
 SECURITY_BETWEEN: Final = Function(
     "security_between",

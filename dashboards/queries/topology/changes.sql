@@ -11,13 +11,15 @@ WITH now AS (
         [$cloud], [$region], [$cluster], [$network], [$namespace], [$service])
     WHERE '$show' IN (kind, 'both')
 ), pairs AS (
-    SELECT kind, source, target, list_sort(list(DISTINCT coalesce(gateway, path_model, 'unknown'))) AS paths,
+    SELECT kind, source, target,
+           coalesce(list_sort(list(DISTINCT coalesce(gateway, path_model)) FILTER (path_model IS NOT NULL)), []) AS paths,
            sum(requests_per_s) AS per_s, sum(requests) AS requests, sum(errors) / sum(requests) AS failed,
            max(p95_ms) AS p95, sum(tls_requests) / sum(requests) AS tls, true AS is_there
     FROM now
     GROUP BY ALL
 ), earlier AS (
-    SELECT kind, source, target, list_sort(list(DISTINCT coalesce(gateway, path_model, 'unknown'))) AS paths,
+    SELECT kind, source, target,
+           coalesce(list_sort(list(DISTINCT coalesce(gateway, path_model)) FILTER (path_model IS NOT NULL)), []) AS paths,
            sum(requests_per_s) AS per_s, sum(requests) AS requests, sum(errors) / sum(requests) AS failed,
            max(p95_ms) AS p95, sum(tls_requests) / sum(requests) AS tls, true AS is_there
     FROM before
@@ -27,7 +29,8 @@ WITH now AS (
            b.per_s AS per_s_before, n.failed AS failed_now, b.failed AS failed_before, n.p95 AS p95_now,
            b.p95 AS p95_before, n.paths AS paths_now, b.paths AS paths_before,
            CASE WHEN b.is_there IS NULL THEN 'appeared' WHEN n.is_there IS NULL THEN 'vanished'
-               WHEN n.paths <> b.paths THEN 'moved' WHEN n.tls < b.tls THEN 'less TLS'
+               WHEN len(n.paths) > 0 AND len(b.paths) > 0 AND n.paths <> b.paths THEN 'moved'
+               WHEN n.tls < b.tls THEN 'less TLS'
                WHEN n.requests < 5 OR b.requests < 5 THEN NULL
                WHEN n.failed > b.failed + 0.01 OR n.p95 > 2 * b.p95 AND n.p95 > b.p95 + 20 THEN 'degraded'
                WHEN n.failed < b.failed - 0.01 OR b.p95 > 2 * n.p95 AND b.p95 > n.p95 + 20 THEN 'recovered'

@@ -41,7 +41,8 @@ WITH nodes AS MATERIALIZED (
 )
 SELECT node_id AS id, CASE '$level' WHEN 'service' THEN split_part(split_part(node_id, '/', -1), '.', 1)
            ELSE split_part(node_id, '/', -1) END AS title,
-       coalesce(nullif(concat_ws(' ', namespace, cluster), ''), concat_ws(' ', provider, region)) AS subtitle,
+       coalesce(CASE WHEN cluster <> node_id THEN concat_ws(' ', namespace, cluster) END,
+           concat_ws(' ', provider, region)) AS subtitle,
        coalesce(per_s, 0) AS mainstat, coalesce(errors / requests, 0) AS secondarystat,
        coalesce((requests - errors - coalesce(slow, 0)) / requests, 0) AS arc__ok,
        coalesce(slow / requests, 0) AS arc__slow, coalesce(errors / requests, 0) AS arc__failed,
