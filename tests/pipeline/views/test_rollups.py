@@ -143,7 +143,8 @@ def test_a_client_that_broke_off_is_the_one_that_is_blamed(engine: duckdb.DuckDB
     engine.execute("CREATE OR REPLACE TEMP TABLE proxies (flags VARCHAR[])")
     engine.executemany("INSERT INTO proxies VALUES (?)", [(flags,) for flags in told])
     calls = """SELECT c.flags AS client_flags, CASE WHEN server_seen THEN s.flags ELSE [] END AS server_flags,
-        server_seen, gateway, gateway AS path_gateway, true AS gateway_works, true AS failed,
+        server_seen, gateway, gateway AS path_gateway, true AS gateway_works,
+        false AS gateway_unaware, true AS failed,
         false AS denied, NULL::VARCHAR AS upstream_failure
         FROM (FROM proxies UNION ALL SELECT NULL) c, proxies s,
             (VALUES (true), (false)) a(server_seen), (VALUES ('g'), (NULL)) b(gateway)"""
