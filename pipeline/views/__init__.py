@@ -152,5 +152,6 @@ FUNCTIONS: Final = (
     graph.TOPOLOGY_EDGES,
     graph.TOPOLOGY_NODES,
     graph.EDGES_PICKED,
+    verdicts.POLICY_VERDICTS_BETWEEN,
 )
 """Every table function: views of a span. Their tables are found in the schema in use."""

@@ -6,9 +6,10 @@ Before: facts.py. After: topology.py.
 
 from typing import Final
 
-from pipeline.schema import View
+from pipeline.schema import Function, View
 from pipeline.views.blame import TURNED_AWAY
 from pipeline.views.facts import OBSERVER, SIDE_JOINS, side_columns, side_select
+from pipeline.views.rollups import SINCE, SPAN, UNTIL
 
 _TOLD: Final = {
     f"{side}_{name}": meaning
@@ -83,26 +84,27 @@ def _peer(side: str) -> str:
 
 _DISTINCT: Final = "coalesce(list_sort(list_distinct(flatten(list({}) FILTER (len({}) > 0)))), [])"
 
-POLICY_VERDICTS: Final = View(
-    "v_policy_verdicts",
-    "Who was denied or dropped, by which policy or for which reason, how often?",
-    {
-        "layer": "L4: packets a datapath refused; L7: requests and connections a proxy refused",
-        "client_entity": "who wanted it: workload, else DNS name, reserved identity or network/address",
-        "server_entity": "from whom, likewise; a host name where no more is known",
-        "server_port": "port of the server",
-        "protocol": "TCP, UDP, SCTP, ICMP or IP protocol number; HTTP/1.1, DNS...",
-        "verdict": "DROPPED; ERROR; AUDIT: let through, a policy would have denied it",
-        "reason": "why, in the words of who refused; POLICY_DENIED: none allows it, POLICY_DENY: one denies it",
-        "policies": "policies that denied it; empty where none is named",
-        "traffic_direction": "EGRESS: refused where it left; INGRESS: where it arrived",
-        "observers": "nodes or proxies that refused it",
-        "times": "packets (every retry is one more) or requests refused",
-        "first_time": "first seen",
-        "last_time": "last seen",
-    },
+_COLUMNS: Final = {
+    "layer": "L4: packets a datapath refused; L7: requests and connections a proxy refused",
+    "client_entity": "who wanted it: workload, else DNS name, reserved identity or network/address",
+    "server_entity": "from whom, likewise; a host name where no more is known",
+    "server_port": "port of the server",
+    "protocol": "TCP, UDP, SCTP, ICMP or IP protocol number; HTTP/1.1, DNS...",
+    "verdict": "DROPPED; ERROR; AUDIT: let through, a policy would have denied it",
+    "reason": "why, in the words of who refused; POLICY_DENIED: none allows it, POLICY_DENY: one denies it",
+    "policies": "policies that denied it; empty where none is named",
+    "traffic_direction": "EGRESS: refused where it left; INGRESS: where it arrived",
+    "observers": "nodes or proxies that refused it",
+    "times": "packets (every retry is one more) or requests refused",
+    "first_time": "first seen",
+    "last_time": "last seen",
+}
+
+
+def _refused(and_of: str = "") -> str:
+    """SQL of who was refused what, of rows for whose time (`{}`) a further condition holds."""
     # One packet gives an event of the policy that is looked up and one of the drop.
-    f"""SELECT 'L4' AS layer, client_entity, server_entity, server_port, protocol, verdict,
+    return f"""SELECT 'L4' AS layer, client_entity, server_entity, server_port, protocol, verdict,
         drop_reason AS reason, {_DISTINCT.format("denied_by", "denied_by")} AS policies, traffic_direction,
         list_sort(list(DISTINCT exporter)) AS observers,
         greatest(count(*) FILTER (event_type = 'policy_verdict'),
@@ -114,7 +116,7 @@ POLICY_VERDICTS: Final = View(
             CASE WHEN is_reply THEN {_peer("dst")} ELSE {_peer("src")} END AS client_entity,
             CASE WHEN is_reply THEN {_peer("src")} ELSE {_peer("dst")} END AS server_entity,
             CASE WHEN is_reply THEN src_port ELSE dst_port END AS server_port
-        FROM v_verdicts WHERE verdict IN ('DROPPED', 'ERROR', 'AUDIT')
+        FROM v_verdicts WHERE verdict IN ('DROPPED', 'ERROR', 'AUDIT') {and_of.format(*["event_time"] * 2)}
     ) GROUP BY client_entity, server_entity, server_port, protocol, verdict, drop_reason, traffic_direction
     UNION ALL BY NAME
     SELECT 'L7' AS layer, client_entity, server_entity, server_port, protocol, 'DROPPED' AS verdict,
@@ -129,6 +131,21 @@ POLICY_VERDICTS: Final = View(
             coalesce(service_port, downstream_local_port, upstream_remote_port) AS server_port,
             CASE reporter WHEN 'source' THEN 'EGRESS' WHEN 'destination' THEN 'INGRESS' END AS traffic_direction,
             coalesce(request_id, concat_ws(' ', start_time, downstream_remote_ip, downstream_remote_port)) AS call
-        FROM v_requests WHERE authz = 'denied' OR {TURNED_AWAY}
-    ) GROUP BY client_entity, server_entity, server_port, protocol, reason, traffic_direction""",
+        FROM v_requests WHERE (authz = 'denied' OR {TURNED_AWAY}) {and_of.format(*["start_time"] * 2)}
+    ) GROUP BY client_entity, server_entity, server_port, protocol, reason, traffic_direction"""
+
+
+POLICY_VERDICTS: Final = View(
+    "v_policy_verdicts",
+    "Who was denied or dropped, by which policy or for which reason, how often?",
+    _COLUMNS,
+    _refused(),
+)
+
+POLICY_VERDICTS_BETWEEN: Final = Function(
+    "policy_verdicts_between",
+    "Who was denied or dropped in a span, by which policy or for which reason, how often?",
+    SPAN,
+    _COLUMNS,
+    _refused(f"AND {{}} >= {SINCE} AND {{}} < {UNTIL}"),
 )

@@ -3,8 +3,7 @@
 WITH me AS (FROM entities_called('$service'))
 SELECT layer, client_entity AS client, server_entity AS server, server_port AS port, protocol, verdict, reason,
        array_to_string(policies, ', ') AS policies, traffic_direction AS direction, times, last_time AS "last seen"
-FROM v_policy_verdicts
+FROM policy_verdicts_between($__timeFrom(), $__timeTo())
 WHERE (client_entity IN (FROM me) OR server_entity IN (FROM me))
-  AND last_time >= $__timeFrom()::TIMESTAMPTZ AND first_time <= $__timeTo()::TIMESTAMPTZ
 ORDER BY times DESC
 LIMIT 50

@@ -142,6 +142,14 @@ def test_a_refused_packet_counts_once(lake):
     ]
 
 
+def test_a_span_has_what_was_refused_in_it(lake):
+    """From its begin on, up to its end and not with it."""
+    lake(HubbleJson(), packet())
+    span = "SELECT times FROM policy_verdicts_between('2026-01-02 03:04:05Z', '2026-01-02 03:04:{}Z')"
+    assert lake.read(span.format("06")) == [(1,)]
+    assert lake.read(span.format("05")) == []
+
+
 def test_whom_it_wanted_outside(lake):
     """What is outside has its DNS name, else the identity reserved for it; a reply turns round."""
     outside = {"identity": 2, "labels": ["reserved:world"]}
