@@ -75,6 +75,7 @@ def lake(tmp_path):
         connection.execute(macro)
     for view in views.VIEWS:
         connection.execute(schema.create_view(view))
+    connection.execute(schema.create_function(views.verdicts.POLICY_VERDICTS_BETWEEN))
     vantages = Vantages(pl.DataFrame(schema=schema.VANTAGES.schema))
 
     def fill(decoder: Decoder, *lines: dict[str, object]) -> None:
@@ -145,7 +146,9 @@ def test_a_refused_packet_counts_once(lake):
 def test_a_span_has_what_was_refused_in_it(lake):
     """From its begin on, up to its end and not with it."""
     lake(HubbleJson(), packet())
-    span = "SELECT times FROM policy_verdicts_between('2026-01-02 03:04:05Z', '2026-01-02 03:04:{}Z')"
+    span = (
+        "SELECT times FROM policy_verdicts_between('2026-01-02 03:04:05Z', '2026-01-02 03:04:{}Z')"
+    )
     assert lake.read(span.format("06")) == [(1,)]
     assert lake.read(span.format("05")) == []
 
