@@ -10,6 +10,7 @@ import pytest
 from pipeline import schema
 from pipeline import windows as minutes
 from pipeline.lake import Commit, Lake
+from pipeline.memory import asked
 from pipeline.windows import Stage, Window, Windows
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -159,3 +160,65 @@ def test_a_minute_that_only_statistics_tell_of_is_worked_out(
         commit(lake, windows, flows(30), 110)
         assert windows.close(at(110)) == 1
         assert (seen, counts(lake)) == (["12:00", "12:00"], [(0, 1)])
+
+
+def test_a_minute_is_new_once(tmp_path: Path):
+    """Of a new one nothing is there to replace: not of one that is done again, nor after a restart."""
+    told = []
+
+    def noting(_: Lake, window: Window) -> None:
+        told.append(((window.start - NOON).total_seconds(), window.is_new))
+
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake, noting)
+        for second in (30, 90, 31):
+            commit(lake, windows, flows(second), 200)
+            windows.close(at(200))
+        commit(lake, windows, flows(91), 200)
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake, noting)
+        commit(lake, windows, flows(150), 300)
+        windows.close(at(300))
+    assert told == [(0, True), (60, True), (0, False), (60, False), (120, True)]
+
+
+def test_a_query_that_fails_takes_nothing_from_the_stages_after_it(tmp_path: Path):
+    """What it brought into memory is gone with its transaction, and is brought again."""
+    endpoint = {"endpoint_id": 7, "kind": "pod", "cluster": "c", "namespace": "n", "workload": "w"}
+    rows = schema.complete(pl.DataFrame([endpoint]), schema.ENDPOINTS.schema)
+    seen = []
+
+    def failing(lake: Lake, _: Window) -> None:
+        seen.append(asked(lake, "SELECT entity FROM v_endpoints", {}).rows())
+        asked(lake, "SELECT error('no')", {})
+
+    def asking(lake: Lake, window: Window) -> Commit:
+        seen.append(asked(lake, "SELECT entity FROM v_endpoints", {}).rows())
+        return counting(lake, window)
+
+    with Lake(tmp_path) as lake:
+        lake.commit(Commit({"endpoints": rows}))
+        windows = windows_of(lake, failing, asking)
+        commit(lake, windows, flows(30), 100)
+        windows.close(at(100))
+        assert counts(lake) == [(0, 1)]
+    assert seen == [[("c/n/w",)], [("c/n/w",)]]
+
+
+def test_names_are_those_of_the_endpoints_there_are(tmp_path: Path):
+    """What is put together of endpoints is so again when there are others, not before."""
+    one = {"endpoint_id": 1, "kind": "node", "cluster": "c", "node": "a"}
+    seen = []
+
+    def asking(lake: Lake, _: Window) -> None:
+        seen.append(asked(lake, "SELECT entity FROM v_endpoints ORDER BY entity", {}).rows())
+
+    with Lake(tmp_path) as lake:
+        windows = windows_of(lake, asking)
+        for minute, row in enumerate((one, None, one | {"endpoint_id": 2, "node": "b"})):
+            if row:
+                rows = schema.complete(pl.DataFrame([row]), schema.ENDPOINTS.schema)
+                lake.commit(Commit({"endpoints": rows}))
+            commit(lake, windows, flows(60 * minute + 30), 60 * minute + 100)
+            windows.close(at(60 * minute + 100))
+    assert seen == [[("c/node/a",)], [("c/node/a",)], [("c/node/a",), ("c/node/b",)]]
