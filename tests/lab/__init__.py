@@ -20,6 +20,8 @@ The lab: a real Envoy mesh over four clusters, in Linux network namespaces.
     exporters.py  softflowd on each cluster's bridge, tcpdump on its exports
     inventory.py  places.py as an inventory file
     agents.py, observing.py      crosspane beside it
+    expected.py, incidents.py    what it says of each fault, and minutes made of seconds to see it
+    live_faults.py               the same in real minutes, by hand
     record_demo.py, report.py    the data in pipeline/demo/ and its counts
 
 Needs root, ip, nft, openssl and envoy. Nothing here is mocked: the packets,
