@@ -3,7 +3,7 @@ Every board of the dashboards over a day, as the page asks it, beside the same q
 
     python -m bench.pane [--flows N] [--requests N] [--lake DIR]
 
-Each panel's queries are expanded as Grafana does and asked through the server's engine, with
+Each query of a panel is expanded as Grafana does and asked through the server's engine, with
 the time range of a day and of its last hour. Some questions are asked of rows as well, and
 of ClickHouse over the same Parquet files where `chdb` can be imported.
 """
@@ -121,9 +121,9 @@ def _sizes(root: Path) -> None:
 
 
 def _ask_boards(session: Session, name: str, length: timedelta) -> None:
-    """Seconds of each panel of each board, over a span that ends with the day."""
+    """Seconds of each query of each board, over a span that ends with the day."""
     boards = Boards()
-    print(f"  boards, {name}: ms of a panel's queries{'':<6}p50{'':>8}p95{'':>8}worst")
+    print(f"  boards, {name}: ms of a query{'':<16}p50{'':>8}p95{'':>8}worst")
     for listed in boards.listed():
         board = boards.dashboard(listed["uid"])
         span = {"from": _ms(_END - length), "to": _ms(_END), "dashboard": listed["uid"]}
@@ -135,16 +135,17 @@ def _ask_boards(session: Session, name: str, length: timedelta) -> None:
                 options = boards.options(asked, session)
                 variables[variable["name"]] = [options[0]["value"]] if options else []
         took: dict[str, float] = {}
-        for panel in _panels(board["panels"]):
-            step = interval_ms(_END - length, _END, _POINTS)
+        step = interval_ms(_END - length, _END, _POINTS)
+        for panel, target in _queries(board["panels"]):
+            query = f"{panel['title']} {target['refId']}"
+            panel["targets"] = [target]
             asked = _asked(
                 AskedPanel, **span, panel=panel["id"], interval_ms=step, variables=variables
             )
-            answer = boards.panel(asked, session)
-            for ref, one in answer.items():
+            for one in boards.panel(asked, session).values():
                 if "error" in one:
-                    print(f"    {listed['uid']} {panel['title']} {ref}: {one['error']}")
-            took[panel["title"]] = statistics.median(
+                    print(f"    {listed['uid']} {query}: {one['error']}")
+            took[query] = statistics.median(
                 _wall(lambda asked=asked: boards.panel(asked, session)) for _ in range(_ROUNDS)
             )
         worst = max(took, key=lambda title: took[title])
@@ -160,11 +161,12 @@ def _asked(kind: Any, **values: Any) -> Any:
     return msgspec.convert(values, kind)
 
 
-def _panels(panels: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _queries(panels: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Panels, each with one of its queries: Grafana asks them side by side."""
     for panel in panels:
-        if panel.get("targets"):
-            yield panel
-        yield from _panels(panel.get("panels", []))
+        for target in panel.get("targets", []):
+            yield panel, target
+        yield from _queries(panel.get("panels", []))
 
 
 def _ask_rows(session: Session, root: Path) -> None:
