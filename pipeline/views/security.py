@@ -4,8 +4,9 @@ How safe is each pair of workloads: encrypted and identified end to end, and cov
 A leg is encrypted if either end says so. A gateway that passes TLS through tells of
 none, in or out: what leaves it is as encrypted as what was sent to it. A leg of which
 neither end tells is *plaintext* where a proxy of its cluster tells of TLS elsewhere, else
-not known; so is what a server's proxy got from a client nobody knows. That no policy
-covers a server is said where a datapath says so, and is not known elsewhere.
+not known; so is what a server's proxy got from a client nobody knows, or from a gateway
+that passes on what came from nobody known. That no policy covers a server is said where a
+datapath says so, and is not known elsewhere.
 
 Before: stitched.py. After: health.py.
 """
@@ -55,7 +56,8 @@ def security_sql(
             lead(tls_in) OVER path AS tls_there, lead(caller) OVER path AS caller_there
         FROM sent WINDOW path AS (PARTITION BY edge_id ORDER BY hop)
     ), segments AS (
-        SELECT edge_id, nth, here || ' -> ' || coalesce(there, 'server') AS leg,
+        SELECT edge_id, nth, CASE WHEN tls_sent IS NULL THEN role ELSE here END
+                || ' -> ' || coalesce(there, 'server') AS leg,
             coalesce(tls_sent, false) OR coalesce(tls_there, false) AS tls,
             called IS NOT NULL OR caller_there IS NOT NULL AS identified, caller_there AS caller, called
         FROM ordered WHERE there IS NOT NULL OR role <> 'server'
@@ -187,10 +189,13 @@ def _security(rows: str) -> str:
     FROM judged"""
 
 
-_TELLS: Final = """(coalesce(list_contains(telling, split_part(split_part(leg, ' -> ', 1), ' ', 2)), false)
-            OR split_part(leg, ' -> ', 1) = 'client' AND coalesce(list_contains(telling, client_cluster), false)
-            OR client_cluster IS NULL AND starts_with(leg, 'client -> server ')
-                AND coalesce(list_contains(telling, split_part(split_part(leg, ' -> ', 2), ' ', 2)), false))"""
+_SENDER, _RECEIVER = (f"split_part(leg, ' -> ', {end})" for end in (1, 2))
+_TELLS: Final = f"""(coalesce(list_contains(telling, split_part({_SENDER}, ' ', 2)), false)
+            OR {_SENDER} = 'client' AND coalesce(list_contains(telling, client_cluster), false)
+            OR ({_SENDER} = 'gateway' OR {_SENDER} = 'client' AND client_cluster IS NULL)
+                AND starts_with({_RECEIVER}, 'server ')
+                AND coalesce(list_contains(telling, split_part({_RECEIVER}, ' ', 2)), false))"""
+"""Of an open leg: whether proxies of the sender's cluster, or else the server's, tell of TLS."""
 
 SECURITY_BETWEEN: Final = Function(
     "security_between",

@@ -91,7 +91,7 @@ CONVERSATIONS = {
         0,
         ["client east -> gateway west"],
     ),
-    "gateway alone": ([PASSES], 0, 0, ["client -> gateway west", "gateway west -> server"]),
+    "gateway alone": ([PASSES], 0, 0, ["client -> gateway west", "gateway -> server"]),
     "nobody shown at the end": (
         [
             CLIENT,
@@ -231,11 +231,15 @@ def test_what_a_server_got_from_nobody_known_is_told_by_its_own_cluster(lake: Sm
     minute(lake, **unknown, server_entity="b", open_legs=["client -> server west"])
     minute(lake, **unknown, server_entity="c", open_legs=["client -> gateway west"])
     minute(lake, **unknown, server_entity="d", open_legs=["client -> server lab"])
+    minute(lake, **unknown, server_entity="e", open_legs=["gateway -> server"])
+    minute(lake, **unknown, server_entity="f", open_legs=["gateway -> server west"])
     assert edges(lake, "server, plaintext_legs, untold_legs") == [
         ("a", [], []),
         ("b", ["client -> server west"], []),
         ("c", [], ["client -> gateway west"]),
         ("d", [], ["client -> server lab"]),
+        ("e", [], ["gateway -> server"]),
+        ("f", ["gateway -> server west"], []),
     ]
 
 
