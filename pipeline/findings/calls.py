@@ -112,6 +112,7 @@ _REFUSALS: Final = """FROM v_policy_verdicts WHERE client_entity IS NOT DISTINCT
     AND server_port IS NOT DISTINCT FROM $server_port AND last_time >= $since"""
 
 _OPEN: Final = "sum(conversations - encrypted)::BIGINT"
+_SINCE_OPEN: Final = "epoch(getvariable('until') - max(minute) FILTER (encrypted < conversations))"
 _SECURITY: Final = "FROM security_between($since, $until) WHERE client = $client_entity AND server = $server_entity"
 
 
@@ -211,16 +212,19 @@ CALLS: Final = (
     ),
     Kind(
         "plaintext_edge",
-        "calls from cluster to cluster without TLS, told by proxies that tell of TLS elsewhere",
+        "calls from cluster to cluster, or from nobody known, without TLS, told by proxies that tell of TLS elsewhere",
         f"""SELECT client_entity || ' -> ' || server_entity AS entity, 'warning' AS severity,
-            list_sort([any_value(client_cluster), any_value(server_cluster)]) AS clusters,
+            list_sort(list_distinct(list(client_cluster) || list(server_cluster))) AS clusters,
             format('{{}} of {{}} calls from {{}} to {{}} were not encrypted: {{}}', {_OPEN}, sum(conversations)::BIGINT,
-                any_value(client_cluster), any_value(server_cluster),
+                coalesce(any_value(client_cluster), 'an unknown place'), any_value(server_cluster),
                 array_to_string(list_sort(list_distinct(flatten(list(open_legs)))), ', ')) AS summary,
             client_entity, server_entity
-        FROM security_1m WHERE client_cluster <> server_cluster
-            AND client_cluster IN (SELECT client_cluster FROM security_1m WHERE encrypted > 0)
-        GROUP BY client_entity, server_entity HAVING {_OPEN} > 0""",
+        FROM security_1m WHERE coalesce(client_cluster, server_cluster) IN
+                (SELECT client_cluster FROM security_1m WHERE encrypted > 0)
+            AND (client_cluster <> server_cluster
+                OR client_cluster IS NULL AND list_contains(open_legs, 'client -> server ' || server_cluster))
+        GROUP BY client_entity, server_entity HAVING {_OPEN} > 0 AND ({_SINCE_OPEN} <= 60
+            OR {_OPEN} * {_SINCE_OPEN} <= {MISSING} * greatest(60, epoch(max(minute) - min(minute))))""",
         _SECURITY,
         "Require mTLS for the server (PeerAuthentication STRICT or its like), and see why the client's proxy does not offer it.",
     ),

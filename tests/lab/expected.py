@@ -67,7 +67,9 @@ EXPECTED = {
     "gateway_unaware": _GATEWAY,
     "certificate_of_another": _CERTIFICATE,
     "plaintext_peer": Expected(
-        None, ("policy_denials", "unknown -> cluster-onprem/shop/billing:8080")
+        None,
+        ("plaintext_edge", "unknown -> cluster-onprem/shop/inventory"),
+        also=("policy_denials", "unknown -> cluster-onprem/shop/billing:8080"),
     ),
 }
 ALWAYS = ("ip_conflict", "net-flat 10.20.0.50/32")

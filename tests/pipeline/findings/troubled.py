@@ -126,6 +126,10 @@ def secured(count: int, client: int, server: int, **more: object) -> Row:
     } | more
 
 
+NOBODY: Row = {"client_entity": "unknown", "client_cluster": None, "encrypted": 0}
+"""Columns of `secured`: calls without TLS, of a client nobody knows."""
+
+
 def judged(entity_kind: str, entity: str, seconds: float = 0, **more: object) -> Row:
     """How something was in the minute from then on: well, unless ``more`` says."""
     return {
@@ -516,6 +520,25 @@ TROUBLES: Final = (
             "east/shop/web -> west/shop/pay",
             ["east", "west"],
             "3 of 13 calls from east to west were not encrypted: client east -> server west",
+        ),
+        1,
+    ),
+    Trouble(
+        "plaintext_edge",
+        "security_1m",
+        lambda: [
+            secured(3, WEB, CART),
+            secured(2, WEB, CART, **NOBODY, open_legs=["client -> server east"]),
+        ],
+        lambda: [
+            secured(3, WEB, CART),
+            secured(2, WEB, CART, **NOBODY, open_legs=["client -> gateway east"]),
+        ],
+        (
+            "warning",
+            "unknown -> east/shop/cart",
+            ["east"],
+            "2 of 2 calls from an unknown place to east were not encrypted: client -> server east",
         ),
         1,
     ),
