@@ -191,6 +191,7 @@ def row_of(about: Row, record: Record) -> Row:
         "retransmitted_bytes": _of_tcp(record, 57_599),
         "retransmitted_packets": _of_tcp(record, 57_581),
         "rtt_us": _rtt_us(record),
+        "min_rtt_us": None,
         "forwarding_status": None if uint(record, 89) is None else uint(record, 89) & 0xFF,
         "sampling_factor": about["factor"],
         "sampling_source": about["factor_source"],
