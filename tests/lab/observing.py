@@ -44,9 +44,13 @@ _END_SECONDS = 90.0
 
 
 @contextmanager
-def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Iterator[Path]:
+def crosspane_up(
+    topology: Topology, directory: Path, channel: Channel, *, records_alone: bool = False
+) -> Iterator[Path]:
     """
     Run `crosspane up` over the lab in `directory`; give its lake.
+
+    With `records_alone` it works nothing out of its minutes: who moves them does that.
 
     The block begins when agents take log streams, if they are to, and may begin
     before there is a lab. After it `crosspane up` is told to end, and must end well.
@@ -54,6 +58,8 @@ def crosspane_up(topology: Topology, directory: Path, channel: Channel) -> Itera
     config = agents.write(topology, directory, channel, directory)
     with config.open("a") as more:
         more.write('\n[serve]\nlisten = ""\nweb_listen = ""\n')
+    if records_alone:
+        config.write_text(config.read_text().replace("[job]\n", "[job]\nwork_out = []\n"))
     said = config.with_suffix(".out")
     with said.open("wb") as output:
         command = [sys.executable, "-m", "pipeline.cli", "up", "--config", str(config)]

@@ -110,7 +110,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     directory = tmp_path_factory.mktemp("faults")
     telemetry = Telemetry(als=agents.sockets(LAB, directory))
     with (
-        crosspane_up(LAB, directory, "als") as lake,
+        crosspane_up(LAB, directory, "als", records_alone=True) as lake,
         mesh.up(directory, LAB, telemetry) as running,
     ):
         wait_until(lambda: is_made(lake))
