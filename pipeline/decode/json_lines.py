@@ -117,18 +117,27 @@ def read_objects(
     return pl.concat(parts, how="vertical_relaxed"), kept
 
 
+def observed(payloads: Payloads, at: Int64s) -> list[pl.Series]:
+    """Columns of rows of lines ``at``: ``vantage`` and ``received_ns``."""
+    _, vantage = np.unique(payloads.source, return_inverse=True)
+    return [
+        pl.Series("vantage", vantage[at].astype(np.int32)),
+        pl.Series("received_ns", payloads.received_ns[at], pl.Int64),
+    ]
+
+
 def of_payloads(payloads: Payloads, at: Int64s, mesh: str, proxy_model: str) -> list[pl.Series]:
     """
-    Columns of rows of lines ``at``: ``vantage``, ``received_ns``, ``mesh`` and ``proxy_model``.
+    Columns of rows of lines ``at``: those of `observed`, ``mesh`` and ``proxy_model``.
 
     Mesh and proxy model are as declared of the lines' source, else as given.
     """
-    codes, vantage = np.unique(payloads.source, return_inverse=True)
-    of_line = vantage[at].astype(np.int32)
-    told = declared_columns([payloads.sources[code] for code in codes], of_line, mesh, proxy_model)
+    vantage, received = observed(payloads, at)
+    sources = [payloads.sources[code] for code in np.unique(payloads.source)]
+    told = declared_columns(sources, vantage.to_numpy(), mesh, proxy_model)
     return [
-        pl.Series("vantage", of_line),
-        pl.Series("received_ns", payloads.received_ns[at], pl.Int64),
+        vantage,
+        received,
         told["declared_mesh"].alias("mesh"),
         told["declared_model"].alias("proxy_model"),
     ]
@@ -137,22 +146,22 @@ def of_payloads(payloads: Payloads, at: Int64s, mesh: str, proxy_model: str) -> 
 def decoded_lines(
     payloads: Payloads,
     form: str,
-    requests: pl.DataFrame,
+    frames: dict[str, pl.DataFrame],
     at: Int64s,
     wrong: tuple[Int8s, Sequence[Fault]],
 ) -> Decoded:
     """
-    What n lines gave, each a row, nothing, or a reject.
+    What n lines gave, each one record, nothing, or a reject.
 
     Parameters
     ----------
     form
         Name of the format.
-    requests, at
-        Rows, and the lines they are of.
+    frames, at
+        Table to rows, and the lines they are of.
     wrong
         Fault of each line, and the faults by number. A line with none, and
-        without a row, is ignored.
+        without a record, is ignored.
     """
     faults, table = wrong
     codes, inverse = np.unique(payloads.source, return_inverse=True)
@@ -163,7 +172,7 @@ def decoded_lines(
     ignored = ((faults == NO_FAULT) & (records == 0)).astype(np.int64)
     return Decoded(
         vantages=[Vantage(payloads.sources[code], form, 0) for code in codes],
-        frames={"requests": requests},
+        frames=frames,
         rejects=rejected(refused, vantage),
         counts=counted(payloads, vantage, records, refused, ignored),
     )

@@ -96,7 +96,8 @@ class Linkerd(Stateless):
         rows = read.filter(pl.Series(kept)).with_columns(
             of_payloads(payloads, at, "linkerd", "sidecar")
         )
-        return decoded_lines(payloads, "linkerd", _requests(rows), at, (faults, _FAULTS))
+        frames = {"requests": _requests(rows)}
+        return decoded_lines(payloads, "linkerd", frames, at, (faults, _FAULTS))
 
 
 def _read(text: pl.Series, faults: Int8s) -> pl.DataFrame:

@@ -22,17 +22,17 @@ import numpy as np
 import polars as pl
 
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Stateless, Vantage
+from pipeline.decode import Decoded, Payloads, Stateless
 from pipeline.decode.addresses import distinct, parse_addresses
 from pipeline.decode.json_lines import (
     FAULTS,
     NO_FAULT,
     Fault,
+    decoded_lines,
     line_texts,
+    observed,
     read_objects,
-    refused_lines,
 )
-from pipeline.decode.outcome import counted, rejected
 from pipeline.decode.x509 import read_certificate
 from pipeline.rejects import Reason
 from pipeline.schema.probes import OUTCOME, PROBE_KIND
@@ -85,25 +85,14 @@ class Probe(Stateless):
         ):
             faults[line[wrong.to_numpy()]] = fault
         kept = faults[line] == NO_FAULT
-        codes, inverse = np.unique(payloads.source, return_inverse=True)
-        vantage, at = inverse.astype(np.int32), line[kept]
+        at = line[kept]
         rows = (
             pl.concat([rows, certificates], how="horizontal")
             .filter(pl.Series(kept))
-            .with_columns(
-                pl.Series("vantage", vantage[at]),
-                pl.Series("received_ns", payloads.received_ns[at], pl.Int64),
-            )
+            .with_columns(observed(payloads, at))
         )
-        records = np.zeros(len(raw), np.int64)
-        records[at] = 1
-        refused = refused_lines(payloads, faults, _FAULTS)
-        return Decoded(
-            vantages=[Vantage(payloads.sources[code], "probe", 0) for code in codes],
-            frames={schema.PROBES.name: schema.complete(rows, schema.DECODED_PROBES)},
-            rejects=rejected(refused, vantage),
-            counts=counted(payloads, vantage, records, refused),
-        )
+        frames = {schema.PROBES.name: schema.complete(rows, schema.DECODED_PROBES)}
+        return decoded_lines(payloads, "probe", frames, at, (faults, _FAULTS))
 
 
 def _typed(read: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:

@@ -21,17 +21,17 @@ import numpy as np
 import polars as pl
 
 from pipeline import schema
-from pipeline.decode import Decoded, Payloads, Stateless, Vantage
+from pipeline.decode import Decoded, Payloads, Stateless
 from pipeline.decode.addresses import parse_addresses
 from pipeline.decode.json_lines import (
     FAULTS,
     NO_FAULT,
     Fault,
+    decoded_lines,
     line_texts,
+    observed,
     read_objects,
-    refused_lines,
 )
-from pipeline.decode.outcome import counted, rejected
 from pipeline.rejects import Reason
 
 FORMAT: Final = "inet_diag"
@@ -72,21 +72,10 @@ class Sockets(Stateless):
         for fault, wrong in ((_INVALID, invalid), *missing):
             faults[line[wrong.to_numpy()]] = fault
         kept = faults[line] == NO_FAULT
-        codes, inverse = np.unique(payloads.source, return_inverse=True)
-        vantage, at = inverse.astype(np.int32), line[kept]
-        rows = rows.filter(pl.Series(kept)).with_columns(
-            pl.Series("vantage", vantage[at]),
-            pl.Series("received_ns", payloads.received_ns[at], pl.Int64),
-        )
-        records = np.zeros(len(raw), np.int64)
-        records[at] = 1
-        refused = refused_lines(payloads, faults, _FAULTS)
-        return Decoded(
-            vantages=[Vantage(payloads.sources[code], FORMAT, 0) for code in codes],
-            frames={schema.FLOWS.name: _flows(rows)},
-            rejects=rejected(refused, vantage),
-            counts=counted(payloads, vantage, records, refused),
-        )
+        at = line[kept]
+        rows = rows.filter(pl.Series(kept)).with_columns(observed(payloads, at))
+        frames = {schema.FLOWS.name: _flows(rows)}
+        return decoded_lines(payloads, FORMAT, frames, at, (faults, _FAULTS))
 
 
 def _typed(read: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:

@@ -133,7 +133,8 @@ class Ztunnel(Stateless):
         kept = access.to_numpy() & (faults[line] == NO_FAULT)
         at = line[kept]
         rows = read.filter(pl.Series(kept)).with_columns(of_payloads(payloads, at, "istio", "host"))
-        return decoded_lines(payloads, "ztunnel", _requests(rows), at, (faults, _FAULTS))
+        frames = {"requests": _requests(rows)}
+        return decoded_lines(payloads, "ztunnel", frames, at, (faults, _FAULTS))
 
 
 def _read(text: pl.Series, faults: Int8s) -> pl.DataFrame:
