@@ -89,7 +89,10 @@ _MINUTES: Final = """FROM v_health_1m WHERE entity_kind = $entity_kind AND entit
 _REFUSED: Final = "(layer = 'L7' OR starts_with(reason, 'POLICY') OR len(policies) > 0)"
 
 
-_SINCE: Final = "epoch(getvariable('until') - max(last_time))"
+def _goes_on(times: str, last: str, span: str) -> str:
+    """Whether more may come: it was a minute ago at most, or would not have come yet at its rate."""
+    since = f"epoch(getvariable('until') - {last})"
+    return f"({since} <= 60 OR {times} * {since} <= {MISSING} * greatest(60, epoch({span})))"
 
 
 def _refused(which: str) -> str:
@@ -104,7 +107,7 @@ def _refused(which: str) -> str:
             AS summary,
         client_entity, server_entity, server_port
     FROM v_policy_verdicts WHERE {which} GROUP BY client_entity, server_entity, server_port
-    HAVING {_SINCE} <= 60 OR sum(times) * {_SINCE} <= {MISSING} * greatest(60, epoch(max(last_time) - min(first_time)))"""
+    HAVING {_goes_on("sum(times)", "max(last_time)", "max(last_time) - min(first_time)")}"""
 
 
 _REFUSALS: Final = """FROM v_policy_verdicts WHERE client_entity IS NOT DISTINCT FROM $client_entity
@@ -112,7 +115,7 @@ _REFUSALS: Final = """FROM v_policy_verdicts WHERE client_entity IS NOT DISTINCT
     AND server_port IS NOT DISTINCT FROM $server_port AND last_time >= $since"""
 
 _OPEN: Final = "sum(conversations - encrypted)::BIGINT"
-_SINCE_OPEN: Final = "epoch(getvariable('until') - max(minute) FILTER (encrypted < conversations))"
+_LAST_OPEN: Final = "max(minute) FILTER (encrypted < conversations)"
 _SECURITY: Final = "FROM security_between($since, $until) WHERE client = $client_entity AND server = $server_entity"
 
 
@@ -223,8 +226,8 @@ CALLS: Final = (
                 (SELECT client_cluster FROM security_1m WHERE encrypted > 0)
             AND (client_cluster <> server_cluster
                 OR client_cluster IS NULL AND list_contains(open_legs, 'client -> server ' || server_cluster))
-        GROUP BY client_entity, server_entity HAVING {_OPEN} > 0 AND ({_SINCE_OPEN} <= 60
-            OR {_OPEN} * {_SINCE_OPEN} <= {MISSING} * greatest(60, epoch(max(minute) - min(minute))))""",
+        GROUP BY client_entity, server_entity HAVING {_OPEN} > 0
+            AND {_goes_on(_OPEN, _LAST_OPEN, "max(minute) - min(minute)")}""",
         _SECURITY,
         "Require mTLS for the server (PeerAuthentication STRICT or its like), and see why the client's proxy does not offer it.",
     ),

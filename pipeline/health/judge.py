@@ -12,6 +12,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.health.usual import basis_text
 from pipeline.views.health import (
     DEGRADED_ERRORS,
     FAILING_ERRORS,
@@ -44,11 +45,6 @@ STEADY_MINUTES: Final = 10
 
 _VANISHED_SCORE: Final = 0.25
 _TAIL_SCORE: Final = 0.75
-_BASIS: Final = {
-    "days": "same hour of {} days",
-    "hours": "{} hours before",
-    "tens": "{} times ten minutes before",
-}
 _FRACTION_BELOW_MS: Final = 10
 
 
@@ -65,10 +61,6 @@ def judge(figures: pl.DataFrame) -> pl.DataFrame:
     """
     share = pl.col("error_share")
     counted = pl.col("requests") >= MIN_REQUESTS
-    basis = pl.coalesce(
-        pl.when(pl.col("basis") == name).then(pl.format(text, "buckets"))
-        for name, text in _BASIS.items()
-    )
     more_errors = (
         counted
         & (pl.col("errors") >= MIN_ERRORS)
@@ -96,7 +88,7 @@ def judge(figures: pl.DataFrame) -> pl.DataFrame:
     )
     some_errors = counted & (share >= DEGRADED_ERRORS)
     facts = figures.with_columns(
-        _basis=basis,
+        _basis=basis_text(),
         _more_errors=more_errors.fill_null(value=False),
         _slow_median=slower["p50_ms"].fill_null(value=False),
         _slow_tail=slower["p95_ms"].fill_null(value=False),
