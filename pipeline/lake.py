@@ -50,18 +50,19 @@ _WAIT_MS: Final = 60_000
 """Who opens the catalog waits so long for whoever recovers it just then, instead of 5 s."""
 _INLINED_ROWS: Final = 1_000
 """Inserts up to this many rows stay in the catalog until maintenance writes them to Parquet."""
-_CATALOG: Final = "__ducklake_metadata_lake.main"
+CATALOG: Final = "__ducklake_metadata_lake.main"
+"""Where DuckLake keeps its own tables of the lake that is attached."""
 _NOT_DESCRIBED: Final = f"""end_snapshot IS NULL
-    AND table_id NOT IN (SELECT table_id FROM {_CATALOG}.ducklake_table_stats)"""
+    AND table_id NOT IN (SELECT table_id FROM {CATALOG}.ducklake_table_stats)"""
 _DESCRIBE_EMPTY: Final = (
-    f"""INSERT INTO {_CATALOG}.ducklake_table_column_stats BY NAME
-        SELECT table_id, column_id, true AS contains_null FROM {_CATALOG}.ducklake_column
+    f"""INSERT INTO {CATALOG}.ducklake_table_column_stats BY NAME
+        SELECT table_id, column_id, true AS contains_null FROM {CATALOG}.ducklake_column
         WHERE {_NOT_DESCRIBED} AND (table_id, column_id) NOT IN (
-            SELECT (table_id, parent_column) FROM {_CATALOG}.ducklake_column
+            SELECT (table_id, parent_column) FROM {CATALOG}.ducklake_column
             WHERE parent_column IS NOT NULL)""",
-    f"""INSERT INTO {_CATALOG}.ducklake_table_stats BY NAME
+    f"""INSERT INTO {CATALOG}.ducklake_table_stats BY NAME
         SELECT table_id, 0 AS record_count, 0 AS next_row_id, 0 AS file_size_bytes
-        FROM {_CATALOG}.ducklake_table WHERE {_NOT_DESCRIBED}""",
+        FROM {CATALOG}.ducklake_table WHERE {_NOT_DESCRIBED}""",
 )
 """
 What DuckLake writes of a table with its first rows, said of tables that have none.

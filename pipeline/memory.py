@@ -24,7 +24,7 @@ import duckdb
 import polars as pl
 
 from pipeline import schema, views
-from pipeline.lake import SCHEMA, Lake
+from pipeline.lake import CATALOG, SCHEMA, Lake
 from pipeline.views import blame
 from pipeline.views.unwell import UNWELL
 
@@ -63,7 +63,6 @@ _KEPT: Final = "kept_"
 _NEVER: Final = -1
 """Version in which a table was empty that has had rows: it is not looked at again."""
 _INCOMING: Final = "made_of_minute"
-_METADATA: Final = "__ducklake_metadata_lake.main"
 _CHANGE: Final = re.compile(r"\w+:(\d+)")
 _TABLES: Final = {table.name: table for table in schema.TABLES}
 _VIEWS: Final = {view.name: view for view in (*views.VIEWS, UNWELL)}
@@ -180,7 +179,7 @@ class Memory:
         """See what changed since the last time."""
         with self._connection.cursor() as cursor:
             changes = cursor.execute(
-                f"FROM {_METADATA}.ducklake_snapshot_changes SELECT snapshot_id, changes_made"
+                f"FROM {CATALOG}.ducklake_snapshot_changes SELECT snapshot_id, changes_made"
                 f" WHERE snapshot_id >= {-1 if self._snapshot is None else self._snapshot}"
             ).fetchall()
             newest = max(snapshot for snapshot, _ in changes)
@@ -198,7 +197,7 @@ class Memory:
             self._snapshot = newest
 
     def _number(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        tables = f"FROM {_METADATA}.ducklake_table SELECT table_id, table_name"
+        tables = f"FROM {CATALOG}.ducklake_table SELECT table_id, table_name"
         self._numbers |= dict(cursor.execute(tables).fetchall())
 
     def bring(

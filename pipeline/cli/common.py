@@ -177,6 +177,14 @@ def fail(message: str, code: int) -> None:
     raise SystemExit(code)
 
 
+files_argument = click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+
 config_option = click.option(
     "--config",
     "-c",

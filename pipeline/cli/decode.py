@@ -26,7 +26,7 @@ from collectors.envelope import GROUPS
 from collectors.log import Place
 from collectors.pcap import CaptureError, Payload, open_capture, sniff_kind
 from pipeline import accounting, views
-from pipeline.cli.common import fail, screen
+from pipeline.cli.common import fail, files_argument, screen
 from pipeline.decode import Declared, Payloads, Source
 from pipeline.decode.access_log.format_string import compile_format
 from pipeline.normalize import NORMALIZERS
@@ -44,13 +44,7 @@ Examples:
   crosspane decode access.log --log-format '[%START_TIME%] %REQ(:PATH)% %RESPONSE_CODE%'
   crosspane decode broken.dat --stats > /dev/null"""
 )
-@click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
+@files_argument
 @click.option(
     "--kind",
     type=click.Choice([*GROUPS]),

@@ -15,7 +15,7 @@ from collectors.envelope import GROUPS, Header
 from collectors.log.opening import open_log
 from collectors.replay import Replayed
 from collectors.replay import replay as replay_captures
-from pipeline.cli.common import config_option, fail, screen, stop_on_signals
+from pipeline.cli.common import config_option, fail, files_argument, screen, stop_on_signals
 from pipeline.config import Config
 
 
@@ -25,13 +25,7 @@ Examples:
   crosspane replay *.pcap --cluster cluster-east --network net-east
   crosspane replay day.pcap --speed 10 --config crosspane.toml"""
 )
-@click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
+@files_argument
 @click.option(
     "--cluster", default="local", show_default=True, help="Cluster the captures are from."
 )

@@ -102,7 +102,7 @@ _COLUMNS: Final = {
 
 
 def _refused(and_of: str = "") -> str:
-    """SQL of who was refused what, of rows for whose time (`{}`) a further condition holds."""
+    """SQL of who was refused what, of rows for whose time (``{0}``) a further condition holds."""
     # One packet gives an event of the policy that is looked up and one of the drop.
     return f"""SELECT 'L4' AS layer, client_entity, server_entity, server_port, protocol, verdict,
         drop_reason AS reason, {_DISTINCT.format("denied_by", "denied_by")} AS policies, traffic_direction,
@@ -116,7 +116,7 @@ def _refused(and_of: str = "") -> str:
             CASE WHEN is_reply THEN {_peer("dst")} ELSE {_peer("src")} END AS client_entity,
             CASE WHEN is_reply THEN {_peer("src")} ELSE {_peer("dst")} END AS server_entity,
             CASE WHEN is_reply THEN src_port ELSE dst_port END AS server_port
-        FROM v_verdicts WHERE verdict IN ('DROPPED', 'ERROR', 'AUDIT') {and_of.format(*["event_time"] * 2)}
+        FROM v_verdicts WHERE verdict IN ('DROPPED', 'ERROR', 'AUDIT') {and_of.format("event_time")}
     ) GROUP BY client_entity, server_entity, server_port, protocol, verdict, drop_reason, traffic_direction
     UNION ALL BY NAME
     SELECT 'L7' AS layer, client_entity, server_entity, server_port, protocol, 'DROPPED' AS verdict,
@@ -131,7 +131,7 @@ def _refused(and_of: str = "") -> str:
             coalesce(service_port, downstream_local_port, upstream_remote_port) AS server_port,
             CASE reporter WHEN 'source' THEN 'EGRESS' WHEN 'destination' THEN 'INGRESS' END AS traffic_direction,
             coalesce(request_id, concat_ws(' ', start_time, downstream_remote_ip, downstream_remote_port)) AS call
-        FROM v_requests WHERE (authz = 'denied' OR {TURNED_AWAY}) {and_of.format(*["start_time"] * 2)}
+        FROM v_requests WHERE (authz = 'denied' OR {TURNED_AWAY}) {and_of.format("start_time")}
     ) GROUP BY client_entity, server_entity, server_port, protocol, reason, traffic_direction"""
 
 
@@ -147,5 +147,5 @@ POLICY_VERDICTS_BETWEEN: Final = Function(
     "Who was denied or dropped in a span, by which policy or for which reason, how often?",
     SPAN,
     _COLUMNS,
-    _refused(f"AND {{}} >= {SINCE} AND {{}} < {UNTIL}"),
+    _refused(f"AND {{0}} >= {SINCE} AND {{0}} < {UNTIL}"),
 )
