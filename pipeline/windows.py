@@ -121,7 +121,6 @@ class Windows:
         self._stale: set[datetime] = set(stale["window_start"])
         self._recorded = set(self._stale)
         self._before: datetime | None = lake.read("SELECT max(window_start) FROM windows").item()
-        self._done: set[datetime] = set()
 
     def mark(self, frames: Mapping[str, pl.DataFrame], passed: datetime | None) -> pl.DataFrame:
         """
@@ -155,9 +154,9 @@ class Windows:
             if everything or (newest is not None and start + LENGTH + self._grace <= newest)
         )
         for start in over:
-            is_new = start not in self._done and (self._before is None or start > self._before)
+            is_new = self._before is None or start > self._before
             self._work_out(Window(start, start + LENGTH, is_new=is_new))
-            self._done.add(start)
+            self._before = start if self._before is None else max(start, self._before)
             self._stale.discard(start)
             self._recorded.discard(start)
             done += 1
