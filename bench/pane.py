@@ -95,6 +95,7 @@ def main(flows: int = _FLOWS, requests: int = _REQUESTS, folder: Path | None = N
 def _ask_changes(root: Path) -> None:
     """What changed at 14:05, as `crosspane topology --since` asks."""
     reader, at, window = connect(root), DAY + timedelta(hours=14, minutes=5), timedelta(minutes=15)
+    reader.begin()  # as `crosspane topology` does
     for level in ("cluster", "workload"):
         spans = ((at - window, at), (at, at + window))
 

@@ -31,7 +31,7 @@ from pipeline.topology import Graph, control_planes
 _WINDOW_S: Final = 900.0
 _EDGES: Final = (
     *("source", "target", "path", "state", "requests", "errors", "denied", "p50", "p95"),
-    *("tls", "bytes"),
+    *("tls", "bytes", "retransmit_share", "drop_share", "rtt_ms"),
 )
 _CHANGES: Final = (
     *("change", "source", "target", "measure", "before", "after"),

@@ -32,6 +32,8 @@ class Thresholds(NamedTuple):
         Ratio, and difference, of 95th percentiles: both.
     tls_points
         Difference of shares over TLS.
+    lost_points, packets
+        Difference of shares of packets sent again, or dropped; packets both spans must have.
     traffic
         Ratio of calls a second; of octets, where there are no calls.
     flow_bytes
@@ -45,6 +47,8 @@ class Thresholds(NamedTuple):
     slower: float = 1.5
     slower_ms: float = 10.0
     tls_points: float = 0.1
+    lost_points: float = 0.01
+    packets: int = 1_000
     traffic: float = 2.0
     flow_bytes: int = 100_000
 
@@ -65,7 +69,7 @@ CHANGES: Final = {
     "change": "degraded, vanished, plaintext, moved, appeared, less, more, recovered, encrypted, unobserved",
     "source": "node it comes from",
     "target": "node it goes to",
-    "measure": "what differs: edge (there or not), requests (told of or not), error_share, p95_ms, tls_share, path, requests_per_s, bytes_per_s",
+    "measure": "what differs: edge (there or not), requests (told of or not), error_share, p95_ms, tls_share, retransmit_share, drop_share, path, requests_per_s, bytes_per_s",
     "before": "in the first span, as text; null: not there",
     "after": "in the second",
     **{
@@ -78,6 +82,7 @@ CHANGES: Final = {
 
 _ENDS: Final = ("source", "target")
 _SPANS: Final = ("before", "after")
+_LOST: Final = ("retransmit_share", "drop_share")
 _ORDER: Final = CHANGES["change"].split(", ")
 
 
@@ -131,6 +136,7 @@ def _pairs(graph: Graph) -> pl.DataFrame:
         .agg(
             path=pl.col("path").first(),
             p95_ms=pl.col("p95_ms").first(),
+            **{name: pl.col(name).first() for name in ("packets", *_LOST)},
             requests=pl.when(told.any()).then(pl.col("requests").sum()),
             errors=pl.when(told.any()).then(pl.col("errors").sum()),
             error_share=pl.when(told.any()).then(pl.col("errors").sum() / pl.col("requests").sum()),
@@ -214,6 +220,7 @@ def _rules(least: Thresholds) -> list[_Rule]:
     wire = pl.col("bytes_before").is_not_null() & pl.col("bytes_after").is_not_null()
     wire &= pl.col("requests_before").is_null() & pl.col("requests_after").is_null()
     large = wire & (pl.max_horizontal("bytes_before", "bytes_after") >= least.flow_bytes)
+    carried = pl.min_horizontal("packets_before", "packets_after") >= least.packets
     other_path = pl.col("path_before") != pl.col("path_after")
     rules.append(_Rule("moved", "path", "path", (compared | large) & other_path))
     for low, high, worse, busier, safer in (
@@ -222,7 +229,7 @@ def _rules(least: Thresholds) -> list[_Rule]:
     ):
         rises = {
             name: pl.col(f"{name}_{high}") - pl.col(f"{name}_{low}")
-            for name in ("error_share", "p95_ms", "tls_share")
+            for name in ("error_share", "p95_ms", "tls_share", *_LOST)
         }
         times = {
             name: pl.col(f"{name}_{high}") / pl.col(f"{name}_{low}")
@@ -235,6 +242,10 @@ def _rules(least: Thresholds) -> list[_Rule]:
         rules += [
             _Rule(worse, "error_share", "error_share", compared & failing),
             _Rule(worse, "p95_ms", "p95_ms", compared & slow),
+            *(
+                _Rule(worse, name, name, carried & (rises[name] >= least.lost_points))
+                for name in _LOST
+            ),
             _Rule(
                 safer, "tls_share", "tls_share", compared & (rises["tls_share"] >= least.tls_points)
             ),

@@ -42,6 +42,9 @@ EDGES: Final = {
     "bytes": "octets from source to target, after sampling, likewise",
     "packets": "packets likewise",
     "bytes_back": "octets from target to source, where calls go one way",
+    "retransmit_share": "share of packets that TCP sent again, in the direction that has more of them; null where nobody who knows tells",
+    "drop_share": "share of packets that exporters dropped, likewise; null where none tells",
+    "rtt_ms": "mean round-trip time of flows, as TCP or an exporter measured it, likewise",
     "protocols": "protocol to calls; where there are none, to flow records",
     "clusters": "clusters at its ends: who could have seen it",
     "lost_share": "largest share that exporters of those clusters lost in the span; null where none counts",
@@ -70,6 +73,7 @@ NODES: Final = {
 """Columns of `Graph.nodes`."""
 
 _KEY: Final = ["source", "target", "path_model", "gateway"]
+_LOSSES: Final = ("retransmit_share", "drop_share", "rtt_ms")
 _PLACE: Final = ("provider", "region", "cluster", "network", "namespace", "workload")
 _PROTOCOLS: Final = pl.List(pl.Struct({"key": pl.String(), "value": pl.UInt64()}))
 
@@ -168,12 +172,13 @@ def _joined(told: pl.DataFrame, wire: pl.DataFrame) -> pl.DataFrame:
         told.rename(backwards).select(_KEY), on=_KEY, how="semi", nulls_equal=True
     )
     back = answered.join(both_ways, on=_KEY, how="anti", nulls_equal=True)
-    back = back.select(*_KEY, pl.col("bytes").alias("bytes_back"))
+    back = back.select(*_KEY, pl.col("bytes", *_LOSSES).name.suffix("_back"))
     forth = wire.join(back.rename(backwards), on=_KEY, how="anti", nulls_equal=True)
     edges = told.join(forth, on=_KEY, how="full", nulls_equal=True, coalesce=True, suffix="_wire")
     return edges.join(back, on=_KEY, how="left", nulls_equal=True).with_columns(
         first_time=pl.min_horizontal("first_time", "first_time_wire"),
         last_time=pl.max_horizontal("last_time", "last_time_wire"),
+        **{name: pl.max_horizontal(name, f"{name}_back") for name in _LOSSES},
         protocols=pl.coalesce(
             pl.col("protocols").cast(_PROTOCOLS), pl.col("flow_protocols").cast(_PROTOCOLS)
         ),

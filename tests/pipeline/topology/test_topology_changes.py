@@ -106,6 +106,23 @@ def test_durations(world: ThreeClusters, first: float, second: float, found: lis
     assert changes(world) == found
 
 
+@pytest.mark.parametrize(
+    ("packets", "again", "dropped", "found"),
+    [
+        (1_000, 20, 5, [("degraded", FRONTEND, CART, "retransmit_share", "0.0", "0.02")]),
+        (1_000, 9, 10, [("degraded", FRONTEND, CART, "drop_share", "0.0", "0.01")]),
+        (999, 300, 300, []),
+    ],
+)
+def test_losses(world: ThreeClusters, packets: int, again: int, dropped: int, found: list):
+    """One packet of a hundred more is sent again, or dropped: of a thousand, not of fewer."""
+    told = {"packets": packets, "retransmitted_packets": again, "dropped_packets": dropped}
+    before = {"packets": 1_000, "retransmitted_packets": 0, "dropped_packets": 0}
+    world.flow("frontend", "cart", 500, at_s=BEFORE, **before)
+    world.flow("frontend", "cart", 500, at_s=AFTER, **told)
+    assert changes(world) == found
+
+
 def test_a_path_moves_from_flat_to_gateway(world: ThreeClusters):
     """By what most calls took: at workloads, and at any level above."""
     world.calls("frontend", "reviews", 20, at_s=BEFORE)

@@ -38,6 +38,9 @@ EDGE_TYPES |= dict.fromkeys(
             "packets",
             "bytes_back",
             "lost_share",
+            "retransmit_share",
+            "drop_share",
+            "rtt_ms",
         )
     ],
     pl.Float64,

@@ -107,6 +107,9 @@ def test_what_an_edge_says_of_its_calls(world: ThreeClusters):
         "protocols": [{"key": "HTTP/1.1", "value": 1}, {"key": "HTTP/2", "value": 5}],
         "clusters": ["east", "edge"],
         "lost_share": None,
+        "retransmit_share": None,
+        "drop_share": None,
+        "rtt_ms": None,
         "first_time": NOON,
         "last_time": NOON + timedelta(seconds=9),
     }
@@ -267,6 +270,18 @@ def test_an_edge_says_what_was_lost_where_it_is_seen_from(world: ThreeClusters):
         ("unknown in net-a", None),
     ]
     assert found.observers.rows() == [("east", 0, 2, 0.1, 0.5, 3)]
+
+
+def test_an_edge_says_what_was_sent_again_and_dropped(world: ThreeClusters):
+    """Of either direction the worse; of flows that tell of it alone: null where none does."""
+    world.calls("frontend", "cart")
+    world.flow("frontend", "cart", 500, packets=50, retransmitted_packets=1, rtt_us=4_000)
+    world.flow("frontend", "cart", 500, packets=30, retransmitted_packets=3, rtt_us=2_000)
+    world.flow("frontend", "cart", 900, packets=900)
+    world.flow("cart", "frontend", 9_000, packets=40, retransmitted_packets=0, dropped_packets=2)
+    assert edges(world, "workload", "retransmit_share", "drop_share", "rtt_ms") == [
+        ("east/shop/frontend", "east/data/cart", 4 / 80, 2 / 40, 3.0)
+    ]
 
 
 def test_nothing_is_a_graph_too(world: ThreeClusters):
