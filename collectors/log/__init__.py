@@ -15,7 +15,6 @@ Before: collectors/ship.py. After: pipeline/run.py.
 """
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 
@@ -70,12 +69,7 @@ class Writer(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 class Reader(Protocol):
@@ -121,9 +115,4 @@ class Reader(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
