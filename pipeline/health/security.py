@@ -4,6 +4,7 @@ How safely each pair of workloads talked in a minute, of its stitched conversati
 Before: stage.py. After: schema/health.py (the rows), views/security.py.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -19,6 +20,13 @@ if TYPE_CHECKING:  # which lists the stage
 
 _EDGES, _LEGS = "conversations_of_minute", "legs_of_minute"
 _PAIR: Final = ("client_entity", "server_entity")
+_ENDS: Final = (
+    *("client_endpoint_id", "client_cluster", "server_endpoint_id", "server_cluster"),
+    *("service", "path_model", "error"),
+)
+_HOP: Final = ("hop", "role", "vantage_id", "downstream_peer_identity", "upstream_peer_identity")
+_TLS: Final = ("downstream_tls", "upstream_tls")
+"""What is read of edges, and of legs; of TLS only whether it is told."""
 _NONE: Final = pl.lit([], pl.List(pl.String))
 
 
@@ -35,9 +43,13 @@ def security(
     failed
         Rows of `views.failed.failed_sql`: what was denied.
     """
-    told = _conversations(lake, window)
-    if not told.height:
+    conversations, legs = _alike(
+        _of_minute(lake, window, schema.EDGES, ("edge_id", *_ENDS)),
+        _of_minute(lake, window, schema.LEGS, ("edge_id", *_HOP, *_TLS)),
+    )
+    if not conversations.height:
         return SECURITY_1M.schema.to_frame()
+    told = _told(lake, window, conversations, legs)
     named = (
         edges.drop_nulls("gateway")
         .group_by(_PAIR)
@@ -68,20 +80,55 @@ def security(
     return schema.complete(rows, SECURITY_1M.schema)
 
 
-def _conversations(lake: Lake, window: "Window") -> pl.DataFrame:
-    """Of the stage that stitched them, which are not in the lake yet; or of the lake."""
-    minute = f"WHERE window_start = TIMESTAMPTZ '{window.start.isoformat()}'"
-    made: dict[str, pl.DataFrame] = {}
-
-    def rows(table: str, name: str) -> str:
-        if (frame := window.made.get(table)) is None:
-            return f"(FROM {FACTS}{table} {minute})"
-        made[name] = frame
-        return f"(FROM {name} {minute})"
-
-    edges, legs = rows(schema.EDGES.name, _EDGES), rows(schema.LEGS.name, _LEGS)
+def _told(
+    lake: Lake, window: "Window", conversations: pl.DataFrame, legs: pl.DataFrame
+) -> pl.DataFrame:
+    """What conversations tell of each pair of workloads, and policies that let it in."""
     kept = memory(lake)
     with kept.cursor() as cursor:
         verdicts = not kept.is_empty(cursor, schema.VERDICTS.name)
-    query = security_sql(window.start, window.end, edges, legs, FACTS, verdicts=verdicts)
-    return asked(lake, query, made)
+    query = security_sql(window.start, window.end, _EDGES, _LEGS, FACTS, verdicts=verdicts)
+    return asked(lake, query, {_EDGES: conversations, _LEGS: legs})
+
+
+def _of_minute(
+    lake: Lake, window: "Window", table: schema.Table, columns: Sequence[str]
+) -> pl.DataFrame:
+    """Of the stage that stitched them, which are not in the lake yet; or of the lake."""
+    made = window.made.get(table.name)
+    if made is not None:
+        own = pl.col("window_start") == pl.lit(window.start, schema.TIME)
+        return made.lazy().filter(own).select(columns).collect()
+    minute = f"window_start = TIMESTAMPTZ '{window.start.isoformat()}'"
+    return lake.read(f"FROM {table.name} SELECT {', '.join(columns)} WHERE {minute}")
+
+
+def _alike(edges: pl.DataFrame, legs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """
+    One of all conversations that differ in nothing that is asked of them, and its legs.
+
+    They are told apart by two hashes of 64 bits, of the edge and of its legs.
+
+    Parameters
+    ----------
+    edges, legs
+        Rows of a minute: n of them, which ends, hops and identities make far fewer of.
+
+    Returns
+    -------
+    DataFrame, DataFrame
+        Edges, with ``alike``: how many are as this one; and their legs.
+    """
+    tls = [pl.col(name).is_not_null() for name in _TLS]
+    # the order of legs tells nothing: each has its hop
+    ways = legs.lazy().group_by("edge_id").agg(way=pl.struct(*_HOP, *tls).hash().sum())
+    alike = (
+        edges.lazy()
+        .select("edge_id", ends=pl.struct(_ENDS).hash())
+        .join(ways, on="edge_id")
+        .group_by("ends", "way")
+        .agg(pl.col("edge_id").min(), alike=pl.len())
+        .select("edge_id", "alike")
+        .collect(engine="streaming")
+    )
+    return edges.join(alike, on="edge_id"), legs.join(alike, on="edge_id", how="semi")

@@ -27,7 +27,8 @@ def security_sql(
     Parameters
     ----------
     edges, legs
-        Relations of the minute's rows of those tables.
+        Relations of the minute's rows of those tables; of edges that are all alike one is
+        enough, with how many they are as ``alike``.
     facts
         What to write before the names of tables that are not copied: ``lake.crosspane.``.
     verdicts
@@ -75,7 +76,7 @@ def security_sql(
     ), conversations AS (
         SELECT coalesce(client.entity, 'unknown in ' || client_cluster, 'unknown') AS client_entity,
             client_cluster, coalesce(server.entity, 'service:' || service, 'unknown in ' || server_cluster,
-                'unknown') AS server_entity, server_cluster, path_model, told.*, exporters
+                'unknown') AS server_entity, server_cluster, path_model, alike, told.*, exporters
         FROM {edges} edge JOIN told USING (edge_id) LEFT JOIN through USING (edge_id)
         LEFT JOIN named client ON client.endpoint_id = edge.client_endpoint_id
         LEFT JOIN named server ON server.endpoint_id = edge.server_endpoint_id
@@ -92,8 +93,8 @@ def security_sql(
         JOIN named server ON server.endpoint_id = dst_endpoint_id GROUP BY ALL
     )
     SELECT {first} AS minute, client_entity, client_cluster, server_entity, server_cluster, path_model,
-        count(*)::UBIGINT AS conversations, count(*) FILTER (encrypted)::UBIGINT AS encrypted,
-        count(*) FILTER (identified AND encrypted)::UBIGINT AS identified,
+        sum(alike)::UBIGINT AS conversations, coalesce(sum(alike) FILTER (encrypted), 0)::UBIGINT AS encrypted,
+        coalesce(sum(alike) FILTER (identified AND encrypted), 0)::UBIGINT AS identified,
         {_distinct("flatten(list(open_legs))")} AS open_legs,
         {_distinct("flatten(list(exporters))")} AS exporters,
         {_distinct("list(client_domain)")} AS client_trust_domains,

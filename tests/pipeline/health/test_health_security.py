@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from edge_rows import NOON
 from small_lake import SmallLake, emptied
 from two_clusters import INVENTORY
 
+from pipeline import schema
+from pipeline.health.security import _alike
 from pipeline.views.security import security_sql
 
 FRONTEND, REVIEWS = "east/shop/frontend", "west/shop/reviews"
@@ -15,6 +18,7 @@ OURS, THEIRS = "spiffe://shop.test/ns/shop/sa/frontend", "spiffe://shop.test/ns/
 EAST, WEST, WAY = 1, 2, 3
 TLS = "TLSv1.3"
 END = NOON.replace(minute=1)
+EACH = "(SELECT *, 1 AS alike FROM edges)"
 
 
 @pytest.fixture
@@ -111,7 +115,7 @@ def test_conversations_leg_by_leg(lake: SmallLake):
         converse(lake, number, *legs, server_endpoint_id=None, service=name)
     told = lake.read(
         "SELECT server_entity, encrypted, identified, open_legs"
-        f" FROM ({security_sql(NOON, END, 'edges', 'legs')})"
+        f" FROM ({security_sql(NOON, END, EACH, 'legs')})"
     )
     assert {name.removeprefix("service:"): tuple(row) for name, *row in told} == {
         name: tuple(expected) for name, (_, *expected) in CONVERSATIONS.items()
@@ -122,8 +126,34 @@ def test_a_failed_call_is_not_called_plaintext(lake: SmallLake):
     """It never came so far."""
     converse(lake, 1, CLIENT, SERVER)
     converse(lake, 2, open_client(), error=True)
-    told = lake.read(f"SELECT conversations, encrypted FROM ({security_sql(NOON, END, 'edges', 'legs')})")  # fmt: skip
+    told = lake.read(f"SELECT conversations, encrypted FROM ({security_sql(NOON, END, EACH, 'legs')})")  # fmt: skip
     assert told == [(1, 1)]
+
+
+def test_conversations_that_are_alike_are_one():
+    """Whichever call, whatever order its legs come in; not by another end, peer, proxy or TLS."""
+    taken = SERVER | {"hop": 1}
+    others = [
+        ({}, SERVER | {"hop": 2}),
+        ({}, taken | {"vantage_id": EAST}),
+        ({}, taken | {"downstream_tls": None}),
+        ({}, taken | {"downstream_peer_identity": None}),
+        ({"server_endpoint_id": None}, taken),
+        ({"error": True}, taken),
+    ]
+    ends = {"client_endpoint_id": 7, "server_endpoint_id": 2**64 - 1, "error": False}
+    edges, legs = [], []
+    for number, (more, server) in enumerate([({}, taken), ({}, taken), *others]):
+        edges.append(ends | {"edge_id": number} | more)
+        legs += [leg | {"edge_id": number} for leg in (CLIENT | {"hop": 0}, server)]
+    unstitched = SERVER | {"hop": 0}
+    told = _alike(
+        pl.DataFrame(edges, schema.EDGES.schema),
+        pl.DataFrame([unstitched, *reversed(legs[:2]), *legs[2:]], schema.LEGS.schema),
+    )
+    counts = dict(told[0].select("edge_id", "alike").iter_rows())
+    assert counts == {0: 2, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1}
+    assert sorted(told[1]["edge_id"]) == sorted([*counts, *counts])
 
 
 def test_trust_domains_as_peers_saw_them(lake: SmallLake):
@@ -132,7 +162,7 @@ def test_trust_domains_as_peers_saw_them(lake: SmallLake):
     converse(lake, 1, CLIENT | {"upstream_peer_identity": other}, SERVER)
     told = lake.read(
         "SELECT client_trust_domains, server_trust_domains, exporters"
-        f" FROM ({security_sql(NOON, END, 'edges', 'legs')})"
+        f" FROM ({security_sql(NOON, END, EACH, 'legs')})"
     )
     assert told == [(["shop.test"], ["west.test"], [])]
 
@@ -153,8 +183,8 @@ def test_what_policies_decided(lake: SmallLake):
         packet | {"policy_match": "none", "allowed_by": [], "event_type": "trace"},
     )
     columns = "SELECT allowed, unmatched FROM"
-    with_verdicts = security_sql(NOON, END, "edges", "legs")
-    without = security_sql(NOON, END, "edges", "legs", verdicts=False)
+    with_verdicts = security_sql(NOON, END, EACH, "legs")
+    without = security_sql(NOON, END, EACH, "legs", verdicts=False)
     assert lake.read(f"{columns} ({with_verdicts})") == [(2, 2)]
     assert lake.read(f"{columns} ({without})") == [(1, 0)]
 
