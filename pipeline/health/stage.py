@@ -30,7 +30,7 @@ from pipeline.memory import FACTS, asked
 from pipeline.rollup import told_twice
 from pipeline.schema.health import EDGE_KEY, HEALTH_1M, SECURITY_1M
 from pipeline.schema.rollups import EDGES_1M, LEGS_1M
-from pipeline.views.failed import FAILED, TOLD, failed_sql
+from pipeline.views.failed import FAILED, TOLD, failed_sql, wrong_sql
 
 if TYPE_CHECKING:  # which lists this stage
     from pipeline.windows import Window
@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # which lists this stage
 BEFORE: Final = timedelta(hours=1)
 """How long what fell silent is told of."""
 _EDGES: Final = "edges_of_minute"
+_WRONG: Final = "wrong_of_minute"
 
 
 def health(lake: Lake, window: "Window") -> Commit | None:
@@ -162,9 +163,11 @@ def _failed(lake: Lake, window: "Window", edges: pl.DataFrame) -> pl.DataFrame:
     """Calls that failed, if there are any."""
     if not edges["errors"].sum() and not edges["denied"].sum():
         return FAILED.to_frame()
-    before, twice = window.start - BEFORE, told_twice(lake)
-    query = failed_sql(window.start, window.end, _EDGES, before, FACTS, twice=twice)
-    return asked(lake, query, {_EDGES: edges.select(TOLD)})
+    span = (window.start, window.end)
+    wrong = asked(lake, wrong_sql(*span, FACTS, twice=told_twice(lake)), {})
+    before, lost = window.start - BEFORE, wrong["lost"].any()
+    query = failed_sql(*span, f"FROM {_WRONG}", _EDGES, FACTS, before=before, lost=lost)
+    return asked(lake, query, {_WRONG: wrong.drop("lost"), _EDGES: edges.select(TOLD)})
 
 
 _KEPT: Final[MutableMapping[Lake, dict[str, tuple[datetime, pl.DataFrame]]]] = WeakKeyDictionary()

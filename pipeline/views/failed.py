@@ -31,46 +31,71 @@ FAILED: Final = pl.Schema(
     | dict.fromkeys(("blame", "blamed_entity", "blame_reason"), TEXT)
 )
 """Columns of `failed_sql`."""
+_BLAMED_BY: Final = (
+    *("start_time", *KEY, "error", "denied", "failed", "policy", "status", "response_flags"),
+    *("server_seen", "client_flags", "server_flags", "upstream_failure"),
+)
+"""What of a call tells whom it blames, and is told with it."""
+
+
+def wrong_sql(start: datetime, end: datetime, facts: str = "", *, twice: bool = True) -> str:
+    """
+    SQL of calls that began in [start, end) and of which something went wrong: `_BLAMED_BY`, ``lost``.
+
+    Parameters
+    ----------
+    facts
+        What to write before the names of tables that are not copied: ``lake.crosspane.``.
+    twice
+        As of `calls_sql`.
+    """
+    first, last = _times(start, end)
+    around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
+    requests = f"""(
+        WITH wrong AS (
+            SELECT DISTINCT request_id FROM {facts}requests
+            WHERE {around} AND {_WRONG} AND request_id IS NOT NULL
+            ORDER BY hash(request_id) LIMIT {MOST}
+        ), unnamed AS (
+            SELECT {READ} FROM {facts}requests WHERE {around} AND request_id IS NULL AND {_WRONG}
+            ORDER BY start_time LIMIT {MOST}
+        )
+        SELECT {READ} FROM {facts}requests SEMI JOIN wrong USING (request_id) WHERE {around}
+        UNION ALL FROM unnamed)"""
+    calls = calls_sql(requests, f">= {first} AND start_time < {last}", twice=twice)
+    return f"SELECT {', '.join(_BLAMED_BY)}, {blame.LOST} AS lost FROM ({calls})"
 
 
 def failed_sql(
     start: datetime,
     end: datetime,
+    wrong: str,
     edges: str,
-    before: datetime,
     facts: str = "",
     *,
-    twice: bool = True,
+    before: datetime,
+    lost: bool = True,
 ) -> str:
     """
-    SQL of the failed and denied calls that began in [start, end).
+    SQL of the failed and denied calls that began in [start, end), and whom each blames.
 
     Parameters
     ----------
+    wrong
+        SQL of `wrong_sql`.
     edges
         Relation of the rollup's rows of these times: `TOLD`.
     facts
-        What to write before the names of tables that are not copied: ``lake.crosspane.``.
+        As of `wrong_sql`.
     before
         From when on earlier rows tell which gateway a service is usually reached through.
-    twice
-        As of `calls_sql`.
+    lost
+        False if none of them is lost: then what came through is not looked for.
     """
-    first, last = (f"TIMESTAMPTZ '{time.isoformat()}'" for time in (start, end))
-    around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
+    first, last = _times(start, end)
     known = f"""(SELECT {", ".join(TOLD)} FROM {facts}edges_1m
         WHERE bucket_start >= TIMESTAMPTZ '{before.isoformat()}' AND bucket_start < {first}
         UNION ALL BY NAME FROM {edges})"""
-    requests = f"""(
-        WITH around AS MATERIALIZED (
-            SELECT {READ} FROM {facts}requests WHERE {around}), wrong AS (
-            SELECT DISTINCT request_id FROM around WHERE {_WRONG} AND request_id IS NOT NULL
-            ORDER BY hash(request_id) LIMIT {MOST}
-        ), unnamed AS (
-            SELECT * FROM around WHERE request_id IS NULL AND {_WRONG} ORDER BY start_time LIMIT {MOST}
-        )
-        SELECT around.* FROM around SEMI JOIN wrong USING (request_id)
-        UNION ALL FROM unnamed)"""
     answered = f"""SELECT g.name AS path_gateway, r.service, start_time,
             false AS lost, false AS refused, true AS came
         FROM {facts}requests r JOIN vantages v USING (vantage_id) JOIN v_gateways g
@@ -79,9 +104,12 @@ def failed_sql(
         WHERE start_time >= {first} AND start_time < {last} AND reporter = 'source'
             AND is_health_check IS NOT TRUE AND coalesce(log_type, 'end') = 'end'
             AND status < 500 AND NOT coalesce({blame.FAILED}, true)"""
-    calls = calls_sql(requests, f">= {first} AND start_time < {last}", twice=twice)
     unaware = outages.unaware_sql(
         f"(FROM {facts}requests WHERE start_time >= {first} AND start_time < {last})"
     )
-    blamed = outages.blamed_sql(calls, known, "bucket_start", unaware, answered)
+    blamed = outages.blamed_sql(wrong, known, "bucket_start", unaware, answered if lost else "")
     return f"SELECT {', '.join(FAILED)} FROM ({blamed}) WHERE error OR denied"
+
+
+def _times(*moments: datetime) -> list[str]:
+    return [f"TIMESTAMPTZ '{moment.isoformat()}'" for moment in moments]
