@@ -125,7 +125,6 @@ def _shown(side: str, peer: str) -> str:
         {side}_entity AS entity, client_entity, server_entity, unnest({side}_trust_domains) AS seen FROM security_1m"""
 
 
-_ILL: Final = "FROM health_1m WHERE errors > 0 OR state IN ('degraded', 'failing')"
 _REGRESSED: Final = "FROM health_1m WHERE len(regressed) > 0"
 
 _FOR_A_CLIENT: Final = """(starts_with(coalesce(caused_by, ''), 'workload ')
@@ -139,7 +138,7 @@ CALLS: Final = (
         _unhealthy("service", clusters_of("entity"), f"NOT {_FOR_A_CLIENT}"),
         _WELL.format("server_entity = $entity"),
         "Look at who is blamed: the service's own proxy and logs, or the gateway or policy on the way to it.",
-        only_if=_ILL,
+        only_if="FROM unwell WHERE entity_kind = 'service'",
     ),
     Kind(
         "unhealthy_edge",
@@ -152,7 +151,7 @@ CALLS: Final = (
         ),
         _WELL.format("coalesce(client_entity, 'unknown') = $client AND server_entity = $server"),
         "Compare with the server's other clients: what only this one passes (its proxy, its gateway, its certificate) is at fault.",
-        only_if=_ILL,
+        only_if="FROM unwell WHERE entity_kind = 'edge'",
     ),
     Kind(
         "unhealthy_client",
@@ -160,7 +159,7 @@ CALLS: Final = (
         _unhealthy("workload", clusters_of("entity"), "is_own"),
         _WELL.format("client_entity = $entity"),
         "Look at its proxy's configuration: what it has for the names that fail, and its circuit breakers.",
-        only_if=_ILL,
+        only_if="FROM unwell WHERE entity_kind = 'workload'",
     ),
     Kind(
         "unhealthy_gateway",
@@ -171,7 +170,7 @@ CALLS: Final = (
         ),
         _WELL.format("(gateway = $entity OR blamed_entity = $entity)"),
         "See whether the gateway runs, whether its address and port are reached, and whether its certificate and SNI routes are those the client expects.",
-        only_if=_ILL,
+        only_if="FROM unwell WHERE entity_kind = 'gateway'",
     ),
     Kind(
         "latency_regressed",

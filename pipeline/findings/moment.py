@@ -32,9 +32,9 @@ _ONCE: Final = {
     "v_policy_verdicts": ("requests", "verdicts"),
     "v_upstreams": ("proxy_samples",),
     "v_control_plane": ("control_plane", "proxy_samples"),
-    "unwell": ("health_1m",),
+    "unwell": ("health_1m WHERE errors > 0 OR state IN ('degraded', 'failing')",),
 }
-"""Views that several kinds ask, and the tables without whose rows they are empty."""
+"""Views that several kinds ask, and the rows without which they are empty."""
 _EMPTY_WITHOUT: Final = _ONCE | {
     "v_targets": ("proxy_samples",),
     "v_certificates": ("proxy_samples",),
@@ -59,7 +59,8 @@ class Moment:
     ) -> None:
         self._kept, self._connection = kept, connection
         self._until, self._made = until, made
-        self._once: set[tuple[str, timedelta]] = set()
+        self._lookback: timedelta | None = None
+        self._forget()
 
     def ask(self, query: str, lookback: timedelta, only_if: str = "") -> list[dict[str, Any]]:
         """
@@ -79,35 +80,54 @@ class Moment:
             return self._ask(query, lookback, only_if)
         except duckdb.Error:
             self._kept.again()
-            self._once.clear()
+            self._forget()
             raise
 
     def _ask(self, query: str, lookback: timedelta, only_if: str) -> list[dict[str, Any]]:
+        if lookback != self._lookback:
+            self._forget()
+            self._lookback = lookback
         tables = sources(query) | sources(only_if)
-        self._kept.bring(self._connection, tables, lookback, self._until, self._made)
-        named = {*(view.name for view in views_of(query)), *(tables & _EMPTY_WITHOUT.keys())}
-        for name in sorted(named & _EMPTY_WITHOUT.keys()):
-            if not any(map(self._any, _EMPTY_WITHOUT[name])):
+        if missing := tables - self._brought:
+            self._kept.bring(self._connection, missing, lookback, self._until, self._made)
+            self._brought |= missing
+        of = {*(view.name for view in views_of(query)), *tables} & _EMPTY_WITHOUT.keys()
+        for name in sorted(of):
+            if not any(self._any(f"FROM {rows}") for rows in _EMPTY_WITHOUT[name]):
                 return []
-        if only_if and self._connection.execute(f"{only_if} LIMIT 1").fetchone() is None:
-            return []
         with _limited(self._connection):
-            for view in views_of(query):
-                self._kept.have(self._connection, view)
-                if view.name in _ONCE:
-                    once = f"once_{view.name}"
-                    if (view.name, lookback) not in self._once:
-                        made = f"CREATE OR REPLACE TABLE {once} AS FROM {view.name}"
-                        self._connection.execute(made)
-                        self._once.add((view.name, lookback))
-                    query = re.sub(rf"\b{view.name}\b", once, query)
+            query, only_if = self._once_each(query), self._once_each(only_if)
+            if only_if and not self._any(only_if):
+                return []
             result = self._connection.execute(query)
             names = [column[0] for column in result.description]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
-    def _any(self, table: str) -> bool:
-        """Whether there is a row of the time."""
-        return self._connection.execute(f"FROM {table} SELECT 1 LIMIT 1").fetchone() is not None
+    def _forget(self) -> None:
+        """Tables, views and answers that are there are of another time, or gone."""
+        self._brought: set[str] = set()
+        self._once: set[str] = set()
+        self._there: dict[str, bool] = {}
+
+    def _once_each(self, query: str) -> str:
+        """The query of views that are there, of `_ONCE` as tables."""
+        for view in views_of(query):
+            self._kept.have(self._connection, view)
+            if view.name in _ONCE:
+                once = f"once_{view.name}"
+                if view.name not in self._once:
+                    made = f"CREATE OR REPLACE TABLE {once} AS FROM {view.name}"
+                    self._connection.execute(made)
+                    self._once.add(view.name)
+                query = re.sub(rf"\b{view.name}\b", once, query)
+        return query
+
+    def _any(self, query: str) -> bool:
+        """Whether a query has rows."""
+        if query not in self._there:
+            found = self._connection.execute(f"{query} LIMIT 1").fetchone()
+            self._there[query] = found is not None
+        return self._there[query]
 
 
 @contextlib.contextmanager

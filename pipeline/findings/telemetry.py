@@ -16,6 +16,8 @@ MANY_REJECTED: Final = 0.5
 REJECTED: Final = 0.01
 SILENT_MINUTES: Final = 90
 """A source of inventory is silent then: the slowest are asked once an hour."""
+_LONG_HEARD: Final = "FROM accounting WHERE minute <= getvariable('until') - INTERVAL 60 MINUTE"
+"""Before that nobody can have been silent for an hour."""
 _REPORTED: Final = """SELECT minute, accounting.* EXCLUDE (minute, vantage_id)
 FROM accounting JOIN vantages USING (vantage_id)
 WHERE cluster = $cluster AND exporter = $exporter AND format = $format
@@ -27,7 +29,7 @@ TELEMETRY: Final = (
         "nodes, gateways and clusters that nobody has seen for an hour (`v_blind_spots`)",
         f"""WITH unseen AS (
             SELECT * FROM v_blind_spots WHERE state IN ('never_seen', 'silent')
-                AND (SELECT min(minute) FROM accounting) <= getvariable('until') - INTERVAL 60 MINUTE
+                AND exists({_LONG_HEARD})
         )
         SELECT CASE kind WHEN 'node' THEN 'nodes of ' || cluster ELSE concat_ws(' ', kind, entity) END AS entity,
             'warning' AS severity, {ONE_CLUSTER.format("any_value(cluster)")} AS clusters,
@@ -42,6 +44,7 @@ TELEMETRY: Final = (
         "Run an agent there, or let one that runs take the flow records and proxy logs of it.",
         timedelta(hours=2),
         SELDOM,
+        only_if=_LONG_HEARD,
     ),
     Kind(
         "inventory_silent",
