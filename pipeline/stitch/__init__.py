@@ -22,10 +22,10 @@ import polars as pl
 
 from pipeline.stitch import rows
 from pipeline.stitch.chain import links
-from pipeline.stitch.members import members
+from pipeline.stitch.members import whole
 from pipeline.stitch.pairs import ALL, Span
 from pipeline.stitch.records import prepared, translated
-from pipeline.stitch.ties import METHODS, Paths, Pool
+from pipeline.stitch.ties import Paths, Pool
 
 
 class Stitched(NamedTuple):
@@ -70,12 +70,9 @@ def stitch(
     pool = Pool(records, span)
     pool.ask_ids()
     found = links(records, translated(flows), pool.ties().found)
-    pool.ask_connections(Paths(records.height, found))
+    paths = Paths(records.rows.height, found)
+    pool.ask_connections(paths)
     pool.ask_identities()
-    tied, paths = pool.ties(), Paths(records.height, found)
-    whole = members(records, paths, tied)
-    code = pl.col("method").replace_strict(
-        {name: code for code, name in enumerate(METHODS)}, return_dtype=pl.Int64
-    )
-    edges = rows.edges(records, whole, tied, found.with_columns(method_code=code))
-    return Stitched(edges.drop("owner"), rows.legs(records, whole, edges, tied))
+    tied = pool.ties()
+    told = whole(records, paths, tied)
+    return Stitched(rows.edges(records, told, tied, paths), rows.legs(records, told, tied))

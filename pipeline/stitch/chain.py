@@ -24,10 +24,10 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.stitch.pairs import SKEW_US, candidates, keyed, only_one
-from pipeline.stitch.records import CLIENT, GATEWAY, SERVER
+from pipeline.stitch.pairs import METHODS, SKEW_US, candidates, keyed, only_one
+from pipeline.stitch.records import CLIENT, GATEWAY, SERVER, Records
 
-_LINK: Final = pl.Schema({"record": pl.UInt32, "other": pl.UInt32, "method": pl.String})
+_LINK: Final = pl.Schema({"record": pl.UInt32, "other": pl.UInt32, "code": pl.Int64})
 _FITS: Final = (
     (pl.col("bytes_received") <= pl.col("bytes_received_other"))
     & (pl.col("bytes_sent") <= pl.col("bytes_sent_other"))
@@ -49,10 +49,17 @@ _GATE: Final = (
     *("record", "start", "end", "key", "src_kind", "src_cluster"),
     *("bytes_received", "bytes_sent", "peer"),
 )
+_GATE_TOLD: Final = (
+    *("downstream_remote_port", "src_kind", "src_cluster", "bytes_received", "bytes_sent"),
+)
+_SENDER_TOLD: Final = (
+    *("upstream_local_port", "bytes_received", "bytes_sent", "response_flags"),
+    *("src_cluster", "cluster", "upstream_local_identity", "src_identity"),
+)
 _ANY: Final = pl.lit(value=True)
 
 
-def links(records: pl.DataFrame, translations: pl.DataFrame, tied: pl.DataFrame) -> pl.DataFrame:
+def links(records: Records, translations: pl.DataFrame, tied: pl.DataFrame) -> pl.DataFrame:
     """
     Records and the gateway's record next to them.
 
@@ -69,14 +76,13 @@ def links(records: pl.DataFrame, translations: pl.DataFrame, tied: pl.DataFrame)
     -------
     DataFrame
         ``record``, ``other`` (UInt32): of a client or gateway the gateway after it, of a server
-        the one before it, one at most; ``method`` (String).
+        the one before it, one at most; ``code`` of the method.
     """
     is_gate = (pl.col("role") == GATEWAY) & pl.col("is_tcp")
-    behind = _before_servers(records, records.filter(is_gate))
-    asking = _Asking(
-        _senders(records.filter(is_gate | (pl.col("role") == CLIENT)), translations),
-        _gates(records.filter(is_gate), records, behind),
-    )
+    gates = records.rows.filter(is_gate)
+    behind = _before_servers(records.rows, gates)
+    senders = records.rows.filter(is_gate | (pl.col("role") == CLIENT))
+    asking = _Asking(records, _senders(senders, translations), _gates(gates, records, behind))
     asking.ask("connection", ["out_key"], ["in_key"])
     asking.ask("connection", ["out_from", "via"], ["in_from", "here"])
     asking.ask("nat", ["translated_from", "via"], ["in_from", "here"])
@@ -98,8 +104,8 @@ def links(records: pl.DataFrame, translations: pl.DataFrame, tied: pl.DataFrame)
 class _Asking:
     """Senders that have no gateway's record yet, and what was found."""
 
-    def __init__(self, senders: pl.DataFrame, gates: pl.DataFrame) -> None:
-        self.senders, self.gates = senders, gates
+    def __init__(self, records: Records, senders: pl.DataFrame, gates: pl.DataFrame) -> None:
+        self._records, self.senders, self.gates = records, senders, gates
         self.found = [pl.DataFrame(schema=_LINK)]
         self._members = senders.select("record", first="record")
 
@@ -117,7 +123,9 @@ class _Asking:
         gates = free.with_columns(keyed(gate_key)).select(_GATE)
         pairs = only_one(candidates(senders, gates).filter(admissible))
         found = self._members.join(pairs.found, left_on="first", right_on="record")
-        self.found.append(found.select("record", "other", method=pl.lit(method)))
+        self.found.append(
+            found.select("record", "other", code=pl.lit(METHODS.index(method), pl.Int64))
+        )
         for done in pairs:
             self.senders = self.senders.join(done, on="record", how="anti")
 
@@ -133,24 +141,29 @@ class _Asking:
         self.gates = self.gates.join(taken, left_on="record", right_on="other", how="anti")
         known = self.senders.join(tied, on="record", how="semi")
         kept = self.senders.filter(condition).join(known, on="connection", how="anti")
+        kept = kept.with_columns(self._records.of(kept["record"], _SENDER_TOLD)).with_columns(
+            client_cluster=pl.coalesce("src_cluster", "cluster"),
+            identity=pl.coalesce("upstream_local_identity", "src_identity"),
+        )
         clean = pl.col("response_flags").list.len().fill_null(0) == 0
         first = kept.group_by("connection", maintain_order=True).agg(
             pl.col("record").first(),
             pl.col("start").min(),
             pl.col("end").max(),
             pl.col("bytes_received", "bytes_sent").filter(clean).sum(),
-            pl.exclude("record", "start", "end", "bytes_received", "bytes_sent").first(),
+            pl.col("via", "target", "upstream_local_port", "client_cluster", "identity").first(),
         )
         names = first.select("connection", first="record")
         self._members = kept.select("record", "connection").join(names, on="connection")
         self.senders = first
 
 
-def _gates(gates: pl.DataFrame, records: pl.DataFrame, behind: pl.DataFrame) -> pl.DataFrame:
+def _gates(gates: pl.DataFrame, records: Records, behind: pl.DataFrame) -> pl.DataFrame:
     """Gateways' records with ``peer``: the one certificate that servers behind saw."""
-    peers = behind.join(records.select("record", "downstream_peer_identity"), on="record")
+    peers = behind.with_columns(records.of(behind["record"], ["downstream_peer_identity"]))
     peer = pl.col("downstream_peer_identity")
     seen = peers.group_by("other").agg(peer=pl.when(peer.n_unique() == 1).then(peer.first()))
+    gates = gates.with_columns(records.of(gates["record"], _GATE_TOLD))
     return gates.join(seen, left_on="record", right_on="other", how="left", maintain_order="left")
 
 
@@ -158,9 +171,6 @@ def _senders(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
     """Records with a connection out, and what flow records say became of its socket."""
     senders = records.filter(pl.col("out_key").is_not_null()).select(
         *("record", "start", "end", "out_from", "out_key", "via", "target"),
-        *("upstream_local_port", "bytes_received", "bytes_sent", "response_flags"),
-        client_cluster=pl.coalesce("src_cluster", "cluster"),
-        identity=pl.coalesce("upstream_local_identity", "src_identity"),
         connection=pl.when("is_tcp")
         .then(pl.struct("out_key", "record").hash())
         .otherwise("out_key"),
@@ -189,4 +199,4 @@ def _before_servers(records: pl.DataFrame, gates: pl.DataFrame) -> pl.DataFrame:
     )
     keyed = gates.select("record", "start", "end", key="out_key")
     found = only_one(candidates(servers, keyed)).found
-    return found.select("record", "other", method=pl.lit("connection"))
+    return found.with_columns(code=pl.lit(METHODS.index("connection"), pl.Int64))

@@ -4,12 +4,12 @@ Members of each conversation: the client's record, gateways' in order, the serve
 Before: ties.py. After: rows.py.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from pipeline.stitch.records import CLIENT, GATEWAY, SERVER
+from pipeline.stitch.records import CLIENT, GATEWAY, SERVER, Records
 from pipeline.stitch.ties import MOST_GATEWAYS, Int64s, Paths, Ties
 
 CLIENT_ORDER: Final = 0
@@ -20,37 +20,74 @@ _MEMBER: Final = pl.Schema(
 )
 
 
-def members(records: pl.DataFrame, paths: Paths, ties: Ties) -> pl.DataFrame:
+class Whole(NamedTuple):
     """
-    Records of conversations: each client's call; and what is nobody's known, by itself.
+    Conversations and their records.
 
-    Returns
-    -------
-    DataFrame
+    Attributes
+    ----------
+    members
         ``owner``: the record that the conversation is named by, the client's if there is one,
         else the server's; ``record``; ``order``: 0 client, then gateways, 9 server, of which
         those of several attempts share one; ``code`` of the method by which it was tied, null of
         the owner. By owner, order and start.
+    nth
+        int64[members]: which conversation it is of.
+    owner, client, server
+        int64[conversations]: records; of several attempts the last server's; -1: none.
     """
-    nothing = pl.lit(None, pl.Int64)
-    own = records.select("role", owner="record", record="record", code=nothing)
-    clients = own.filter(pl.col("role") == CLIENT).with_columns(order=pl.lit(CLIENT_ORDER))
-    at_server = pl.lit(SERVER_ORDER)
-    served = ties.found.select(owner="record", record="other", code="code", order=at_server)
-    hidden = pl.concat([ties.found.select(record="other"), ties.ambiguous])
-    alone = own.filter(pl.col("role") == SERVER).join(hidden, on="record", how="anti")
-    alone = alone.with_columns(order=at_server)
-    longest = pl.col("duration_ms").fill_null(0).rank("ordinal", descending=True).over("owner")
+
+    members: pl.DataFrame
+    nth: Int64s
+    owner: Int64s
+    client: Int64s
+    server: Int64s
+
+
+def whole(records: Records, paths: Paths, ties: Ties) -> Whole:
+    """Each client's call with what belongs to it; and what is nobody's known, by itself."""
+    members = _all(records, paths, ties)
+    owner, record, order = (
+        members[name].cast(pl.Int64).to_numpy() for name in ("owner", "record", "order")
+    )
+    begins = np.diff(owner, prepend=-1) != 0
+    nth = np.cumsum(begins) - 1
+    client, server = np.full((2, begins.sum()), -1)
+    for ends, at in ((client, CLIENT_ORDER), (server, SERVER_ORDER)):
+        ends[nth[order == at]] = record[order == at]
+    return Whole(members, nth, owner[begins], client, server)
+
+
+def _all(records: Records, paths: Paths, ties: Ties) -> pl.DataFrame:
+    """Rows of `Whole.members`."""
+    role = records.rows["role"].to_numpy()
+    clients = _members(np.flatnonzero(role == CLIENT), CLIENT_ORDER)
+    served = ties.found.select(owner="record", record="other", order=SERVER_ORDER, code="code")
+    is_open = role == SERVER
+    is_open[ties.found["other"]] = False
+    is_open[ties.ambiguous["record"]] = False
+    alone = _members(np.flatnonzero(is_open), SERVER_ORDER)
+    ends = _together(clients, served, alone, _told(records, ties))
+    passed = _passed(ends, paths, role)
+    is_open = role == GATEWAY
+    is_open[ends["record"]] = False
+    is_open[passed["record"]] = False
+    rest = _members(np.flatnonzero(is_open), 1)
+    return _together(ends, passed, rest).sort("owner", "order", "record")
+
+
+def _members(record: Int64s, order: int) -> pl.DataFrame:
+    """Records that name their conversations."""
+    data = {"owner": record, "record": record, "order": order}
+    return pl.DataFrame(data).with_columns(code=pl.lit(None, pl.Int64))
+
+
+def _told(records: Records, ties: Ties) -> pl.DataFrame:
+    """Gateways' records that are of a call by its id: who took longer was before the other."""
     told = ties.told.select(owner="record", record="other", code="code")
-    told = told.join(records.select("record", "duration_ms"), on="record")
-    told = told.with_columns(order=longest.cast(pl.Int64) + (_TOLD_ORDER - 1))
-    ends = _together(clients, served, alone, told)
-    passed = _passed(ends, paths, records["role"].to_numpy())
-    gates = own.filter(pl.col("role") == GATEWAY).with_columns(order=pl.lit(1))
-    rest = gates.join(_together(ends, passed), on="record", how="anti")
-    starts = records.select("record", "start")
-    whole = _together(ends, passed, rest).join(starts, on="record")
-    return whole.sort("owner", "order", "start", "record").drop("start")
+    told = told.with_columns(records.of(told["record"], ["duration_ms"]))
+    longest = pl.col("duration_ms").fill_null(0).rank("ordinal", descending=True).over("owner")
+    return told.with_columns(order=longest.cast(pl.Int64) + (_TOLD_ORDER - 1))
 
 
 def _together(*frames: pl.DataFrame) -> pl.DataFrame:
@@ -62,19 +99,23 @@ def _passed(ends: pl.DataFrame, paths: Paths, role: Int64s) -> pl.DataFrame:
     passed_on = np.flatnonzero((role == GATEWAY) & (paths.next >= 0))
     before = np.full(len(role), -1)
     before[paths.next[passed_on]] = passed_on
-    servers = ends.filter(order=SERVER_ORDER).unique("owner", keep="last", maintain_order=True)
+    served = ends.filter(order=SERVER_ORDER).sort("record")
+    last = np.full(len(role), -1)
+    last[served["owner"]] = served["record"]
+    servers = np.flatnonzero(last >= 0)
+    clients = np.flatnonzero(role == CLIENT)
+    is_passed = np.zeros(len(role), np.bool_)
     parts = [pl.DataFrame(schema=_MEMBER)]
-    for frame, forward in ((servers, False), (ends.filter(order=CLIENT_ORDER), True)):
-        done = pl.concat(parts)
-        left = frame.join(done, on="owner", how="anti")
-        owner, at = (left[name].cast(pl.Int64).to_numpy() for name in ("owner", "record"))
+    for owners, records, forward in ((servers, last[servers], False), (clients, clients, True)):
+        owner, at = owners[~is_passed[owners]], records[~is_passed[owners]]
         code, at = paths.step[at], paths.next[at]
         for nth in range(MOST_GATEWAYS):
             owner, code, at = owner[at >= 0], code[at >= 0], at[at >= 0]
+            is_passed[owner] = True
             order = nth + 1 if forward else MOST_GATEWAYS - nth
-            data = {"owner": owner, "record": at, "order": np.full(len(at), order), "code": code}
-            parts.append(pl.DataFrame(data).cast(dict(_MEMBER)))  # type: ignore[arg-type]
+            data = {"owner": owner, "record": at, "order": order, "code": code}
+            parts.append(pl.DataFrame(data, schema_overrides={"order": pl.Int64}))
             onward = paths.next[at] if forward else before[at]
             code = paths.step[at] if forward else paths.step[onward]
             at = onward
-    return pl.concat(parts)
+    return _together(*parts)

@@ -12,6 +12,10 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+METHODS: Final = (
+    *("request_id", "trace_id", "connection", "nat", "nat_port", "sni", "identity", "none"),
+)
+"""`schema.MATCH_METHOD`, the strongest first; a code is a place here."""
 SKEW_US: Final = 2_000_000
 """What clocks of two clusters may differ by."""
 _ROUNDING_US: Final = 2_000
@@ -56,7 +60,8 @@ def candidates(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     DataFrame
         Columns of ``rows``; those of ``others`` with ``_other`` behind; ``other``, its record.
     """
-    rows, others = rows.drop_nulls("key"), others.drop_nulls("key")
+    others = others.drop_nulls("key").join(rows, on="key", how="semi")
+    rows = rows.join(others, on="key", how="semi")
     behind = {name: f"{name}_other" for name in others.columns if name != "key"}
     renamed = others.rename(behind | {"record": "other"})
     counts = rows.group_by("key").len("n").join(others.group_by("key").len("m"), on="key")
@@ -78,9 +83,9 @@ def only_one(pairs: pl.DataFrame) -> Pairs:
 
     Many calls go over one connection: they may share the other.
     """
-    alone = pl.col("other").n_unique().over("record") == 1
-    wanted = pl.col("connection").n_unique().over("other") == 1
-    judged = pairs.with_columns(one=alone & wanted)
+    connection = pl.col("connection")
+    wanted = connection.min().over("other") == connection.max().over("other")
+    judged = pairs.with_columns(one=pl.col("record").is_unique() & wanted)
     return Pairs(
         judged.filter("one").select("record", "other"),
         judged.filter(~pl.col("one")).select("record").unique(),
@@ -95,6 +100,47 @@ class Span(NamedTuple):
 
 
 ALL: Final = Span(-(1 << 62), 1 << 62)
+
+
+_BEGAN: Final = pl.col("start_other").is_between(pl.col("start") - SKEW_US, pl.col("end") + SKEW_US)
+
+
+def of_one_key(rows: pl.DataFrame, others: pl.DataFrame) -> Pairs:
+    """
+    Calls by a key of their own: one record with one, as most are; else tries, or in their order.
+
+    Parameters
+    ----------
+    rows, others
+        As `tries`.
+
+    Returns
+    -------
+    Pairs
+        ``ambiguous`` has records of both.
+    """
+    rows, others = rows.drop_nulls("key"), others.drop_nulls("key")
+    shared = rows["key"].is_duplicated(), others["key"].is_duplicated()
+    lone = others.filter(~shared[1]).rename({"record": "other"})
+    pairs = rows.filter(~shared[0]).join(lone, on="key", suffix="_other")
+    found, apart = pairs.filter(_BEGAN), pairs.filter(~_BEGAN)
+    one = Pairs(
+        found.select("record", "other"),
+        pl.concat([apart.select("record"), apart.select(record="other")]),
+    )
+    several = pl.concat([rows.filter(shared[0])["key"], others.filter(shared[1])["key"]])
+    if several.is_empty():
+        return one
+    keys = several.unique().to_frame()
+    rows, others = (frame.join(keys, on="key", how="semi") for frame in (rows, others))
+    tried = tries(rows, others)
+    rows = rows.join(tried.found, on="record", how="anti")
+    others = others.join(tried.found, left_on="record", right_on="other", how="anti")
+    ordered = in_order(rows, others)
+    return Pairs(
+        pl.concat([one.found, tried.found, ordered.found]),
+        pl.concat([one.ambiguous, ordered.ambiguous]),
+    )
 
 
 def in_order(rows: pl.DataFrame, others: pl.DataFrame, span: Span = ALL) -> Pairs:
@@ -134,11 +180,10 @@ def in_order(rows: pl.DataFrame, others: pl.DataFrame, span: Span = ALL) -> Pair
         & (low <= SKEW_US + _ROUNDING_US)
         & (high >= -SKEW_US - _ROUNDING_US)
     )
-    began = pl.col("start_other").is_between(pl.col("start") - SKEW_US, pl.col("end") + SKEW_US)
     inside = (
         pl.min_horizontal("start", "start_other").min().over("key") > span.start + SKEW_US
     ) & (pl.max_horizontal("end", "end_other").max().over("key") < span.end - SKEW_US)
-    one = pl.when(pl.col("count") == 1).then(began).otherwise(shifted)
+    one = pl.when(pl.col("count") == 1).then(_BEGAN).otherwise(shifted)
     found = pairs.filter(one & inside).select("record", "other")
     left = [
         rows.join(found, on="record", how="anti").select("record"),
@@ -159,8 +204,7 @@ def tries(rows: pl.DataFrame, others: pl.DataFrame) -> Pairs:
     rows = rows.drop_nulls("key").filter(pl.len().over("key") == 1)
     pairs = rows.join(others.rename({"record": "other"}), on="key", suffix="_other")
     sent = pl.col("attempts").fill_null(1)
-    began = pl.col("start_other").is_between(pl.col("start") - SKEW_US, pl.col("end") + SKEW_US)
-    one = (pl.len().over("key") <= sent) & began.all().over("key")
+    one = (pl.len().over("key") <= sent) & _BEGAN.all().over("key")
     return Pairs(
         pairs.filter(one).select("record", "other"),
         rows.clear().select("record"),

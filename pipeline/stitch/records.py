@@ -3,11 +3,14 @@ Records of proxies as numbers: who, when, and 64-bit keys by which they join.
 
 An address means something in its network, so a key holds network, address and
 port. A public address is the same in every network: its network is the internet.
+What nothing joins by stays in the rows that were read, and is looked up for those records
+that are asked about.
 
 Before: __init__.py. After: chain.py, pairs.py.
 """
 
-from typing import Final
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -49,14 +52,27 @@ NEEDED: Final = (
 )
 """Columns of `schema.REQUESTS` that stitching reads."""
 
+_LONGEST_MS: Final = 1e10
+"""Some months: a duration above it, or below 0, is no time that anything is compared with."""
+_LASTED_MS: Final = pl.col("duration_ms").fill_nan(0).fill_null(0).clip(0, _LONGEST_MS)
+_IS_OVER: Final = (
+    pl.col("log_type").is_null() | (pl.col("log_type").cast(pl.String) == "end")
+) & pl.col("is_health_check").ne_missing(other=True)
+_OF_ENDS: Final = {
+    f"{side}_{name}": (f"{side}_no", name)
+    for side in ("src", "dst")
+    for name in ("kind", "cluster", "identity")
+}
+"""What is known of who is at an end: the column with its number, and that of `endpoints`."""
+
 _PRIVATE_V4: Final = tuple(  # first address, bits
     (int(network.network_address), network.prefixlen)
     for network in PRIVATE
     if network.version == 4  # noqa: PLR2004 as in IPv4
 )
 _MAPPED: Final = 0xFFFF
-_LONGEST_MS: Final = 1e10
-"""Some months: a duration above it, or below 0, is no time that anything is compared with."""
+_INTERNET: Final = np.uint64(xxhash.xxh3_64_intdigest(INTERNET.encode()))
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mix(*parts: UInt64s) -> UInt64s:
@@ -68,10 +84,12 @@ def mix(*parts: UInt64s) -> UInt64s:
     """
     mixed = np.zeros(len(parts[0]), np.uint64)
     for part in parts:
-        mixed = mixed + part + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed = mixed ^ (mixed >> np.uint64(31))
+        mixed += part + _GOLDEN
+        mixed ^= mixed >> np.uint64(30)
+        mixed *= np.uint64(0xBF58476D1CE4E5B9)
+        mixed ^= mixed >> np.uint64(27)
+        mixed *= np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
     return mixed
 
 
@@ -99,8 +117,7 @@ def socket(rows: pl.DataFrame, network: UInt64s, end: str) -> tuple[UInt64s, NDA
     """Key of network, address and port of one end, and whether there is one."""
     names = [f"{end}_ip_hi", f"{end}_ip_lo", f"{end}_port"]
     high, low, port = (rows[name].cast(pl.UInt64).fill_null(0).to_numpy() for name in names)
-    internet = np.uint64(xxhash.xxh3_64_intdigest(INTERNET.encode()))
-    there = np.where(is_public(high, low), internet, network)
+    there = np.where(is_public(high, low), _INTERNET, network)
     known = rows.select(pl.all_horizontal(pl.col(names).is_not_null())).to_series().to_numpy()
     return mix(there, high, low, port), known & (network != 0)
 
@@ -143,11 +160,53 @@ def translated(flows: pl.DataFrame) -> pl.DataFrame:
     ).drop_nulls(["out_key", "in_from"])
 
 
-def prepared(
-    requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataFrame
-) -> pl.DataFrame:
+class Records(NamedTuple):
     """
-    Records, once each, with what they join by.
+    Records, once each.
+
+    Attributes
+    ----------
+    rows
+        One row per record, by start; its place there is its number.
+
+        record: UInt32, that number. role: UInt8. start, end: Int64, microseconds. is_tcp.
+        edge_no: UInt64, the same in every run. in_from, in_key, out_from, out_key: UInt64, source
+        alone, and source and target, of the connection in and of the one out. call: UInt64, null
+        for TCP; target: the service asked for; request_no, trace_no: its ids. here: the cluster
+        and network it is in; via: those a gateway leads to, if it went to one. network_no: its
+        network, 0 if not known; goes_to: that its connection out leads into, where that is known.
+        status, attempts: as it told. row, src_no, dst_no: UInt32, its place in ``requests``, and
+        those of its ends in ``endpoints``. All null where not known.
+    requests, endpoints
+        As `prepared` got them.
+    """
+
+    rows: pl.DataFrame
+    requests: pl.DataFrame
+    endpoints: pl.DataFrame
+
+    def of(self, record: pl.Series, names: Collection[str]) -> pl.DataFrame:
+        """
+        What these records told, by their numbers; null where there is none.
+
+        Parameters
+        ----------
+        names
+            Columns of ``requests``, and of both ends: src_kind, src_cluster, src_identity...
+        """
+        at = self.rows.select(pl.col("row", "src_no", "dst_no").gather(record))
+        told = [name for name in names if name not in _OF_ENDS]
+        ends = [
+            self.endpoints[of_end].gather(at[number]).alias(name)
+            for name, (number, of_end) in _OF_ENDS.items()
+            if name in names
+        ]
+        return self.requests.select(pl.col(told).gather(at["row"]), *ends)
+
+
+def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataFrame) -> Records:
+    """
+    Records that are over, no health checks, each once.
 
     Parameters
     ----------
@@ -157,108 +216,112 @@ def prepared(
         Rows of `schema.GATEWAYS` that held.
     endpoints
         ``endpoint_id``, ``kind``, ``cluster``, ``identity``.
-
-    Returns
-    -------
-    DataFrame
-        One row per record, by start, with the columns of ``requests`` and:
-
-        record: UInt32, its number. role: UInt8. start, end: Int64, microseconds. is_tcp.
-        edge_no: UInt64, the same in every run.
-        in_from, in_key, out_from, out_key: UInt64, source alone, and source and target, of the
-        connection in and of the one out. call: UInt64, null for TCP; target: the service asked
-        for. here: the cluster and network it is in; via: those a gateway leads to, if it went to
-        one. network_no: its network; goes_to: that its connection out leads into. All null where
-        not known.
-        src_kind, src_cluster, src_identity, dst_kind, dst_cluster, dst_identity: of its ends.
     """
-    rows = _named(_led(_once(requests), gateways), endpoints)
-    network = number(rows["network"])
+    network = number(requests["network"])
     (remote, has_remote), (local, has_local), (out, has_out), (target, has_target) = (
-        socket(rows, network, end) for end in _ENDS
+        socket(requests, network, end) for end in _ENDS
     )
-    start = rows["start"].to_numpy().astype(np.uint64)
-    return rows.with_columns(
+    start = requests["start_time"].to_physical().to_numpy().astype(np.uint64)
+    ends_and_ms = remote ^ local ^ out ^ target ^ start // np.uint64(1_000) * _GOLDEN
+    via, via_network = _led(network, np.where(has_target, target, np.uint64(0)), gateways)
+    src, dst = (_places(requests[f"{side}_endpoint_id"], endpoints) for side in ("src", "dst"))
+    is_host = endpoints["kind"].is_in(["pod", "vm"]).gather(dst)
+    begun = pl.col("start_time").to_physical()
+    told = requests.select(
+        *("start_time", "vantage_id", "received_time", "status", "attempts"),
         nullable("in_from", remote, has_remote),
         nullable("in_key", mix(remote, local), has_remote & has_local),
         nullable("out_from", out, has_out),
         nullable("out_key", mix(out, target), has_out & has_target),
-        nullable("here", mix(number(rows["cluster"]), network), network != 0),
-        pl.Series("network_no", network),
-        pl.Series("first_no", mix(network, start, remote, local, out, target)),
-        call=pl.when(~pl.col("is_tcp")).then(pl.struct("authority", "method", "path").hash()),
-        target=pl.when(pl.col("service").is_not_null()).then(
-            pl.struct("service", "service_port", "service_subset").hash()
-        ),
-    ).with_columns(edge_no=_numbered(), goes_to=_GOES_TO)
-
-
-_GOES_TO: Final = (
-    pl.when(pl.col("via").is_not_null())
-    .then("via_network")
-    .when(pl.col("dst_kind").is_in(["pod", "vm"]))
-    .then("network_no")
-)
-"""Network a record's connection out leads into, where that is known: a number."""
-
-
-def _once(requests: pl.DataFrame) -> pl.DataFrame:
-    """Records that are over, no health checks, each once; numbered."""
-    ended = pl.col("log_type").is_null() | (pl.col("log_type").cast(pl.String) == "end")
-    role = pl.col("reporter").cast(pl.String)
-    start = pl.col("start_time").to_physical()
-    lasted = pl.col("duration_ms").fill_nan(0).fill_null(0).clip(0, _LONGEST_MS)
-    told = requests.filter(ended & pl.col("is_health_check").ne_missing(other=True)).with_columns(
-        role=role.replace_strict(_ROLES, default=None, return_dtype=pl.UInt8)
+        nullable("here", mix(number(requests["cluster"]), network), network != 0),
+        nullable("via", via, via != 0),
+        network_no=pl.Series(network),
+        goes_to=pl.when(pl.lit(via != 0)).then(via_network).when(is_host).then(network),
+        edge_no=pl.Series(mix(network, start, remote, local, out, target)),
+        alike=pl.Series(ends_and_ms).is_duplicated(),
+        src_no=src,
+        dst_no=dst,
+        role=pl.col("reporter").replace_strict(_ROLES, default=None, return_dtype=pl.UInt8),
+        start=begun,
+        end=begun + (_LASTED_MS * 1_000).cast(pl.Int64),
+        is_tcp=pl.col("method").is_null(),
+        call=_hashed("method", "authority", "path"),
+        target=_hashed("service", "service_port", "service_subset"),
+        request_no=_hashed("request_id"),
+        trace_no=_hashed("trace_id"),
+        is_over=_IS_OVER,
     )
-    told = told.filter(pl.col("role").is_not_null())
-    key = told.with_columns(start_ms=start // 1_000, whole_ms=pl.col("duration_ms").floor()).select(
-        "start_time", "vantage_id", "received_time", same=pl.struct(_SAME).hash()
-    )
-    order = key.with_row_index("row").sort("start_time", "vantage_id", "received_time")
-    first = order.unique("same", keep="first", maintain_order=True)["row"]
-    return (
-        told[first]
-        .with_columns(
-            start=start,
-            end=start + (lasted * 1_000).cast(pl.Int64),
-            is_tcp=pl.col("method").is_null(),
-        )
-        .with_row_index("record")
+    order = ["start_time", "vantage_id", "received_time"]
+    kept = told.lazy().with_row_index("row").filter("is_over", pl.col("role").is_not_null())
+    rows = _numbered(_once(kept.sort(order).drop(*order, "is_over").collect(), requests))
+    return Records(rows.drop("alike").with_row_index("record"), requests, endpoints)
+
+
+def _hashed(first: str, *others: str) -> pl.Expr:
+    """One number of columns, in this process; null where the first is."""
+    hashes = pl.struct(pl.col(first, *others).hash()).hash()
+    return pl.when(pl.col(first).is_not_null()).then(hashes)
+
+
+def _places(ids: pl.Series, endpoints: pl.DataFrame) -> pl.Series:
+    """Where endpoints are in their table."""
+    numbers = pl.int_range(endpoints.height, dtype=pl.UInt32, eager=True)
+    return ids.replace_strict(
+        endpoints["endpoint_id"], numbers, default=None, return_dtype=pl.UInt32
     )
 
 
-def _led(rows: pl.DataFrame, gateways: pl.DataFrame) -> pl.DataFrame:
-    """Add ``via``, of records that went to a declared gateway of which one place is told."""
-    address = ["gateway_ip_hi", "gateway_ip_lo", "port"]
+def _once(told: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
+    """Of records told twice the first: they are among those that are alike."""
+    alike = told.filter("alike")
+    of_requests = [name for name in _SAME if name in requests.columns]
+    columns = [*of_requests, "start_time", "duration_ms"]
+    same = requests.select(pl.col(columns).gather(alike["row"])).select(
+        pl.struct(
+            *of_requests,
+            alike["role"],
+            (pl.col("start_time").to_physical() // 1_000).alias("start_ms"),
+            pl.col("duration_ms").floor().alias("whole_ms"),
+        ).hash()
+    )
+    kept = np.ones(told.height, np.bool_)
+    kept[told["alike"].arg_true()] = same.to_series().is_first_distinct()
+    return told.filter(kept)
+
+
+def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
+    """Make ``edge_no`` different where several records have it: by their order."""
+    numbers = rows["edge_no"].to_numpy().copy()
+    alike = rows["alike"].arg_true()
+    nth = pl.DataFrame({"no": numbers[alike]}).select(
+        pl.col("no").cum_count().over("no").cast(pl.UInt64) - 1
+    )
+    numbers[alike] ^= nth.to_series().to_numpy() * _GOLDEN
+    return rows.with_columns(edge_no=pl.Series(numbers))
+
+
+def _led(network: UInt64s, target: UInt64s, gateways: pl.DataFrame) -> tuple[UInt64s, UInt64s]:
+    """``via`` and its network, where the target is a gateway of which one place is told."""
     led = gateways.filter(pl.col("to_network").is_not_null() & pl.col("cluster").is_not_null())
     to_network = number(led["to_network"])
-    place = mix(number(led["cluster"]), to_network)
-    led = led.select(
-        "network", *address, pl.Series("via", place), pl.Series("via_network", to_network)
-    ).unique()
-    seen = rows["network"].unique().to_frame()
-    own = led.join(seen, on="network")
-    everywhere = led.filter(network=INTERNET).drop("network").join(seen, how="cross")
-    key = ["network", *address]
-    everywhere = everywhere.join(own, on=key, how="anti")
-    known = pl.concat([own, everywhere.select(own.columns)])
-    known = known.filter(pl.len().over(key) == 1)
-    target = ["upstream_remote_ip_hi", "upstream_remote_ip_lo", "upstream_remote_port"]
-    return rows.join(
-        known, left_on=["network", *target], right_on=key, how="left", maintain_order="left"
+    key = ["network", "gateway_ip_hi", "gateway_ip_lo", "gateway_port"]
+    led = led.rename({"port": "gateway_port"}).select(
+        *key[1:],
+        network=number(led["network"]),
+        via=mix(number(led["cluster"]), to_network),
+        via_network=to_network,
     )
-
-
-def _named(rows: pl.DataFrame, endpoints: pl.DataFrame) -> pl.DataFrame:
-    """Add kind, cluster and identity of both ends."""
-    for side in ("src", "dst"):
-        known = endpoints.select(pl.all().name.prefix(f"{side}_"))
-        rows = rows.join(known, on=f"{side}_endpoint_id", how="left", maintain_order="left")
-    return rows
-
-
-def _numbered() -> pl.Expr:
-    """``first_no``, made different where several records have it: by their order."""
-    nth = pl.col("first_no").cum_count().over("first_no").cast(pl.UInt64) - 1
-    return pl.col("first_no") ^ (nth * 0x9E3779B97F4A7C15)
+    led = led.unique()
+    seen = pl.DataFrame({"network": network}).unique()
+    own = led.join(seen, on="network")
+    everywhere = led.filter(network=_INTERNET).drop("network").join(seen, how="cross")
+    everywhere = everywhere.join(own, on=key, how="anti")
+    known = pl.concat([own, everywhere.select(own.columns)]).filter(pl.len().over(key) == 1)
+    declared, is_known = socket(known, known["network"].to_numpy(), "gateway")
+    known = known.with_columns(target=declared).filter(is_known)
+    asked = pl.Series(target).is_in(known["target"].implode()).arg_true()
+    records = pl.DataFrame({"at": asked, "network": network[asked], "target": target[asked]})
+    found = records.join(known, on=["network", "target"])
+    via, via_network = np.zeros((2, len(target)), np.uint64)
+    via[found["at"]], via_network[found["at"]] = found["via"], found["via_network"]
+    return via, via_network

@@ -6,120 +6,145 @@ Before: members.py. After: stage.py.
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from pipeline import schema
 from pipeline.decode.response_flags import FLAGS
-from pipeline.stitch.members import CLIENT_ORDER, SERVER_ORDER
-from pipeline.stitch.records import CLIENT, GATEWAY, SERVER
-from pipeline.stitch.ties import CONFIDENCE, METHODS, Ties
+from pipeline.stitch.members import CLIENT_ORDER, SERVER_ORDER, Whole
+from pipeline.stitch.pairs import METHODS
+from pipeline.stitch.records import CLIENT, GATEWAY, SERVER, Records
+from pipeline.stitch.ties import CONFIDENCE, Int64s, Paths, Ties
 
 _MINUTE: Final = "1m"
 _NONE: Final = METHODS.index("none")
+_METHOD: Final = pl.Series(METHODS, dtype=schema.EDGES.schema["match_method"])
+_ROLE: Final = pl.Series(["client", "gateway", "server"], dtype=schema.LEGS.schema["role"])
+"""By code."""
 _MISCONFIGURED: Final = [flag.short for flag in FLAGS if flag.blame == "configuration"]
 _GRPC_FAILED: Final = [2, 4, 12, 13, 14, 15]
-_ROLES: Final = {CLIENT: "client", GATEWAY: "gateway", SERVER: "server"}
 _HOSTS: Final = ["pod", "vm"]
 _SERVERS: Final = ["pod", "vm", "external"]
 _CLIENT: Final = (
     *("request_id", "method", "authority", "path", "protocol", "service", "status", "grpc_status"),
-    *("response_flags", "duration_ms", "bytes_received", "bytes_sent", "attempts", "cluster"),
+    *("duration_ms", "bytes_received", "bytes_sent", "attempts", "cluster"),
     *("upstream_tls", "src_endpoint_id", "src_candidate_ids", "src_cluster", "dst_endpoint_id"),
     *("dst_candidate_ids", "dst_method", "dst_kind", "dst_cluster"),
 )
 _SERVER: Final = (
     *("request_id", "method", "authority", "path", "protocol", "service", "status", "grpc_status"),
-    *("response_flags", "duration_ms", "bytes_received", "bytes_sent", "cluster", "downstream_tls"),
+    *("duration_ms", "bytes_received", "bytes_sent", "cluster", "downstream_tls"),
     *("src_endpoint_id", "src_candidate_ids", "src_cluster", "src_kind", "src_method"),
     *("dst_endpoint_id", "dst_candidate_ids", "dst_cluster"),
 )
 _GATE: Final = (
-    *("protocol", "service", "response_flags", "status", "src_endpoint_id", "src_cluster"),
-    *("src_kind", "dst_endpoint_id", "dst_cluster", "dst_kind", "dst_candidate_ids"),
+    *("protocol", "service", "status", "src_endpoint_id", "src_cluster", "src_kind"),
+    *("dst_endpoint_id", "dst_cluster", "dst_kind", "dst_candidate_ids"),
 )
+_SENDER: Final = ("src_endpoint_id", "src_cluster", "cluster")
+_NOBODY: Final = -1
 
 
-def edges(
-    records: pl.DataFrame, members: pl.DataFrame, ties: Ties, links: pl.DataFrame
-) -> pl.DataFrame:
-    """Rows of `schema.EDGES`, and ``owner``; one per conversation."""
-    confidences = dict(enumerate(CONFIDENCE))
-    order = pl.col("order")
-    owners = members.select("owner").unique(maintain_order=True)
-    clients = members.filter(order == CLIENT_ORDER).select("owner", client="record")
-    servers = members.filter(order == SERVER_ORDER).select("owner", server="record")
-    passed = members.filter(~order.is_in([CLIENT_ORDER, SERVER_ORDER]))
-    passed = passed.join(records.select("record", "vantage_id", "reporter"), on="record")
-    gates = passed.group_by("owner", maintain_order=True).agg(
+def edges(records: Records, whole: Whole, ties: Ties, paths: Paths) -> pl.DataFrame:
+    """Rows of `schema.EDGES`; one per conversation."""
+    gates = _gates(records, whole)
+    first_gate = gates["first_gate"].fill_null(_NOBODY).to_numpy()
+    sender = np.where(whole.client < 0, _senders(records, paths)[first_gate], _NOBODY)
+    row = pl.DataFrame({"client": whole.client, "server": whole.server, "sender": sender})
+    row = pl.concat(
+        [
+            row.cast(pl.UInt32, strict=False),  # -1 is none
+            gates,
+            _joints(whole.client, sender, gates, ties, paths),
+            records.rows.select(pl.col("start", "edge_no").gather(whole.owner)),
+        ],
+        how="horizontal",
+    )
+    answered = row.select(pl.coalesce("client", "server", "gate")).to_series()
+    sides = [
+        records.of(row[end], columns).select(pl.all().name.prefix(f"{end}_"))
+        for end, columns in (
+            *(("client", _CLIENT), ("server", _SERVER)),
+            *(("gate", _GATE), ("sender", _SENDER)),
+        )
+    ]
+    flags = records.of(answered, ["response_flags"]).rename({"response_flags": "flags"})
+    row = pl.concat([row, *sides, flags], how="horizontal")
+    row = row.with_columns(_ends()).with_columns(_what())
+    return row.select(schema.EDGES.schema.names())
+
+
+def _gates(records: Records, whole: Whole) -> pl.DataFrame:
+    """Of each conversation the gateways on its way; null, and no gateways, if there are none."""
+    is_gate = ~whole.members["order"].is_in([CLIENT_ORDER, SERVER_ORDER])
+    passed = whole.members.filter(is_gate).with_columns(nth=whole.nth[is_gate])
+    passed = passed.with_columns(
+        records.of(passed["record"], ["vantage_id", "reporter"]),
+        joint=pl.Series(CONFIDENCE).gather(passed["code"]),
+    )
+    gates = passed.group_by("nth", maintain_order=True).agg(
         first_gate=pl.col("record").first(),
         gate=pl.col("record").last(),
         gateways="vantage_id",
-        places=order.n_unique(),
+        places=pl.col("order").n_unique(),
         has_gateway=(pl.col("reporter").cast(pl.String) == "gateway").any(),
         code=pl.col("code").max(),
-        joint=pl.col("code").replace_strict(confidences, return_dtype=pl.Float64).product(),
+        joint=pl.col("joint").product(),
     )
-    whole = owners
-    for part in (clients, servers.unique("owner", keep="last", maintain_order=True), gates):
-        whole = whole.join(part, on="owner", how="left", maintain_order="left")
-    whole = whole.with_columns(
+    every = pl.DataFrame({"nth": np.arange(len(whole.owner))})
+    return every.join(gates, on="nth", how="left", maintain_order="left").with_columns(
         pl.col("gateways").fill_null(pl.lit([], pl.List(pl.UInt64))),
         pl.col("has_gateway").fill_null(value=False),
-        hops=pl.sum_horizontal(
-            pl.col("client", "server").is_not_null(), pl.col("places").fill_null(0)
-        ).cast(pl.UInt8),
+        pl.col("places").fill_null(0),
     )
-    tied = ties.found.unique("record", keep="last", maintain_order=True)
-    tied = tied.select(client="record", tie_code="code", tie_joint="confidence")
-    senders = _senders(records, links)
-    names = records.select("start", "edge_no", "role")
-    row = pl.concat([whole, _of(names, whole["owner"])], how="horizontal")
-    row = row.join(tied, on="client", how="left", maintain_order="left")
-    row = row.join(senders, on="first_gate", how="left", maintain_order="left")
-    sides = [
-        _of(records.select(columns), row[end]).select(pl.all().name.prefix(f"{end}_"))
-        for end, columns in (("client", _CLIENT), ("server", _SERVER), ("gate", _GATE))
-    ]
-    row = pl.concat([row, *sides], how="horizontal")
-    row = row.with_columns(_ends()).with_columns(_what())
-    return row.select("owner", *schema.EDGES.schema.names())
 
 
-def _of(records: pl.DataFrame, record: pl.Series) -> pl.DataFrame:
-    """Rows of records, by number; null where there is none."""
-    return records.select(pl.all().gather(record))
+def _senders(records: Records, paths: Paths) -> Int64s:
+    """
+    Of gateways' connections the first client whose proxy told of calls on it; -1: none.
+
+    One more than there are records: the last is of none.
+    """
+    clients = np.flatnonzero((records.rows["role"].to_numpy() == CLIENT) & (paths.next >= 0))[::-1]
+    senders = np.full(records.rows.height + 1, _NOBODY)
+    senders[paths.next[clients]] = clients
+    return senders
 
 
-def _senders(records: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
-    """Of a gateway's connection whose client's proxy told of other calls on it: that client."""
-    calls = links.join(records.filter(role=CLIENT), on="record")
-    return calls.group_by(first_gate="other").agg(
-        sender_endpoint_id=pl.col("src_endpoint_id").first(),
-        sender_cluster=pl.coalesce("src_cluster", "cluster").first(),
-        sender_code=pl.col("method_code").first(),
+def _joints(
+    client: Int64s, sender: Int64s, gates: pl.DataFrame, ties: Ties, paths: Paths
+) -> pl.DataFrame:
+    """``match_method`` and ``confidence``: of a tie of both ends, else of the way to a gateway."""
+    code, joint = gates["code"].fill_null(_NOBODY).to_numpy(), gates["joint"].to_numpy()
+    step, sure = paths.step[sender], np.array(CONFIDENCE)
+    code = np.where(sender >= 0, np.maximum(code, step), code)
+    joint = np.where(sender >= 0, joint * sure[step], joint)
+    tie, tie_joint = np.full(len(paths.next), _NOBODY), np.zeros(len(paths.next))
+    tie[ties.found["record"]] = ties.found["code"]
+    tie_joint[ties.found["record"]] = ties.found["confidence"]
+    tied = np.where(client >= 0, tie[client], _NOBODY)
+    code = np.where(tied >= 0, tied, code)
+    known = pl.DataFrame({"code": code, "joint": np.where(tied >= 0, tie_joint[client], joint)})
+    return known.select(
+        match_method=_METHOD.gather(np.where(code >= 0, code, _NONE)),
+        confidence=pl.when(pl.col("code") >= 0).then("joint"),
     )
 
 
 def _ends() -> list[pl.Expr]:
     """Who and where both ends are, how they were joined."""
     has_client, has_server = pl.col("client").is_not_null(), pl.col("server").is_not_null()
-    inferred = ~has_client & pl.col("sender_code").is_not_null()
+    inferred = pl.col("sender").is_not_null()
     unseen = ~has_client & ~inferred
     straight = pl.col("server_src_kind").is_in(_HOSTS) & ~pl.col("has_gateway")
     direct = pl.col("client_dst_kind").is_in(_SERVERS)
     passed = pl.col("gate_dst_kind").is_in(_HOSTS)
     untranslated = pl.col("gate_src_kind").is_in(_HOSTS)
-    confidence = dict(enumerate(CONFIDENCE))
-    sent = pl.col("sender_code").replace_strict(confidence, default=1.0, return_dtype=pl.Float64)
-    code = pl.when(inferred).then(pl.max_horizontal("code", "sender_code")).otherwise("code")
-    tied = pl.col("tie_code").is_not_null()
-    whole = pl.when(tied).then("tie_code").otherwise(code).fill_null(_NONE)
-    joint = pl.when(inferred).then(pl.col("joint") * sent).otherwise("joint")
     return [
         pl.when(has_client)
         .then("client_src_endpoint_id")
         .when(inferred)
-        .then("sender_endpoint_id")
+        .then("sender_src_endpoint_id")
         .when(has_server & straight)
         .then("server_src_endpoint_id")
         .when(~has_server & untranslated)
@@ -133,7 +158,7 @@ def _ends() -> list[pl.Expr]:
         pl.when(has_client)
         .then(pl.coalesce("client_src_cluster", "client_cluster"))
         .when(inferred)
-        .then("sender_cluster")
+        .then(pl.coalesce("sender_src_cluster", "sender_cluster"))
         .when(has_server & straight)
         .then("server_src_cluster")
         .when(~has_server & untranslated)
@@ -161,16 +186,6 @@ def _ends() -> list[pl.Expr]:
             | (pl.col("client_dst_method").cast(pl.String) == "gateway").fill_null(value=False)
             | (pl.col("server_src_method").cast(pl.String) == "gateway").fill_null(value=False)
         ).alias("is_via"),
-        whole.replace_strict(dict(enumerate(METHODS)), return_dtype=pl.String)
-        .cast(schema.EDGES.schema["match_method"])
-        .alias("match_method"),
-        pl.when(tied).then("tie_joint").when(whole != _NONE).then(joint).alias("confidence"),
-        pl.when(has_client)
-        .then("client_response_flags")
-        .when(has_server)
-        .then("server_response_flags")
-        .otherwise("gate_response_flags")
-        .alias("flags"),
     ]
 
 
@@ -207,6 +222,9 @@ def _what() -> list[pl.Expr]:
     )
     return [
         pl.col("edge_no").alias("edge_id"),
+        pl.sum_horizontal(pl.col("client", "server").is_not_null(), "places")
+        .cast(pl.UInt8)
+        .alias("hops"),
         start.alias("start_time"),
         start.dt.truncate(_MINUTE).alias("window_start"),
         *(value.alias(name) for name, value in told.items()),
@@ -227,26 +245,27 @@ def _what() -> list[pl.Expr]:
     ]
 
 
-def legs(
-    records: pl.DataFrame, members: pl.DataFrame, edges: pl.DataFrame, ties: Ties
-) -> pl.DataFrame:
+def legs(records: Records, whole: Whole, ties: Ties) -> pl.DataFrame:
     """Rows of `schema.LEGS`: of each edge, and of ends that are ambiguous."""
-    method = schema.LEGS.schema["match_method"]
-    ends = members.group_by("owner").agg(
-        (pl.col("order") == CLIENT_ORDER).any().alias("has_client"),
-        (pl.col("order") == SERVER_ORDER).any().alias("has_server"),
-        (pl.len() == 1).alias("alone"),
+    owner, order = (whole.members[name].to_numpy() for name in ("owner", "order"))
+    begins = np.diff(whole.nth, prepend=-1) != 0
+    places = np.cumsum(begins | (np.diff(order, prepend=-1) != 0))
+    count = np.bincount(whole.nth, minlength=len(whole.owner))
+    rows = whole.members.select(
+        "record",
+        "code",
+        records.rows["edge_no"].gather(owner).alias("edge_id"),
+        records.rows["start"].gather(owner).alias("began"),
+        hop=(places - places[begins][whole.nth]).astype(np.uint8),
+        has_client=(whole.client >= 0)[whole.nth],
+        has_server=(whole.server >= 0)[whole.nth],
+        alone=(count == 1)[whole.nth],
     )
-    named = edges.select("owner", "edge_id", "window_start")
-    placed = members.with_columns(place=pl.struct("owner", "order").rle_id())
-    hop = (pl.col("place") - pl.col("place").first().over("owner")).cast(pl.UInt8)
-    rows = placed.with_columns(hop=hop)
-    for part in (named, ends):
-        rows = rows.join(part, on="owner", maintain_order="left")
-    hidden = ties.ambiguous.join(members, on="record", how="anti").select("record")
+    hidden = ties.ambiguous.join(whole.members, on="record", how="anti")
     rows = pl.concat([rows, hidden], how="diagonal")
-    doubtful = pl.col("record").is_in(ties.ambiguous["record"].implode())
-    role = pl.col("role")
+    is_doubtful = np.zeros(records.rows.height, np.bool_)
+    is_doubtful[ties.ambiguous["record"]] = True
+    doubtful, role = pl.lit(pl.Series(is_doubtful[rows["record"]])), pl.col("role")
     unmatched = (
         pl.when(doubtful & ((role == SERVER) | ~pl.col("has_server")))
         .then(pl.lit("ambiguous"))
@@ -257,16 +276,14 @@ def legs(
         .when((role == GATEWAY) & pl.col("alone"))
         .then(pl.lit("no_ends"))
     )
-    own_minute = pl.col("start_time").dt.truncate(_MINUTE)
-    told = [name for name in schema.LEGS.schema if name in records.columns]
-    of_records = _of(records.select(told), rows["record"])
-    full = pl.concat([rows, of_records], how="horizontal").with_columns(
-        carried=pl.len().over("record").cast(pl.UInt32),
-        window_start=pl.coalesce("window_start", own_minute),
-        role=role.replace_strict(_ROLES, return_dtype=pl.String),
-        match_method=pl.col("code")
-        .replace_strict(dict(enumerate(METHODS)), default=None, return_dtype=pl.String)
-        .cast(method),
+    told = [name for name in schema.LEGS.schema if name in records.requests.columns]
+    own = records.rows.select(pl.col("role", "start").gather(rows["record"]))
+    full = pl.concat([rows, own, records.of(rows["record"], told)], how="horizontal")
+    full = full.with_columns(
+        carried=np.bincount(rows["record"]).astype(np.uint32)[rows["record"]],
+        window_start=pl.coalesce("began", "start").cast(schema.TIME).dt.truncate(_MINUTE),
+        role=_ROLE.gather(own["role"]),
+        match_method=_METHOD.gather(rows["code"]),
         unmatched=unmatched,
     )
     return schema.complete(full, schema.LEGS.schema)

@@ -17,13 +17,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.stitch.pairs import Span, candidates, in_order, keyed, only_one, tries
-from pipeline.stitch.records import CLIENT, GATEWAY, SERVER
-
-METHODS: Final = (
-    *("request_id", "trace_id", "connection", "nat", "nat_port", "sni", "identity", "none"),
+from pipeline.stitch.pairs import (
+    METHODS,
+    Span,
+    candidates,
+    in_order,
+    keyed,
+    of_one_key,
+    only_one,
 )
-"""`schema.MATCH_METHOD`, the strongest first."""
+from pipeline.stitch.records import CLIENT, GATEWAY, SERVER, Records
+
 CONFIDENCE: Final = (1.0, 0.99, 0.98, 0.97, 0.95, 0.8, 0.6, 0.0)
 """Of one joint, by its method: a judgement, in the order of the evidence."""
 
@@ -50,14 +54,13 @@ class Paths:
     """
 
     def __init__(self, count: int, links: pl.DataFrame) -> None:
-        code = links["method"].replace_strict(
-            {name: code for code, name in enumerate(METHODS)}, return_dtype=pl.Int64
+        record, other, code = (
+            links[name].cast(pl.Int64).to_numpy() for name in ("record", "other", "code")
         )
-        record, other = (links[name].cast(pl.Int64).to_numpy() for name in ("record", "other"))
         self.next = np.full(count, _NONE)
         self.next[record] = other
         self.step = np.zeros(count, np.int64)
-        self.step[record] = code.to_numpy()
+        self.step[record] = code
         self.last = self.next.copy()
         self.weakest = self.step.copy()
         self.confidence = np.where(self.next >= 0, np.array(CONFIDENCE)[self.step], 1.0)
@@ -91,12 +94,10 @@ class Ties(NamedTuple):
 
 _TOLD: Final = pl.Schema({"record": pl.UInt32, "other": pl.UInt32, "code": pl.Int64})
 _TIE: Final = pl.Schema([*_TOLD.items(), ("confidence", pl.Float64)])
-_ANY: Final = pl.lit(value=True)
 _CONNECTION, _IDENTITY = METHODS.index("connection"), METHODS.index("identity")
 _USED: Final = (
-    *("record", "role", "start", "end", "is_tcp", "call", "request_id", "trace_id", "status"),
-    *("attempts", "in_key", "out_key", "here", "via", "network", "target", "identity"),
-    *("network_no", "goes_to"),
+    *("record", "start", "end", "is_tcp", "call", "request_no", "trace_no", "status", "attempts"),
+    *("in_key", "out_key", "here", "via", "target", "network_no", "goes_to"),
 )
 
 
@@ -107,16 +108,13 @@ class Pool:
     Each question is asked of what the ones before it left.
     """
 
-    def __init__(self, records: pl.DataFrame, span: Span) -> None:
-        own = pl.coalesce("upstream_local_identity", "src_identity")
-        peer = pl.col("downstream_peer_identity")
-        rows = records.with_columns(
-            identity=pl.when(pl.col("role") == CLIENT).then(own).otherwise(peer)
-        ).select(_USED)
-        self._span = span
-        self._clients = rows.filter(pl.col("role") == CLIENT)
-        self._servers = rows.filter(pl.col("role") == SERVER)
-        self._gates = rows.filter((pl.col("role") == GATEWAY) & ~pl.col("is_tcp"))
+    def __init__(self, records: Records, span: Span) -> None:
+        rows, role = records.rows, records.rows["role"]
+        self._records, self._span = records, span
+        self._clients = rows.filter(role == CLIENT).select(_USED)
+        self._servers = rows.filter(role == SERVER).select(_USED)
+        self._gates = rows.filter((role == GATEWAY) & ~rows["is_tcp"]).select(_USED)
+        self._is_open = np.ones(rows.height, np.bool_)
         self._found = [pl.DataFrame(schema=_TIE)]
         self._told = [pl.DataFrame(schema=_TOLD)]
         self._ambiguous = [pl.DataFrame(schema={"record": pl.UInt32})]
@@ -128,32 +126,29 @@ class Pool:
 
     def ask_ids(self) -> None:
         """By an id and what was called, in the network the call went into, if that is known."""
-        for code, name in enumerate(("request_id", "trace_id")):
+        for code, name in enumerate(("request_no", "trace_no")):
             self._ask_gates(name, code)
-            self._ask_id(code, [name, "call", "goes_to"], [name, "call", "network_no"])
-            self._ask_id(code, [name, "call"], [name, "call"], pl.col("goes_to").is_null())
+            into_known = pl.col("goes_to").is_not_null()
+            self._ask_id(code, into_known, [name, "call", "goes_to"], [name, "call", "network_no"])
+            self._ask_id(code, ~into_known, [name, "call"], [name, "call"])
 
-    def _ask_id(
-        self, code: int, key: list[str], server_key: list[str], asked: pl.Expr = _ANY
-    ) -> None:
-        clients = self._clients.filter(asked).with_columns(keyed(key))
-        servers = self._servers.with_columns(keyed(server_key))
-        pairs = tries(clients, servers)
-        left = servers.join(pairs.found, left_on="record", right_on="other", how="anti")
-        several = in_order(clients.join(pairs.found, on="record", how="anti"), left)
-        found = pl.concat([pairs.found, several.found]).with_columns(
+    def _ask_id(self, code: int, asked: pl.Expr, key: list[str], server_key: list[str]) -> None:
+        used = ("record", "start", "end", "attempts")
+        pairs = of_one_key(
+            self._clients.filter(asked).select(*used, keyed(key)),
+            self._servers.select(*used, keyed(server_key)),
+        )
+        found = pairs.found.with_columns(
             code=pl.lit(code, pl.Int64), confidence=pl.lit(CONFIDENCE[code])
         )
-        self._take(found, several.ambiguous)
+        self._take(found, pairs.ambiguous)
 
     def _ask_gates(self, name: str, code: int) -> None:
         """Gateways and waypoints that know requests: one record in a place, of one call."""
-        clients, gates = (
-            frame.with_columns(keyed([name, "call"])).drop_nulls("key")
-            for frame in (self._clients, self._gates)
-        )
-        one = gates.filter(pl.len().over("key", "here") == 1).select("key", other="record")
-        asked = clients.filter(pl.len().over("key") == 1)
+        gates = self._gates.select("record", "here", keyed([name, "call"])).drop_nulls("key")
+        asked = self._clients.select("record", keyed([name, "call"]))
+        asked = asked.join(gates, on="key", how="semi").filter(pl.col("key").is_unique())
+        one = gates.filter(pl.struct("key", "here").is_unique()).select("key", other="record")
         told = asked.join(one, on="key").select("record", "other", code=pl.lit(code, pl.Int64))
         self._told.append(told)
         self._gates = self._gates.join(told, left_on="record", right_on="other", how="anti")
@@ -164,7 +159,7 @@ class Pool:
             self._ask_connections(paths, client_has=client_has, server_has=server_has)
 
     def _ask_connections(self, paths: Paths, *, client_has: bool, server_has: bool) -> None:
-        has_id = pl.col("request_id").is_not_null()
+        has_id = pl.col("request_no").is_not_null()
         clients, servers = (
             _grouped(frame.filter(has_id == has), alone, paths)
             for frame, has, alone in (
@@ -189,16 +184,20 @@ class Pool:
 
     def ask_identities(self) -> None:
         """By who called what where; ends that both have an id are none of each other's."""
-        self._ask_identities(["via"], ["here"])
-        self._ask_identities(["network"], ["network"])
+        self._ask_identities(pl.col("via").is_not_null(), "via", "here")
+        within = pl.col("via").is_null() & (pl.col("network_no") != 0)
+        self._ask_identities(within, "network_no", "network_no")
 
-    def _ask_identities(self, place: list[str], server_place: list[str]) -> None:
+    def _ask_identities(self, asked: pl.Expr, place: str, server_place: str) -> None:
         same = ["identity", "target", "call", "status"]
-        clients = self._clients.filter(pl.col("via").is_null() if place == ["network"] else True)
-        rows = clients.with_columns(keyed([*place, *same]), connection="record")
-        others = self._servers.with_columns(keyed([*server_place, *same]))
-        pairs = candidates(rows, others.select("record", "start", "end", "key", "request_id"))
-        both = pl.col("request_id").is_not_null() & pl.col("request_id_other").is_not_null()
+        used = ("record", "start", "end", "request_no")
+        own = self._of(self._clients.filter(asked), ["upstream_local_identity", "src_identity"])
+        peers = self._of(self._servers, ["downstream_peer_identity"])
+        pairs = candidates(
+            own.select(*used, keyed([place, *same]), connection="record"),
+            peers.select(*used, keyed([server_place, *same])),
+        )
+        both = pl.col("request_no").is_not_null() & pl.col("request_no_other").is_not_null()
         one = only_one(pairs.filter(~both))
         self._take(
             one.found.with_columns(
@@ -207,12 +206,19 @@ class Pool:
             one.ambiguous,
         )
 
+    def _of(self, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+        """With ``identity``, the first of these that is known."""
+        identity = self._records.of(rows["record"], names).select(pl.coalesce(names))
+        return rows.with_columns(identity=identity.to_series())
+
     def _take(self, found: pl.DataFrame, ambiguous: pl.DataFrame) -> None:
         self._found.append(found)
         self._ambiguous.append(ambiguous)
-        for done in (found.select("record"), found.select(record="other"), ambiguous):
-            self._clients = self._clients.join(done, on="record", how="anti")
-            self._servers = self._servers.join(done, on="record", how="anti")
+        for done in (found["record"], found["other"], ambiguous["record"]):
+            self._is_open[done] = False
+        self._clients, self._servers = (
+            rows.filter(self._is_open[rows["record"]]) for rows in (self._clients, self._servers)
+        )
 
 
 def _grouped(rows: pl.DataFrame, alone: str, paths: Paths) -> pl.DataFrame:

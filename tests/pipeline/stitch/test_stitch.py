@@ -55,6 +55,15 @@ def test_one_id_joins_both_ends_and_the_servers_connection_its_gateway():
     ]
 
 
+def test_gateways_of_an_edge_are_in_the_order_of_its_hops():
+    """A waypoint behind the gateway that told of the call earlier: the gateway is still the first."""
+    told = {"method": "GET", "authority": "reviews:8080", "path": "/r", "ms": 15, **ID}
+    waypoint = gate(1, at=-0.5, sender="10.0.0.9:1", reporter="waypoint", gate_port=1, **told)
+    made = joined(client(3, **ID), gate(2), server(4, **ID), waypoint)
+    assert paths(made) == [[3, 2, 1, 4]]
+    assert only(made.edges)["gateways"] == [2, 1]
+
+
 def test_an_id_that_goes_on_to_another_service_is_another_conversation():
     """Services pass x-request-id on: authority, method and path tell the calls apart."""
     other = {"authority": "ratings:8080", "service": "ratings"}
