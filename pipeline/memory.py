@@ -26,6 +26,7 @@ import polars as pl
 from pipeline import schema, views
 from pipeline.lake import CATALOG, SCHEMA, Lake
 from pipeline.views import blame
+from pipeline.views.ipspace import CONTENDED
 from pipeline.views.unwell import UNWELL
 
 TIMES: Final = {
@@ -65,7 +66,7 @@ _NEVER: Final = -1
 _INCOMING: Final = "made_of_minute"
 _CHANGE: Final = re.compile(r"\w+:(\d+)")
 _TABLES: Final = {table.name: table for table in schema.TABLES}
-_VIEWS: Final = {view.name: view for view in (*views.VIEWS, UNWELL)}
+_VIEWS: Final = {view.name: view for view in (*views.VIEWS, CONTENDED, UNWELL)}
 _READ: Final = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]\w*)")
 
 

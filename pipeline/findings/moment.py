@@ -29,6 +29,7 @@ SCRAPES_LOOKBACK: Final = timedelta(minutes=10)
 _TIMEOUT_S: Final = 30.0
 """A query that takes longer is given up."""
 _ONCE: Final = {
+    "contended": ("endpoints", "prefixes"),
     "v_policy_verdicts": ("requests", "verdicts"),
     "v_upstreams": ("proxy_samples",),
     "v_control_plane": ("control_plane", "proxy_samples"),

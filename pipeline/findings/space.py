@@ -24,12 +24,13 @@ SPACE: Final = (
         f"""SELECT network || ' ' || range AS entity, 'error' AS severity, {_BOTH_CLUSTERS} AS clusters,
             {_side("")} || ' and ' || {_side("other_")} || ' have this address at one time' AS summary,
             network, range
-        FROM v_ipspace WHERE problem = 'observed_conflict'
+        FROM contended WHERE problem = 'observed_conflict'
             AND last_time >= getvariable('until') - INTERVAL 10 MINUTE""",
         """FROM v_endpoints WHERE network = $network AND ip || '/' = left($range, length(ip) + 1)
     AND coalesce(valid_to, 'infinity') >= $since ORDER BY valid_from""",
         "Give one of the two another address; until then, traffic of both cannot be told apart.",
         every=SELDOM,
+        by_time=True,
     ),
     Kind(
         "address_overlap",
@@ -39,11 +40,12 @@ SPACE: Final = (
             'error' AS severity, {_BOTH_CLUSTERS} AS clusters,
             format('{{}} and {{}} {{}}: {{:.0f}} addresses', {_side("")}, {_side("other_")}, detail, addresses) AS summary,
             network, range, other_network, other_range
-        FROM v_ipspace WHERE problem = 'declared_overlap' AND severity = 'error'""",
+        FROM contended WHERE problem = 'declared_overlap' AND severity = 'error'""",
         """FROM v_ipspace WHERE problem = 'declared_overlap' AND network = $network AND range = $range
     AND other_network = $other_network AND other_range = $other_range""",
         "Renumber one of them (`crosspane ipspace` says which is the least), or keep them in networks that are not routed to each other.",
         every=SELDOM,
+        by_time=True,
     ),
     Kind(
         "range_exhaustion",

@@ -102,21 +102,10 @@ _SUMS: Final = ", ".join(
 _SEEN: Final = f"{_SUMS}, min(first_time) AS first_time, max(last_time) AS last_time"
 
 
-def problems(at: str = NOW, clock: str = CLOCK, forecast: str = "v_ip_forecast") -> str:
-    """
-    Rows of `IPSPACE`.
-
-    Parameters
-    ----------
-    at
-        SQL: when the inventory is looked at.
-    clock
-        SQL: end of the day of traffic that is looked at.
-    forecast
-        Table or query of the rows of `exhaustion.EXHAUSTION`.
-    """
+def _contenders(at: str) -> str:
+    """SQL of what contends for addresses: ``overlap`` of declared ranges, ``conflicts`` of owners."""
     owner = ", ".join(OWNER)
-    return f"""WITH ranges AS ({declared(at)}), owned AS (
+    return f"""ranges AS ({declared(at)}), owned AS (
         {outermost("ranges", "network, kind, cluster, vpc, CASE WHEN kind = 'subnet' THEN subnet END")}
     ), whole AS ({outermost("ranges", "network")}), peered AS (
         SELECT DISTINCT network, peer_network FROM peerings WHERE {valid(at)}
@@ -149,7 +138,47 @@ def problems(at: str = NOW, clock: str = CLOCK, forecast: str = "v_ip_forecast")
             nullif(min(begin), '-infinity') AS first_time,
             least(max(until), {at}) AS last_time
         FROM contenders GROUP BY a.network, a.ip
-    ), areas AS (
+    )"""
+
+
+def _contending(of_overlap: str = "", of_conflict: str = "", traffic: str = "") -> str:
+    """SQL of a row of each of `_contenders`, with columns and a join of what its traffic is."""
+    return f"""SELECT 'declared_overlap' AS problem,
+        CASE WHEN o.network = i.network OR is_peered THEN 'error' ELSE 'info' END AS severity,
+        {_sides("o", "i")}, {size("i.length")} AS addresses,
+        CASE WHEN o.network = i.network THEN 'contend in one network'
+            WHEN is_peered THEN 'contend in networks that are routed to each other'
+            ELSE 'in the way of routing the networks to each other' END AS detail
+        {of_overlap}
+    FROM overlap {traffic}
+    UNION ALL BY NAME
+    SELECT 'observed_conflict' AS problem, 'error' AS severity, network, network AS other_network,
+        {cidr("ip", "128")} AS range, {cidr("ip", "128")} AS other_range,
+        {_owner("a", "")}, {_owner("b", "other_")}, 1.0 AS addresses,
+        'two live owners at one time' AS detail,
+        conflicts.first_time, conflicts.last_time {of_conflict}
+    FROM conflicts {traffic}"""
+
+
+def problems(at: str = NOW, clock: str = CLOCK, forecast: str = "v_ip_forecast") -> str:
+    """
+    Rows of `IPSPACE`.
+
+    Parameters
+    ----------
+    at
+        SQL: when the inventory is looked at.
+    clock
+        SQL: end of the day of traffic that is looked at.
+    forecast
+        Table or query of the rows of `exhaustion.EXHAUSTION`.
+    """
+    contending = _contending(
+        ", traffic.* EXCLUDE (problem_id)",
+        f", {', '.join(_COUNTS)}",
+        "LEFT JOIN traffic USING (problem_id)",
+    )
+    return f"""WITH {_contenders(at)}, areas AS (
         SELECT problem_id, i.network AS network, i.first AS first, i.length AS length FROM overlap
         WHERE o.network = i.network OR is_peered
         UNION ALL SELECT problem_id, o.network, i.first, i.length FROM overlap WHERE is_peered
@@ -172,21 +201,7 @@ def problems(at: str = NOW, clock: str = CLOCK, forecast: str = "v_ip_forecast")
             FROM ({_traffic("unknown", clock, key="network, src, src_prefix_id, dst, dst_prefix_id")}))
         WHERE ip IS NOT NULL GROUP BY ALL
     )
-    SELECT 'declared_overlap' AS problem,
-        CASE WHEN o.network = i.network OR is_peered THEN 'error' ELSE 'info' END AS severity,
-        {_sides("o", "i")}, {size("i.length")} AS addresses,
-        CASE WHEN o.network = i.network THEN 'contend in one network'
-            WHEN is_peered THEN 'contend in networks that are routed to each other'
-            ELSE 'in the way of routing the networks to each other' END AS detail,
-        traffic.* EXCLUDE (problem_id)
-    FROM overlap LEFT JOIN traffic USING (problem_id)
-    UNION ALL BY NAME
-    SELECT 'observed_conflict' AS problem, 'error' AS severity, network, network AS other_network,
-        {cidr("ip", "128")} AS range, {cidr("ip", "128")} AS other_range,
-        {_owner("a", "")}, {_owner("b", "other_")}, 1.0 AS addresses,
-        'two live owners at one time' AS detail, {", ".join(_COUNTS)},
-        conflicts.first_time, conflicts.last_time
-    FROM conflicts LEFT JOIN traffic USING (problem_id)
+    {contending}
     UNION ALL BY NAME
     SELECT 'ambiguous_traffic' AS problem, 'warning' AS severity, network, {cidr("ip", "128")} AS range,
         1.0 AS addresses, 'contenders one after another, within a record' AS detail,
@@ -260,4 +275,11 @@ IPSPACE: Final = View(
         "last_time": "end of the conflict (now if it lasts), else the last of those records",
     },
     problems(),
+)
+
+CONTENDED: Final = View(
+    "contended",
+    "What contends for addresses, whatever traffic it has? Not in the lake: findings ask it.",
+    {name: meaning for name, meaning in IPSPACE.columns.items() if name not in _COUNTS},
+    f"WITH {_contenders(NOW)} {_contending()}",
 )

@@ -23,6 +23,7 @@ from troubled import (
 from pipeline.findings.kind import evidence
 from pipeline.findings.kinds import FINDINGS
 from pipeline.schema import create_view
+from pipeline.views.ipspace import CONTENDED
 from pipeline.views.unwell import UNWELL
 
 KINDS = {kind.name: kind for kind in FINDINGS}
@@ -33,7 +34,8 @@ UNTIL = at(60)
 def lake() -> SmallLake:
     """The fleet, at peace."""
     lake = emptied()
-    lake.connection.execute(create_view(UNWELL))
+    for view in (CONTENDED, UNWELL):
+        lake.connection.execute(create_view(view))
     lake.connection.execute(f"SET VARIABLE until = TIMESTAMPTZ '{UNTIL.isoformat()}'")
     fleet(lake)
     return lake
@@ -42,7 +44,10 @@ def lake() -> SmallLake:
 def ask(lake: SmallLake, kind: str) -> list[dict[str, Any]]:
     result = lake.connection.execute(f"SELECT * FROM ({KINDS[kind].rows}) ORDER BY entity")
     names = [column[0] for column in result.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    found = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    if found and (only_if := KINDS[kind].only_if):
+        assert lake.connection.execute(f"{only_if} LIMIT 1").fetchone() is not None
+    return found
 
 
 def told(row: dict[str, Any]) -> tuple[object, ...]:

@@ -326,6 +326,7 @@ TROUBLES: Final = (
             "4.0% of packets sent again, usually 0.1% (6 hours before)",
             ("gateway", "way-west"),
             cluster="west",
+            retransmit_share=0.04,
         ),
         lambda: [
             judged("gateway", "way-west", state="degraded", reasons=["4.0% of packets sent again"])
@@ -346,6 +347,7 @@ TROUBLES: Final = (
             "12.0% of packets dropped",
             ("edge", "east/shop/web -> west/shop/pay"),
             state="failing",
+            drop_share=0.12,
         ),
         lambda: worse("", "4.0% of packets sent again", ("edge", "east/shop/web -> west/shop/pay")),
         (
