@@ -45,10 +45,13 @@ TIMES: Final = {
 }
 """Table to the time it is cut by; other tables are whole."""
 NARROWED: Final = {
-    "requests": f"(authz = 'denied' OR {blame.TURNED_AWAY})",
-    "verdicts": "verdict IN ('DROPPED', 'ERROR', 'AUDIT')",
+    "requests": ("authz = 'denied'", f"authz IS DISTINCT FROM 'denied' AND {blame.TURNED_AWAY}"),
+    "verdicts": ("verdict IN ('DROPPED', 'ERROR', 'AUDIT')",),
 }
-"""Of these only such rows are copied: there are many others, and nothing asked reads them."""
+"""
+Of these only such rows are copied: there are many others, and nothing asked reads them. Rows that
+meet the one condition or the other are read by each: an OR is looked at when all of a row is read.
+"""
 FACTS: Final = f"lake.{SCHEMA}."
 """What is written before the name of a table to read it from the lake."""
 LONG: Final = timedelta(minutes=15)
@@ -280,15 +283,15 @@ class Memory:
             columns = schema.create(_TABLES[name]).replace(name, kept, 1)
             cursor.execute(columns)
         cut = f"{TIMES[name]} >= getvariable('since') AND {TIMES[name]} < {UNTIL}"
-        if name in NARROWED:
-            cut += f" AND {NARROWED[name]}"
         cursor.execute(f"TRUNCATE {kept}")
         if made is not None:
             cut += f" AND {TIMES[name]} NOT IN (FROM {_INCOMING} SELECT {TIMES[name]})"
             cursor.register(_INCOMING, made.to_arrow())
         try:
             if not self.is_empty(cursor, name):
-                cursor.execute(f"INSERT INTO {kept} BY NAME FROM {FACTS}{name} WHERE {cut}")
+                for only in NARROWED.get(name, ("true",)):
+                    rows = f"FROM {FACTS}{name} WHERE {cut} AND {only}"
+                    cursor.execute(f"INSERT INTO {kept} BY NAME {rows}")
             if made is not None:
                 cursor.execute(f"INSERT INTO {kept} BY NAME FROM {_INCOMING}")
         finally:
