@@ -23,8 +23,8 @@ from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
 from pipeline.schema import rollups
 from pipeline.schema.rollups import Rollup
-from pipeline.views.rollups import merged, rolled_up
-from pipeline.views.topology import MARGIN, TOLD_TWICE, calls_sql
+from pipeline.views.rollups import calls_rolled_up, merged, rolled_up
+from pipeline.views.topology import MARGIN, TOLD_TWICE, begin_of, paired_sql
 from pipeline.views.wire import wire_sql
 
 if TYPE_CHECKING:  # which lists this stage
@@ -74,18 +74,16 @@ def of_records(
     facts
         What stands before the names of tables of records.
     more
-        Arguments of `calls_sql`.
+        Arguments of `paired_sql`.
     """
     first, last = _time(start), _time(end)
     around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
     begun = f">= {first} AND start_time < {last}"
     own = f"minute >= {first} AND minute < {last}"
-    calls = calls_sql(f"(FROM {facts}requests WHERE {around})", begun, **more)
+    calls = paired_sql(f"(FROM {facts}requests WHERE {around})", begun, **more)
     flows = wire_sql(f"FROM {facts}flows WHERE {around}", f"start_time {begun}", minutes=own)
     return {
-        rollups.EDGES: rolled_up(
-            rollups.EDGES, "time_bucket(INTERVAL 1 MINUTE, start_time)", calls
-        ),
+        rollups.EDGES: calls_rolled_up(rollups.EDGES, begin_of(60), calls),
         rollups.LEGS: rolled_up(rollups.LEGS, "minute", flows),
     }
 

@@ -125,7 +125,8 @@ def _extreme(name: str, meaning: str, function: str, of: str) -> Measure:
 def _histogram(name: str, meaning: str, ms: str) -> Measure:
     return Measure(
         Column(name, HISTOGRAM, f"histogram of {meaning}, by bucket; null if none"),
-        f"list({{'bucket': duration_bucket({ms}), 'calls': 1::UBIGINT}}) FILTER ({ms} IS NOT NULL)",
+        f"list_transform(map_entries(histogram(CASE WHEN {ms} IS NOT NULL THEN duration_bucket({ms}) END)),"
+        " lambda one: {'bucket': one.key, 'calls': one.value})",
         f"flatten(list({name}))",
     )
 
@@ -190,7 +191,7 @@ EDGE_MEASURES: Final = (
         _sum(
             f"matched_{method}",
             f"calls whose server was found by {method}",
-            f"count(*) FILTER (match_method = '{method}')",
+            f"coalesce(sum(requests) FILTER (match_method = '{method}'), 0)",
         )
         for method in MATCH_METHODS
     ),
@@ -209,6 +210,12 @@ EDGE_MEASURES: Final = (
     _histogram("server_durations", "the durations at the server's proxy", _SERVER),
 )
 """The last two give lists in which a bucket may be more than once; views/rollups.py adds them up."""
+
+FOUND: Final = ("confidence", *(f"matched_{method}" for method in MATCH_METHODS))
+"""
+Measures of how the server was found, which is known when ends have names: they are made of
+what was added up of calls before.
+"""
 
 HISTOGRAMS: Final = tuple(one.column.name for one in EDGE_MEASURES if one.column.dtype == HISTOGRAM)
 

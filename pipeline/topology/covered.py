@@ -19,8 +19,8 @@ import duckdb
 from pipeline.schema import rollups
 from pipeline.schema.rollups import Rollup
 from pipeline.topology.span import Span
-from pipeline.views.rollups import rolled_up
-from pipeline.views.topology import calls_sql
+from pipeline.views.rollups import calls_rolled_up, rolled_up
+from pipeline.views.topology import paired_sql
 from pipeline.views.wire import wire_sql
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -135,12 +135,13 @@ def _recorded(of: Rollup, table: str, spans: Spans, lake: str) -> str:
     begun = _within(spans, "start_time")
     around = " OR ".join(Span(*span).around() for span in spans)
     rows = f"SELECT * FROM {lake}.{table} WHERE {around}"
-    records = (
-        f"SELECT * FROM ({calls_sql(f'({rows})')}) WHERE {begun}"
+    start = "NULL::TIMESTAMPTZ"
+    told = (
+        calls_rolled_up(of, start, f"FROM ({paired_sql(f'({rows})')}) WHERE {begun}")
         if table == "requests"
-        else wire_sql(rows, begun, of)
+        else rolled_up(of, start, wire_sql(rows, begun, of))
     )
-    return f"SELECT * FROM ({rolled_up(of, 'NULL::TIMESTAMPTZ', records)})"
+    return f"SELECT * FROM ({told})"
 
 
 def _nothing(of: Rollup, lake: str, *, by_node: bool) -> str:

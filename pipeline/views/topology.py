@@ -51,7 +51,6 @@ GATEWAYS: Final = View(
         ORDER BY g.network = seen.network DESC, valid_to IS NULL DESC, valid_from DESC NULLS LAST) = 1""",
 )
 
-_FOUND: Final = "coalesce(s.dst_endpoint_id, direct.endpoint_id, t.server_endpoint_id)"
 _NOTHING: Final = """(SELECT NULL::TIMESTAMPTZ AS start_time, NULL::UBIGINT AS client_endpoint_id,
         NULL::VARCHAR AS protocol, NULL::UBIGINT AS server_endpoint_id, NULL::DOUBLE AS server_ms,
         NULL::DOUBLE AS confidence WHERE false)"""
@@ -59,7 +58,7 @@ _NOTHING: Final = """(SELECT NULL::TIMESTAMPTZ AS start_time, NULL::UBIGINT AS c
 _PLACE: Final = ("kind", "provider", "region", "namespace", "service", "node")
 
 
-def _place(end: str, *found: str, network: str = "NULL") -> str:
+def _place(end: str, *found: str, network: str) -> str:
     """Columns of where an end is, of the first of joins of ``known`` that knows it."""
     *others, last = found
     return ", ".join(
@@ -69,24 +68,23 @@ def _place(end: str, *found: str, network: str = "NULL") -> str:
     )
 
 
-_PLACES: Final = ", ".join(
-    f"{end}_{name}" for end in ("client", "server") for name in (*_PLACE, "network")
-)
 _ONE_WORKLOAD: Final = ", ".join(
     f"min({name}) AS {name}" for name in ("entity", "network", *_PLACE)
 )
 
-MARGIN: Final = "INTERVAL 20 SECOND"
+MARGIN_S: Final = 20
+MARGIN: Final = f"INTERVAL {MARGIN_S} SECOND"
 """
 How far apart what proxies say of one call is looked for, a part of a minute: a server's
 proxy begins after its client's by the network and the attempts before (Envoy tries for
 15 s if nothing else is set), or before it by its clock.
 """
 
-_AROUND: Final = ", ".join(
-    f"time_bucket({MARGIN}, start_time) {shift}".strip()
-    for shift in (f"- {MARGIN}", "", f"+ {MARGIN}")
-)
+
+def begin_of(seconds: int) -> str:
+    """SQL of when a stretch of so many seconds began that ``start_time`` is in: `time_bucket`, ten times as fast."""
+    length_us = f"{seconds}_000_000"
+    return f"make_timestamptz(epoch_us(start_time) // {length_us} * {length_us})"
 
 
 _ONCE: Final = f"""
@@ -98,6 +96,17 @@ _ONCE: Final = f"""
         QUALIFY row_number() OVER (PARTITION BY {_SAME}, nth
             ORDER BY list_position({[*_PROXY_FORMATS]}, format) NULLS FIRST) = 1
     """
+
+
+_ITS_OWN: Final = """start_time, protocol, service, method, path, status, grpc_status, upstream_failure,
+            bytes_received, bytes_sent, attempts, request_id, observer_cluster, observer_network"""
+"""Columns that a call has of the row that tells of it: the client's, else the server's."""
+
+_WAY: Final = """by_client, observer_cluster, observer_network, client_endpoint_id, client_ip_hi, client_ip_lo,
+        remote_ip_hi, remote_ip_lo, remote_port, remote_endpoint_id, served_endpoint_id,
+        stitched_endpoint_id, stitched_confidence"""
+WAY: Final = f"{_WAY}, service, protocol"
+"""Columns that tell who a call is between and how it went there: `named_sql` makes names of them."""
 
 
 def calls_sql(
@@ -126,116 +135,144 @@ def calls_sql(
     twice
         False if `TOLD_TWICE` has no rows: then nothing is looked for twice.
     """
+    return named_sql(paired_sql(requests, begun, stitched, twice=twice))
+
+
+def paired_sql(
+    requests: str = "requests",
+    begun: str = "IS NOT NULL",
+    stitched: str = _NOTHING,
+    *,
+    twice: bool = True,
+) -> str:
+    """
+    SQL of calls by `WAY` and how they went, of parameters of `calls_sql`.
+
+    What two proxies say is of one call if id, authority, method and path are the same: one
+    number is made of them. Of a million calls some two have the same in one of 40 million
+    minutes; and who can make ids so that they have can take the id of another's call at once.
+    """
     once = _ONCE if twice else "FROM traffic"
-    return f"""WITH known AS MATERIALIZED (
-        SELECT endpoint_id, network, kind, cluster, namespace, service, node, entity,
-            provider, region FROM v_endpoints
-    ), traffic AS (
+    part = f"epoch_us(start_time) // {MARGIN_S}_000_000"
+    return f"""WITH traffic AS (
         SELECT r.* REPLACE (coalesce(r.service, named.service) AS service), v.cluster AS observer_cluster,
-            v.network AS observer_network, v.format
+            v.network AS observer_network, v.format,
+            CASE WHEN request_id IS NOT NULL AND authority IS NOT NULL AND method IS NOT NULL AND path IS NOT NULL
+                THEN hash(request_id, authority, method, path) END AS call
         FROM {requests} r LEFT JOIN vantages v USING (vantage_id)
-        LEFT JOIN (SELECT DISTINCT service FROM known) named
+        LEFT JOIN (SELECT DISTINCT service FROM v_endpoints) named
             ON named.service = CASE WHEN r.service IS NULL THEN split_part(r.authority, ':', 1) END
         WHERE reporter IN ('source', 'destination') AND is_health_check IS NOT TRUE
             AND coalesce(log_type, 'end') = 'end'
     ), told_twice AS ({TOLD_TWICE}
-    ), once AS ({once}
+    ), once AS MATERIALIZED (
+        SELECT {_ITS_OWN}, reporter, call, request_id IS NULL AS is_connection, response_flags, authz, policy,
+            duration_ms, src_endpoint_id, dst_endpoint_id,
+            upstream_local_ip_hi AS client_ip_hi, upstream_local_ip_lo AS client_ip_lo,
+            upstream_remote_ip_hi AS remote_ip_hi, upstream_remote_ip_lo AS remote_ip_lo,
+            upstream_remote_port AS remote_port,
+            CASE reporter WHEN 'source' THEN upstream_tls ELSE downstream_tls END AS tls,
+            CASE reporter WHEN 'source' THEN upstream_peer_identity ELSE downstream_peer_identity END IS NOT NULL
+                AS identified
+        FROM ({once})
     ), server_side AS (
-        SELECT request_id, authority, method, path, arg_max(dst_endpoint_id, start_time) AS dst_endpoint_id,
-            arg_max(duration_ms, start_time) AS server_duration_ms,
-            arg_max(response_flags, start_time) AS server_flags, max(policy) AS policy, max(authz) AS authz,
-            max(downstream_peer_identity) AS downstream_peer_identity
-        FROM once WHERE reporter = 'destination' AND request_id IS NOT NULL GROUP BY ALL
-    ), client_side AS (
-        SELECT DISTINCT request_id, authority, method, path FROM once
-        WHERE reporter = 'source' AND request_id IS NOT NULL
+        SELECT call, arg_max(dst_endpoint_id, start_time) AS served_endpoint_id,
+            arg_max(duration_ms, start_time) AS served_ms, arg_max(response_flags, start_time) AS served_flags,
+            max(policy) AS served_policy, max(authz) AS served_authz, max(identified) AS served_identified
+        FROM once WHERE reporter = 'destination' GROUP BY call
+    ), joined AS (
+        SELECT start_time AS begun, client_endpoint_id, protocol AS spoken, min(server_endpoint_id) AS stitched_endpoint_id,
+            min(server_ms) AS stitched_ms, min(confidence) AS stitched_confidence
+        FROM {stitched} GROUP BY ALL HAVING count(*) = 1
     ), connecting AS (
-        SELECT DISTINCT src_endpoint_id, protocol, unnest([{_AROUND}]) AS around
-        FROM once WHERE reporter = 'source' AND request_id IS NULL
+        SELECT DISTINCT src_endpoint_id, protocol, unnest([part - 1, part, part + 1]) AS part
+        FROM (SELECT *, {part} AS part FROM once WHERE reporter = 'source' AND is_connection)
+    ), unsent AS (
+        SELECT told.* REPLACE (CASE WHEN client.kind IN ('pod', 'vm') THEN src_endpoint_id END AS src_endpoint_id)
+        FROM once told ANTI JOIN (SELECT call FROM once WHERE reporter = 'source') sent ON sent.call = told.call
+        ANTI JOIN connecting c ON c.src_endpoint_id = CASE WHEN is_connection THEN told.src_endpoint_id END
+            AND c.protocol = told.protocol AND c.part = {part}
+        LEFT JOIN v_endpoints client ON client.endpoint_id = told.src_endpoint_id
+        WHERE reporter = 'destination' AND start_time {begun}
+            AND (is_connection AND client.kind = 'gateway') IS NOT TRUE
+    ), calls AS (
+        SELECT {_ITS_OWN}, tls, true AS by_client, src_endpoint_id AS client_endpoint_id, client_ip_hi, client_ip_lo, remote_ip_hi, remote_ip_lo, remote_port,
+            dst_endpoint_id AS remote_endpoint_id, served_endpoint_id, stitched_endpoint_id, stitched_confidence,
+            identified OR coalesce(served_identified, false) AS identified,
+            coalesce(served_policy, policy) AS policy, coalesce(served_authz, authz) AS authz,
+            s.call IS NOT NULL OR stitched_ms IS NOT NULL AS server_seen, response_flags AS client_flags,
+            coalesce(served_flags, []) AS server_flags, duration_ms,
+            coalesce(served_ms, stitched_ms) AS server_duration_ms
+        FROM once told LEFT JOIN server_side s ON s.call = told.call
+        LEFT JOIN joined ON begun = CASE WHEN is_connection THEN start_time END
+            AND joined.client_endpoint_id = src_endpoint_id AND spoken = protocol
+        WHERE reporter = 'source' AND start_time {begun}
+        UNION ALL BY NAME
+        SELECT {_ITS_OWN}, tls, false AS by_client, src_endpoint_id AS client_endpoint_id, dst_endpoint_id AS served_endpoint_id, identified, policy,
+            CASE WHEN {blame.TURNED_AWAY} THEN 'denied' ELSE authz END AS authz, true AS server_seen,
+            response_flags AS server_flags, duration_ms AS server_duration_ms
+        FROM unsent
+    ), judged AS (
+        SELECT *, CASE WHEN len(server_flags) > 0 OR client_flags IS NULL THEN server_flags ELSE client_flags END
+                AS response_flags,
+            coalesce(authz = 'denied', false) AS denied
+        FROM calls
+    ), outcomes AS (SELECT *, NOT denied AND ({blame.FAILED}) AS failed FROM judged)
+    SELECT *, CASE WHEN failed = false THEN false ELSE failed AND NOT ({blame.BROKE_OFF}) END AS error FROM outcomes"""
+
+
+def named_sql(rows: str) -> str:
+    """
+    SQL of the same rows with names of either end, and how the server was found, in place of `WAY`.
+
+    Parameters
+    ----------
+    rows
+        SQL of calls (`paired_sql`), or of what was added up of those of one `WAY`.
+    """
+    return f"""WITH known AS MATERIALIZED (
+        SELECT endpoint_id, network, kind, cluster, namespace, service, node, entity,
+            provider, region FROM v_endpoints
     ), service_in_cluster AS (
         SELECT service, cluster, {_ONE_WORKLOAD} FROM known
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
     ), service_anywhere AS (
         SELECT service, min(cluster) AS cluster, {_ONE_WORKLOAD} FROM known
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1
-    ), client_calls AS (
-        SELECT c.*, coalesce(s.server_duration_ms, t.server_ms) AS server_duration_ms,
-            {_place("client", "client", network="c.observer_network")},
-            {_place("server", "found", "there", "anywhere", network="g.to_network")},
-            c.upstream_peer_identity IS NOT NULL OR s.downstream_peer_identity IS NOT NULL AS identified,
-            coalesce(client.entity, c.observer_network || '/' || ip_text(c.upstream_local_ip_hi, c.upstream_local_ip_lo)) AS client_entity,
-            coalesce(client.cluster, c.observer_cluster) AS client_cluster,
-            s.request_id IS NOT NULL OR t.server_ms IS NOT NULL AS server_seen, s.server_flags, c.response_flags AS client_flags, g.name AS gateway, coalesce(s.policy, c.policy) AS policy_found, coalesce(s.authz, c.authz) AS authz_found,
-            coalesce(found.entity, there.entity, anywhere.entity, 'service:' || c.service) AS server_entity,
-            coalesce(found.cluster, g.cluster, anywhere.cluster) AS server_cluster,
-            CASE WHEN s.dst_endpoint_id IS NOT NULL THEN 'request_id'
+    ), named AS (
+        SELECT w.* EXCLUDE ({_WAY}),
+            {_place("client", "client", network="CASE WHEN by_client THEN observer_network END")},
+            {_place("server", "found", "there", "anywhere", network="CASE WHEN by_client THEN g.to_network ELSE observer_network END")},
+            coalesce(client.entity, CASE WHEN by_client THEN observer_network || '/' || ip_text(client_ip_hi, client_ip_lo) END)
+                AS client_entity,
+            coalesce(client.cluster, CASE WHEN by_client THEN observer_cluster END) AS client_cluster,
+            coalesce(found.entity, there.entity, anywhere.entity, 'service:' || w.service) AS server_entity,
+            coalesce(found.cluster, g.cluster, anywhere.cluster, CASE WHEN NOT by_client THEN observer_cluster END)
+                AS server_cluster,
+            g.name AS gateway,
+            CASE WHEN NOT by_client THEN 'destination_only' WHEN served_endpoint_id IS NOT NULL THEN 'request_id'
                 WHEN direct.endpoint_id IS NOT NULL THEN 'address'
-                WHEN t.server_endpoint_id IS NOT NULL THEN 'stitched'
+                WHEN stitched_endpoint_id IS NOT NULL THEN 'stitched'
                 WHEN there.entity IS NOT NULL THEN 'service_in_cluster'
-                WHEN c.service IS NOT NULL THEN 'service' END AS match_method,
-            CASE WHEN coalesce(s.dst_endpoint_id, direct.endpoint_id) IS NOT NULL THEN 1.0
-                WHEN t.server_endpoint_id IS NOT NULL THEN t.confidence WHEN there.entity IS NOT NULL THEN 0.8
-                WHEN anywhere.entity IS NOT NULL THEN 0.5 ELSE 0.0 END AS confidence
-        FROM once c
-        LEFT JOIN known client ON client.endpoint_id = c.src_endpoint_id
-        LEFT JOIN server_side s ON s.request_id = c.request_id AND s.authority = c.authority
-            AND s.method = c.method AND s.path = c.path
-        LEFT JOIN v_gateways g ON g.network = c.observer_network AND g.gateway_ip_hi = c.upstream_remote_ip_hi
-            AND g.gateway_ip_lo = c.upstream_remote_ip_lo AND g.port = c.upstream_remote_port
-        LEFT JOIN known direct ON direct.endpoint_id = CASE WHEN g.name IS NULL THEN c.dst_endpoint_id END
+                WHEN w.service IS NOT NULL THEN 'service' END AS match_method,
+            CASE match_method WHEN 'request_id' THEN 1.0 WHEN 'address' THEN 1.0
+                WHEN 'stitched' THEN stitched_confidence WHEN 'service_in_cluster' THEN 0.8
+                WHEN 'service' THEN CASE WHEN anywhere.entity IS NOT NULL THEN 0.5 ELSE 0.0 END ELSE 0.0 END AS confidence
+        FROM ({rows}) w
+        LEFT JOIN known client ON client.endpoint_id = client_endpoint_id
+        LEFT JOIN v_gateways g ON g.network = observer_network AND g.gateway_ip_hi = remote_ip_hi
+            AND g.gateway_ip_lo = remote_ip_lo AND g.port = remote_port
+        LEFT JOIN known direct ON direct.endpoint_id = CASE WHEN g.name IS NULL THEN remote_endpoint_id END
             AND direct.kind IN ('pod', 'vm', 'external')
-        LEFT JOIN (SELECT start_time AS begun, client_endpoint_id, protocol,
-                min(server_endpoint_id) AS server_endpoint_id, min(server_ms) AS server_ms,
-                min(confidence) AS confidence
-            FROM {stitched} GROUP BY ALL HAVING count(*) = 1) t
-            ON t.begun = CASE WHEN c.request_id IS NULL THEN c.start_time END
-            AND t.client_endpoint_id = c.src_endpoint_id AND t.protocol = c.protocol
-        LEFT JOIN known found ON found.endpoint_id = {_FOUND}
-        LEFT JOIN service_in_cluster there ON there.service = c.service AND there.cluster = g.cluster
-        LEFT JOIN service_anywhere anywhere ON anywhere.service = CASE WHEN g.name IS NULL THEN c.service END
-        WHERE c.reporter = 'source' AND c.start_time {begun}
-    ), unsent AS (
-        SELECT d.* FROM once d ANTI JOIN client_side s ON s.request_id = d.request_id
-            AND s.authority = d.authority AND s.method = d.method AND s.path = d.path
-        WHERE d.reporter = 'destination' AND d.start_time {begun}
-    ), server_calls AS (
-        SELECT d.*, client.entity AS client_entity, client.cluster AS client_cluster,
-            {_place("client", "client")}, {_place("server", "server", network="d.observer_network")},
-            d.downstream_peer_identity IS NOT NULL AS identified,
-            coalesce(server.entity, 'service:' || d.service) AS server_entity,
-            coalesce(server.cluster, d.observer_cluster) AS server_cluster
-        FROM unsent d
-        LEFT JOIN known client ON client.endpoint_id = d.src_endpoint_id AND client.kind IN ('pod', 'vm')
-        LEFT JOIN known server ON server.endpoint_id = d.dst_endpoint_id
-        LEFT JOIN connecting c ON c.src_endpoint_id = CASE WHEN d.request_id IS NULL THEN d.src_endpoint_id END
-            AND c.protocol = d.protocol AND c.around = time_bucket({MARGIN}, d.start_time)
-        LEFT JOIN known passed ON passed.endpoint_id = CASE WHEN d.request_id IS NULL THEN d.src_endpoint_id END
-            AND passed.kind = 'gateway'
-        WHERE c.src_endpoint_id IS NULL AND passed.endpoint_id IS NULL
-    ), calls AS (
-        SELECT start_time, client_entity, client_cluster, server_entity, server_cluster, {_PLACES},
-            service, identified, gateway, match_method, confidence, protocol, method, path, status, grpc_status,
-            policy_found AS policy, authz_found AS authz, server_seen, client_flags,
-            coalesce(server_flags, []) AS server_flags, upstream_failure, duration_ms, server_duration_ms,
-            bytes_received, bytes_sent, attempts, upstream_tls AS tls, request_id
-        FROM client_calls
-        UNION ALL BY NAME
-        SELECT start_time, client_entity, client_cluster, server_entity, server_cluster, {_PLACES},
-            service, identified, NULL AS gateway, 'destination_only' AS match_method, 0.0 AS confidence, protocol,
-            method, path, status, grpc_status, policy, CASE WHEN {blame.TURNED_AWAY} THEN 'denied' ELSE authz END AS authz,
-            true AS server_seen, response_flags AS server_flags, upstream_failure, NULL AS duration_ms,
-            duration_ms AS server_duration_ms, bytes_received, bytes_sent, attempts,
-            downstream_tls AS tls, request_id
-        FROM server_calls
-    ), judged AS (
-        SELECT *, CASE WHEN len(server_flags) > 0 OR client_flags IS NULL THEN server_flags ELSE client_flags END
-                AS response_flags,
-            coalesce(authz = 'denied', false) AS denied,
-            CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
-                WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
-        FROM calls
-    ), outcomes AS (SELECT *, NOT denied AND ({blame.FAILED}) AS failed FROM judged)
-    SELECT *, failed AND NOT ({blame.BROKE_OFF}) AS error FROM outcomes"""
+        LEFT JOIN known found
+            ON found.endpoint_id = coalesce(served_endpoint_id, direct.endpoint_id, stitched_endpoint_id)
+        LEFT JOIN service_in_cluster there ON there.service = w.service AND there.cluster = g.cluster
+        LEFT JOIN service_anywhere anywhere
+            ON anywhere.service = CASE WHEN by_client AND g.name IS NULL THEN w.service END
+    )
+    SELECT *, CASE WHEN gateway IS NOT NULL THEN 'gateway' WHEN client_cluster = server_cluster THEN 'local'
+            WHEN match_method = 'address' OR match_method = 'request_id' THEN 'flat' END AS path_model
+    FROM named"""
 
 
 _BLAMED: Final = outages.blamed_sql(

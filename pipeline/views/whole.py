@@ -10,15 +10,15 @@ Before: rollups.py. After: graph.py.
 from typing import Final
 
 from pipeline.schema import View, rollups
-from pipeline.views.rollups import each_bucket_once, match_methods, rolled_up
-from pipeline.views.topology import EDGE_KEY, MARGIN, RATES, calls_sql
+from pipeline.views.rollups import calls_rolled_up, each_bucket_once, match_methods
+from pipeline.views.topology import EDGE_KEY, MARGIN, RATES, paired_sql
 
 _MINUTE: Final = "time_bucket(INTERVAL 1 MINUTE, start_time {})"
 _WORKED_OUT: Final = "(SELECT window_start FROM windows WHERE NOT stale)"
 _NEAR: Final = " OR ".join(
     f"{_MINUTE.format(shift)} NOT IN {_WORKED_OUT}" for shift in ("", f"- {MARGIN}", f"+ {MARGIN}")
 )
-_NOT_YET: Final = f"""FROM ({calls_sql(f"(FROM requests WHERE {_NEAR})")})
+_NOT_YET: Final = f"""FROM ({paired_sql(f"(FROM requests WHERE {_NEAR})")})
     WHERE {_MINUTE.format("")} NOT IN {_WORKED_OUT}"""
 """Calls of minutes that are over and not worked out, or not over."""
 
@@ -53,7 +53,7 @@ EDGES: Final = View(
     },
     _edges(
         f"""FROM edges_1m WHERE bucket_start NOT IN (SELECT window_start FROM windows WHERE stale)
-        UNION ALL BY NAME FROM ({rolled_up(rollups.EDGES, _MINUTE.format(""), _NOT_YET)})""",
+        UNION ALL BY NAME FROM ({calls_rolled_up(rollups.EDGES, _MINUTE.format(""), _NOT_YET)})""",
         {"minute": "bucket_start"} | {name: name for name in EDGE_KEY},
         "min(first_time) AS first_time",
     ),

@@ -7,6 +7,8 @@ see different pods of one workload. It is decided for each minute, by what each 
 pair in it and `MARGIN` around, so that a flow two clocks put on either side of a full
 minute is counted in one; exporters that tell a long flow in parts of different length
 may still each count for some of its minutes.
+Flows are added up by a part of a minute first, `MARGIN` long: which minutes one is near is
+the same for all of a part.
 
 Ports are a service's or none: of the two of a flow the lower, if clients do not pick
 from there; of those, the `_PORTS` that carried most between two nodes.
@@ -18,7 +20,7 @@ from typing import Final
 
 from pipeline.schema import rollups
 from pipeline.schema.rollups import Rollup
-from pipeline.views.topology import MARGIN
+from pipeline.views.topology import MARGIN, MARGIN_S, begin_of
 
 _PAIR: Final = ", ".join(
     f"{side}_{column}"
@@ -26,8 +28,7 @@ _PAIR: Final = ", ".join(
     for column in ("endpoint_id", "prefix_id", "method", "ip_hi", "ip_lo")
 )
 _AROUND: Final = ", ".join(
-    f"time_bucket(INTERVAL 1 MINUTE, start_time {shift})"
-    for shift in ("", f"- {MARGIN}", f"+ {MARGIN}")
+    f"time_bucket(INTERVAL 1 MINUTE, part {shift})" for shift in ("", f"- {MARGIN}", f"+ {MARGIN}")
 )
 _EPHEMERAL: Final = 32_768
 """Linux's clients pick ports from here on; others', from later."""
@@ -70,15 +71,19 @@ def wire_sql(
         SELECT endpoint_id, network, kind, provider, region, cluster, namespace, service, node, entity,
             gateway
         FROM v_endpoints LEFT JOIN gateway_of ON gateway_ip = ip AND gateway_cluster = cluster
-    ), seen AS (
-        SELECT minute, vantage_id, {_PAIR}, protocol,
+    ), parts AS (
+        SELECT {begin_of(MARGIN_S)} AS part, {begun} AS begun, vantage_id, {_PAIR}, protocol,
             {_SERVICE_PORTS},
-            count(*) FILTER (begun) AS flows, sum(bytes * sampling_factor) FILTER (begun) AS bytes,
-            sum(packets * sampling_factor) FILTER (begun) AS packets,
-            min(start_time) FILTER (begun) AS first_time, max(end_time) FILTER (begun) AS last_time,
-            sum(bytes * sampling_factor) AS size
-        FROM (SELECT *, minute = time_bucket(INTERVAL 1 MINUTE, start_time) AND {begun} AS begun
-            FROM (SELECT *, unnest(list_distinct([{_AROUND}])) AS minute FROM ({flows})))
+            count(*) AS flows, sum(bytes * sampling_factor) AS bytes, sum(packets * sampling_factor) AS packets,
+            min(start_time) AS first_time, max(end_time) AS last_time
+        FROM ({flows}) GROUP BY ALL
+    ), seen AS (
+        SELECT minute, vantage_id, {_PAIR}, protocol, src_port, dst_port,
+            sum(flows) FILTER (own) AS flows, sum(bytes) FILTER (own) AS bytes, sum(packets) FILTER (own) AS packets,
+            min(first_time) FILTER (own) AS first_time, max(last_time) FILTER (own) AS last_time,
+            sum(bytes) AS size
+        FROM (SELECT *, begun AND minute = time_bucket(INTERVAL 1 MINUTE, part) AS own
+            FROM (SELECT *, unnest(list_distinct([{_AROUND}])) AS minute FROM parts))
         WHERE {minutes} GROUP BY ALL
     ), sized AS (
         SELECT seen.*, v.network, hash({leg}) AS leg,
@@ -124,7 +129,7 @@ def _losses(flows: str, begun: str) -> str:
             arg_max(again, again_of) AS retransmitted_packets, max(again_of) AS retransmits_told_packets,
             max(timed) AS rtt_timed, arg_max(rtt_us, timed) AS rtt_us, arg_max(min_rtt_us, timed) AS min_rtt_us
         FROM (
-            SELECT time_bucket(INTERVAL 1 MINUTE, start_time) AS minute, vantage_id, {_PAIR}, protocol,
+            SELECT {begin_of(60)} AS minute, vantage_id, {_PAIR}, protocol,
                 {_SERVICE_PORTS}, min(start_time) AS first_time, max(end_time) AS last_time,
                 sum(dropped_packets * sampling_factor) AS dropped,
                 sum(packets * sampling_factor) FILTER (dropped_packets IS NOT NULL) AS drops_of,

@@ -35,7 +35,7 @@ NAMES = ", ".join(part.split()[0] for part in TYPES.replace("(2, 1)", "").split(
 SAME = {"server_entity": "'s'", "service": "'s'", "path_model": "'flat'", "protocol": "'HTTP/2'"}
 REST = f"""{", ".join(f"{SAME.get(c.name, 'NULL')} AS {c.name}" for c in EDGE_KEY[1:])},
     {NOW} AS start_time, status >= 500 AS error, status = 403 AS denied, true AS identified,
-    1::UBIGINT AS bytes_received, NULL AS tls, []::VARCHAR[] AS client_flags, true AS server_seen"""
+    1 AS requests, 1::UBIGINT AS bytes_received, NULL AS tls, []::VARCHAR[] AS client_flags, true AS server_seen"""
 
 
 @pytest.fixture(scope="module")
