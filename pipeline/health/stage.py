@@ -30,7 +30,7 @@ from pipeline.memory import FACTS, asked
 from pipeline.rollup import told_twice
 from pipeline.schema.health import EDGE_KEY, HEALTH_1M, SECURITY_1M
 from pipeline.schema.rollups import EDGES_1M, LEGS_1M
-from pipeline.views.failed import FAILED, TOLD, failed_sql, wrong_sql
+from pipeline.views.failed import FAILED, TOLD, failed_sql, unseen_sql, wrong_sql
 
 if TYPE_CHECKING:  # which lists this stage
     from pipeline.windows import Window
@@ -165,9 +165,11 @@ def _failed(lake: Lake, window: "Window", edges: pl.DataFrame) -> pl.DataFrame:
         return FAILED.to_frame()
     span = (window.start, window.end)
     wrong = asked(lake, wrong_sql(*span, FACTS, twice=told_twice(lake)), {})
-    before, lost = window.start - BEFORE, wrong["lost"].any()
-    query = failed_sql(*span, f"FROM {_WRONG}", _EDGES, FACTS, before=before, lost=lost)
-    return asked(lake, query, {_WRONG: wrong.drop("lost"), _EDGES: edges.select(TOLD)})
+    frames, told = {_WRONG: wrong.drop("unseen")}, f"FROM {_WRONG}"
+    if not wrong["unseen"].any():
+        return asked(lake, failed_sql(told), frames)
+    query = unseen_sql(*span, told, _EDGES, FACTS, before=window.start - BEFORE)
+    return asked(lake, query, frames | {_EDGES: edges.select(TOLD)})
 
 
 _KEPT: Final[MutableMapping[Lake, dict[str, tuple[datetime, pl.DataFrame]]]] = WeakKeyDictionary()

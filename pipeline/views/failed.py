@@ -2,8 +2,8 @@
 Calls of a minute that failed or were denied, and whom each blames.
 
 `v_calls` finds out whose fault a call is by looking at every call there is; here only
-those that went wrong are put together, and of what went well no more is read than when
-it was sent to which gateway. Of a minute with more than `MOST` such calls, as many
+those that went wrong are put together, and of what went well, if one of them was not
+seen at its server, no more is read than when it was sent to which gateway. Of a minute with more than `MOST` such calls, as many
 are looked at: the same ones each time.
 
 Before: topology.py, outages.py. After: pipeline/health/causes.py.
@@ -40,7 +40,9 @@ _BLAMED_BY: Final = (
 
 def wrong_sql(start: datetime, end: datetime, facts: str = "", *, twice: bool = True) -> str:
     """
-    SQL of calls that began in [start, end) and of which something went wrong: `_BLAMED_BY`, ``lost``.
+    SQL of calls that began in [start, end) and of which something went wrong: `_BLAMED_BY`, ``unseen``.
+
+    A call is unseen if it failed and no server's proxy logged it.
 
     Parameters
     ----------
@@ -63,34 +65,38 @@ def wrong_sql(start: datetime, end: datetime, facts: str = "", *, twice: bool = 
         SELECT {READ} FROM {facts}requests SEMI JOIN wrong USING (request_id) WHERE {around}
         UNION ALL FROM unnamed)"""
     calls = calls_sql(requests, f">= {first} AND start_time < {last}", twice=twice)
-    return f"SELECT {', '.join(_BLAMED_BY)}, {blame.LOST} AS lost FROM ({calls})"
+    unseen = "failed AND NOT server_seen AS unseen"
+    return f"SELECT {', '.join(_BLAMED_BY)}, {unseen} FROM ({calls})"
 
 
-def failed_sql(
-    start: datetime,
-    end: datetime,
-    wrong: str,
-    edges: str,
-    facts: str = "",
-    *,
-    before: datetime,
-    lost: bool = True,
-) -> str:
+def failed_sql(wrong: str) -> str:
     """
-    SQL of the failed and denied calls that began in [start, end), and whom each blames.
+    SQL of the failed and denied ones of calls, and whom each blames: `FAILED`.
 
     Parameters
     ----------
     wrong
-        SQL of `wrong_sql`.
+        SQL of `wrong_sql`, none of them unseen: each tells by itself.
+    """
+    return _failed(outages.blamed_by_itself_sql(wrong))
+
+
+def unseen_sql(
+    start: datetime, end: datetime, wrong: str, edges: str, facts: str = "", *, before: datetime
+) -> str:
+    """
+    SQL of the failed and denied calls that began in [start, end), as of `failed_sql`.
+
+    Parameters
+    ----------
+    wrong
+        SQL of `wrong_sql`: where one is unseen, others tell whether gateways worked.
     edges
         Relation of the rollup's rows of these times: `TOLD`.
     facts
         As of `wrong_sql`.
     before
         From when on earlier rows tell which gateway a service is usually reached through.
-    lost
-        False if none of them is lost: then what came through is not looked for.
     """
     first, last = _times(start, end)
     known = f"""(SELECT {", ".join(TOLD)} FROM {facts}edges_1m
@@ -107,7 +113,10 @@ def failed_sql(
     unaware = outages.unaware_sql(
         f"(FROM {facts}requests WHERE start_time >= {first} AND start_time < {last})"
     )
-    blamed = outages.blamed_sql(wrong, known, "bucket_start", unaware, answered if lost else "")
+    return _failed(outages.blamed_sql(wrong, known, "bucket_start", unaware, answered))
+
+
+def _failed(blamed: str) -> str:
     return f"SELECT {', '.join(FAILED)} FROM ({blamed}) WHERE error OR denied"
 
 

@@ -152,5 +152,16 @@ def blamed_sql(told: str, gateways: str, time: str, unaware: str, answered: str 
         LEFT JOIN ({unaware}) unaware
             ON unaware.path_gateway = paths.path_gateway AND unaware.service = paths.service
             AND unaware.minute = time_bucket(INTERVAL 1 MINUTE, paths.start_time)
-    ), blamed AS (SELECT *, {blame.BLAME} AS blame FROM tries)
-    SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason FROM blamed"""
+    ) {_blamed("tries")}"""
+
+
+def blamed_by_itself_sql(told: str) -> str:
+    """SQL of calls as of `blamed_sql`, none of which failed unseen by its server's proxy."""
+    tries = f"""SELECT *, gateway AS path_gateway, NULL::BOOLEAN AS gateway_works,
+        false AS gateway_unaware FROM ({told})"""
+    return _blamed(f"({tries})")
+
+
+def _blamed(tries: str) -> str:
+    return f"""SELECT *, {blame.BLAMED} AS blamed_entity, {blame.REASON} AS blame_reason
+        FROM (SELECT *, {blame.BLAME} AS blame FROM {tries})"""

@@ -19,7 +19,7 @@ from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.memory import FACTS, asked
-from pipeline.views.failed import TOLD, failed_sql, wrong_sql
+from pipeline.views.failed import TOLD, unseen_sql, wrong_sql
 
 MAPPED = 0xFFFF << 32
 FRONTEND, GATEWAY = MAPPED | 0x0A00000B, MAPPED | 0xCB007114
@@ -149,7 +149,7 @@ def test_health_blames_as_v_calls_does(lake: Lake):
                 expected[f"{name}{case}.shop", SIDES[side]] += 1
     edges = pl.DataFrame(told, {name: schema.EDGES_1M.schema[name] for name in TOLD}, orient="row")
     end = BEGAN + timedelta(minutes=len(WORDS))
-    wrong = f"SELECT * EXCLUDE lost FROM ({wrong_sql(BEGAN, end, FACTS)})"
-    query = failed_sql(BEGAN, end, wrong, "rolled", FACTS, before=BEGAN)
+    wrong = f"SELECT * EXCLUDE unseen FROM ({wrong_sql(BEGAN, end, FACTS)})"
+    query = unseen_sql(BEGAN, end, wrong, "rolled", FACTS, before=BEGAN)
     found = asked(lake, query, {"rolled": edges})
     assert Counter(found.select("service", "blame").iter_rows()) == expected
