@@ -83,6 +83,11 @@ def stages(known: Known) -> dict[str, tuple[Stage, ...]]:
 _COMMITTED_TABLES: Final = {table.name: table for table in schema.TABLES}
 _AT_A_TIME: Final = 16
 """Messages decoded together: what their payloads come to is bounded, however well they compress."""
+_GATHERING: Final = 0.2
+"""
+Share of the time to a commit that fewer wait for more: one costs as much as all to decode,
+and agents send each at its own time.
+"""
 _REFRESH_S: Final = 0.2
 """The index is not arranged anew more often than so."""
 _CHECKPOINT_KEY: Final = "(topic, partition)"
@@ -189,7 +194,7 @@ class Job:
         """Put what came, decoded and enriched, beside the rest; False if nothing did."""
         started = time.perf_counter()
         if not self._polled:
-            self._polled = list(self._reader.poll(self._config.job.poll_bytes, wait_s))
+            self._polled = self._poll(wait_s)
         messages, self._polled = self._polled[:_AT_A_TIME], self._polled[_AT_A_TIME:]
         polled = time.perf_counter()
         self._row["poll_ms"] += (polled - started) * 1e3
@@ -221,6 +226,15 @@ class Job:
         self._row["decode_ms"] += (decoded - polled) * 1e3
         self._row["enrich_ms"] += (time.perf_counter() - decoded) * 1e3
         return True
+
+    def _poll(self, wait_s: float) -> list[Message]:
+        """What comes within a time; and if that is little, what follows a while later."""
+        job = self._config.job
+        came = list(self._reader.poll(job.poll_bytes, wait_s))
+        until = time.monotonic() + _GATHERING * job.commit_ms / 1e3
+        while 0 < len(came) < _AT_A_TIME and (left_s := until - time.monotonic()) > 0:
+            came += self._reader.poll(job.poll_bytes, left_s)
+        return came
 
     def due(self) -> bool:
         """Whether enough waits, or has waited long enough, to be committed."""

@@ -20,7 +20,6 @@ from pipeline.schema.model import (
     U16,
     U32,
     U64,
-    WIDE_INLINED,
     Column,
     Table,
     address,
@@ -102,7 +101,6 @@ EDGES: Final = Table(
         Column("client_tls", TEXT, "TLS version on the way out of the client's proxy"),
         Column("server_tls", TEXT, "TLS version on the way in at the server's proxy"),
     ),
-    inlined_rows=WIDE_INLINED,
 )
 
 LEGS: Final = Table(
@@ -151,5 +149,4 @@ LEGS: Final = Table(
             "why an end has no other: ambiguous (several could be it), no_server, no_client, no_ends (a gateway's, of which neither end told); null if it has",
         ),
     ),
-    inlined_rows=WIDE_INLINED,
 )

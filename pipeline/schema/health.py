@@ -18,7 +18,6 @@ from pipeline.schema.model import (
     TEXT,
     TIME,
     U64,
-    WIDE_INLINED,
     Column,
     Table,
 )
@@ -109,7 +108,6 @@ HEALTH_1M: Final = Table(
         Column("last_time", TIME, "minute of its last call, this one or one before"),
         Column("evidence_sql", TEXT, "a query for the rows behind it; null while it is healthy"),
     ),
-    inlined_rows=WIDE_INLINED,
 )
 
 SECURITY_1M: Final = Table(
@@ -146,5 +144,4 @@ SECURITY_1M: Final = Table(
         Column("allowed", U64, "calls and packets a policy is told to have allowed"),
         Column("unmatched", U64, "packets of which the datapath tells that no policy matched"),
     ),
-    inlined_rows=WIDE_INLINED,
 )

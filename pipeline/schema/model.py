@@ -24,8 +24,6 @@ class Table(NamedTuple):
 
     Attributes
     ----------
-    inlined_rows
-        Of its inserts, those up to so many rows stay in the catalog; None: as for all tables.
     row_group_rows
         Rows that its files tell the times of, and that are read together; None: DuckDB's 122,880.
     """
@@ -33,7 +31,6 @@ class Table(NamedTuple):
     name: str
     meaning: str
     columns: tuple[Column, ...]
-    inlined_rows: int | None = None
     row_group_rows: int | None = None
 
     @property
@@ -41,9 +38,6 @@ class Table(NamedTuple):
         """Columns as a frame has them."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
-
-WIDE_INLINED: Final = 50
-"""Wide rows are dear to keep in the catalog: up to 0.5 ms each, where a file costs 10 ms."""
 
 TIME: Final = pl.Datetime("us", "UTC")
 U8, U16, U32, U64 = pl.UInt8(), pl.UInt16(), pl.UInt32(), pl.UInt64()

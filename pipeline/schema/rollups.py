@@ -32,7 +32,6 @@ from pipeline.schema.model import (
     U16,
     U32,
     U64,
-    WIDE_INLINED,
     Column,
     Table,
 )
@@ -280,7 +279,6 @@ def _rollup(
                 *key,
                 *(measure.column for measure in measures),
             ),
-            inlined_rows=WIDE_INLINED,
             row_group_rows=group,
         )
         for short, (length, group) in _LENGTHS.items()

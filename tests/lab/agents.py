@@ -68,7 +68,7 @@ def write(topology: Topology, directory: Path, channel: Channel, streams: Path) 
         "inventory": str(known),
         "log": {"type": "local", "directory": str(data / "log"), "fsync": "never"},
         "lake": {"directory": str(data / "lake")},
-        "job": {"commit_ms": 500, "discover_s": 0.5},
+        "job": {"commit_ms": 2_000, "discover_s": 0.5},
         "agents": [
             agent
             for cluster in topology.clusters

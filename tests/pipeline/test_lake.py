@@ -165,6 +165,19 @@ def test_maintenance_changes_no_answer(tmp_path: Path):
         assert lake.offsets() == {PLACE: 5}
 
 
+def test_more_than_some_rows_go_to_a_file(tmp_path: Path):
+    """50 rows stay in the catalog, 51 do not: a wide one costs more there than a file does."""
+    rows = pl.DataFrame({"stale": [False] * 51})
+    with Lake(tmp_path / "lake") as lake:
+        for count, files in ((50, 0), (51, 1)):
+            lake.commit(
+                Commit({"windows": schema.complete(rows.head(count), schema.WINDOWS.schema)})
+            )
+            found = [*(tmp_path / "lake" / "data").rglob("windows/**/*.parquet")]
+            assert len(found) == files
+        assert lake.read("SELECT count(*) FROM windows").item() == 101
+
+
 def test_hours_of_a_day_are_told_apart_in_its_file(tmp_path: Path):
     """A span of rollups reads the groups of its hours, not the day: 20,000 rows are three groups."""
     hours = pl.datetime_range(

@@ -425,23 +425,6 @@ def test_a_graph_of_rollups_is_that_of_records(lake: Lake, level: str):
     lake.connection.execute("DELETE FROM windows")
 
 
-def test_more_than_some_edges_go_to_files(lake: Lake):
-    """Wide rows in the catalog cost ten times what a file does: 50 are few enough."""
-    options = lake.read(
-        "SELECT scope_entry, value FROM lake.options()"
-        " WHERE option_name = 'data_inlining_row_limit' AND scope = 'TABLE' ORDER BY ALL"
-    ).rows()
-    of = {
-        "edges": ("", "_10m", "_1d", "_1h", "_1m"),
-        "health": ("_1m",),
-        "legs": ("", "_10m", "_1d", "_1h", "_1m"),
-        "security": ("_1m",),
-    }
-    assert options == [
-        (f"crosspane.{name}{n}", "50") for name, lengths in of.items() for n in lengths
-    ]
-
-
 def test_counts_are_those_of_the_demo(demo: tuple[Path, str], tmp_path: Path):
     """Of 1,948 calls that real proxies logged in three minutes, all are in one edge of each."""
     shutil.copytree(demo[0] / "lake", tmp_path / "lake")
