@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.health.figures import ENTITY, entities
+from pipeline.schema.health import EDGE_KEY
 
 _BLAMED_KIND: Final = {"network": "gateway", "server": "service", "client": "workload"}
 """Side that is blamed to the kind of entity it is."""
@@ -139,7 +140,9 @@ def _slow(cause: dict[tuple[str, str], str], unwell: pl.DataFrame, edges: pl.Dat
         .select(*ENTITY, "server_p95_ms", "p95_ms")
         .iter_rows()
     }
-    of_edges = entities(edges).filter(pl.col("entity_kind").is_in(["edge", "service"]))
+    of_edges = entities(edges.select(EDGE_KEY)).filter(
+        pl.col("entity_kind").is_in(["edge", "service"])
+    )
     ways = of_edges.select(*ENTITY, "gateway", "server_entity").unique().sort(pl.all())
     for kind, entity, gateway, server in ways.iter_rows():
         key = (kind, entity)
@@ -198,7 +201,8 @@ def _whole(
 ) -> None:
     """What consists of edges suffers from what all of those that are not well do."""
     parts: dict[tuple[str, str], set[str | None]] = {}
-    rows = entities(edges).select(*ENTITY, "client_entity", "server_entity").unique()
+    ends = entities(edges.select(EDGE_KEY))
+    rows = ends.select(*ENTITY, "client_entity", "server_entity").unique()
     for kind, entity, client, server in rows.iter_rows():
         key, edge = (kind, entity), ("edge", f"{client or 'unknown'} -> {server}")
         if kind in ("workload", "cluster", "cloud_link") and key in states and edge in states:

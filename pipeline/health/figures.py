@@ -20,7 +20,8 @@ SUMS: Final = (
     *("requests", "errors", "denied", "unserved_errors", "server_timed", "server_duration_ns"),
     *("both_timed", "on_the_way_ns"),
 )
-COLUMNS: Final = ("bucket_start", *EDGE_KEY, *SUMS, "durations", "server_durations")
+_TIMES: Final = ("durations", "server_durations")
+COLUMNS: Final = ("bucket_start", *EDGE_KEY, *SUMS, *_TIMES)
 """What is read of a rollup."""
 
 _NS_PER_MS: Final = 1e6
@@ -64,15 +65,16 @@ def entities(edges: pl.DataFrame) -> pl.DataFrame:
     DataFrame
         At most 6 n rows: those columns, ``entity_kind``, ``entity``, ``cluster``, ``network``.
     """
+    rows = edges.lazy()
     return pl.concat(
-        edges.with_columns(
+        rows.with_columns(
             entity_kind=pl.lit(kind),
             entity=name,
             cluster=pl.col("server_cluster" if kind == "cloud_link" else f"{end}_cluster"),
             network=pl.col(f"{end}_network"),
         ).filter(pl.col("entity").is_not_null())
         for kind, (name, end) in _KINDS.items()
-    )
+    ).collect()
 
 
 def figures(edges: pl.DataFrame) -> pl.DataFrame:
@@ -93,28 +95,35 @@ def figures(edges: pl.DataFrame) -> pl.DataFrame:
         ``server_p95_ms``, and means ``server_ms, way_ms``; null where nobody timed a call.
     """
     of = ["bucket_start", *ENTITY]
-    rows = entities(edges.with_row_index("edge"))
+    numbered = edges.with_row_index("edge")
+    rows = entities(numbered.drop(_TIMES))
     way = pl.col("on_the_way_ns").sum() / _NS_PER_MS / pl.col("both_timed").sum()
-    told = rows.group_by(of).agg(
-        pl.col("cluster").drop_nulls().min(),
-        pl.col("network").drop_nulls().min(),
-        *(pl.col(name).fill_null(0).sum().cast(pl.Int64) for name in ("requests", "denied")),
-        pl.when(pl.col("entity_kind") == "gateway")
-        .then("unserved_errors")
-        .otherwise("errors")
-        .fill_null(0)
-        .sum()
-        .cast(pl.Int64)
-        .alias("errors"),
-        (pl.col("server_duration_ns").sum() / _NS_PER_MS / pl.col("server_timed").sum()).alias(
-            "server_ms"
-        ),
-        way.alias("way_ms"),
-        pl.col("both_timed").fill_null(0).sum().cast(pl.Int64),
+    told = (
+        rows.group_by(of)
+        .agg(
+            pl.col("cluster").drop_nulls().min(),
+            pl.col("network").drop_nulls().min(),
+            *(pl.col(name).fill_null(0).sum().cast(pl.Int64) for name in ("requests", "denied")),
+            pl.when(pl.col("entity_kind") == "gateway")
+            .then("unserved_errors")
+            .otherwise("errors")
+            .fill_null(0)
+            .sum()
+            .cast(pl.Int64)
+            .alias("errors"),
+            (pl.col("server_duration_ns").sum() / _NS_PER_MS / pl.col("server_timed").sum()).alias(
+                "server_ms"
+            ),
+            way.alias("way_ms"),
+            pl.col("both_timed").fill_null(0).sum().cast(pl.Int64),
+            "edge",
+        )
+        .with_row_index("nth")
     )
-    server = _quantiles(rows, of, "server_durations").select(*of, server_p95_ms="p95_ms")
-    for times in (_quantiles(rows, of, "durations"), server):
-        told = told.join(times, on=of, how="left", nulls_equal=True)
+    of_edges = told.select("nth", "edge").explode("edge")
+    calls, server = (_quantiles(numbered.select("edge", name), of_edges) for name in _TIMES)
+    for times in (calls, server.select("nth", server_p95_ms="p95_ms")):
+        told = told.join(times, on="nth", how="left")
     gateway = pl.col("entity_kind") == "gateway"
     return told.with_columns(
         pl.col("server_ms", "way_ms").fill_nan(None),
@@ -122,7 +131,7 @@ def figures(edges: pl.DataFrame) -> pl.DataFrame:
         p50_ms=pl.when(gateway).then(pl.col("way_ms").fill_nan(None)).otherwise("p50_ms"),
         p95_ms=pl.when(~gateway).then("p95_ms"),
         error_share=pl.col("errors") / pl.col("requests"),
-    ).drop("both_timed")
+    ).drop("both_timed", "edge", "nth")
 
 
 def with_lost(figures: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
@@ -173,19 +182,30 @@ def with_lost(figures: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _quantiles(rows: pl.DataFrame, of: list[str], durations: str) -> pl.DataFrame:
-    """``timed, p50_ms, p95_ms`` of merged histograms, as `histogram_quantile` tells them."""
+def _quantiles(histograms: pl.DataFrame, of_edges: pl.DataFrame) -> pl.DataFrame:
+    """
+    ``timed, p50_ms, p95_ms`` of merged histograms, as `histogram_quantile` tells them.
+
+    Parameters
+    ----------
+    histograms
+        One row an ``edge``, and its histogram.
+    of_edges
+        Each ``edge`` of each ``nth`` entity: one row an entity is returned, if it has any.
+    """
+    _, durations = histograms.columns
     merged = (
-        rows.select(*of, durations)
+        histograms.lazy()
         .explode(durations)
         .unnest(durations)
         .drop_nulls("bucket")
-        .group_by(*of, "bucket")
+        .join(of_edges.lazy(), on="edge")
+        .group_by("nth", "bucket")
         .agg(pl.col("calls").sum().cast(pl.Int64))
         .sort("bucket")
         .with_columns(
-            until=pl.col("calls").cum_sum().over(of),
-            timed=pl.col("calls").sum().over(of),
+            until=pl.col("calls").cum_sum().over("nth"),
+            timed=pl.col("calls").sum().over("nth"),
             ms=pl.when(pl.col("bucket") > ZERO_BUCKET)
             .then(2 / (GROWTH + 1) * pl.lit(GROWTH).pow(pl.col("bucket").cast(pl.Float64)))
             .otherwise(0.0),
@@ -193,15 +213,18 @@ def _quantiles(rows: pl.DataFrame, of: list[str], durations: str) -> pl.DataFram
     )
 
     def quantile(share: float) -> pl.Expr:
-        rank = (pl.col("timed").first() - 1) * share
+        rank = (pl.col("timed") - 1) * share
         low, high = (
-            pl.col("ms").filter(pl.col("until") > end.cast(pl.Int64)).first()
-            for end in (rank.floor(), rank.ceil())
+            pl.when(pl.col("until") > end, pl.col("until") - pl.col("calls") <= end)
+            .then("ms")
+            .max()
+            for end in (rank.floor().cast(pl.Int64), rank.ceil().cast(pl.Int64))
         )
-        return low + (high - low) * (rank - rank.floor())
+        return low + (high - low) * (rank - rank.floor()).first()
 
-    return merged.group_by(of).agg(
+    quantiles = merged.group_by("nth").agg(
         pl.col("timed").first(),
         quantile(0.5).alias("p50_ms"),
         quantile(0.95).alias("p95_ms"),
     )
+    return quantiles.collect()
