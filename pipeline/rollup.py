@@ -1,12 +1,15 @@
 """
 Calls and flows of a minute, and of the ten minutes, hour and day it is in.
 
-    requests of the minute --> calls --> edges_1m --> edges_10m --> edges_1h --> edges_1d
-    flows of the minute    --> legs_1m --> legs_10m --> legs_1h --> legs_1d
+    requests of the minute --> calls --> edges_1m --> edges_10m, edges_1h, edges_1d
+    flows of the minute    --> legs_1m --> legs_10m, legs_1h, legs_1d
 
-Only the minute's own rows are made of records. A coarser row is made of the rows
-one step finer, those of this minute included, and replaces what was there: run
-again, or for a minute that rows came late to, all four are as if it were the first time.
+Only the minute's own rows are made of records. A longer row is made of those and what else
+is in it: of a minute that is new, that is the row there was; of one that is worked out again,
+the longest rows that do not have it. It replaces what was there: all four are as if
+every minute were worked out once.
+
+    the day again:  |h|h|h|h|tt|mmm.mmmmmm|ttt|h|h|h|h|h|h|    . the minute
 
 Before: windows.py. After: schema/rollups.py (the rows), views/rollups.py.
 """
@@ -22,6 +25,7 @@ from pipeline import schema
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
 from pipeline.schema import rollups
+from pipeline.schema.model import I32, Column
 from pipeline.schema.rollups import Rollup
 from pipeline.views.rollups import calls_rolled_up, merged, rolled_up
 from pipeline.views.topology import MARGIN, TOLD_TWICE, begin_of, paired_sql
@@ -32,6 +36,7 @@ if TYPE_CHECKING:  # which lists this stage
 
 _LONGER: Final = (timedelta(minutes=10), timedelta(hours=1), timedelta(days=1))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LENGTH: Final = Column("length", I32, "which of the longer lengths it is of")
 _NEW: Final = "rows_new"
 _STITCHED: Final = "stitched_minute"
 
@@ -99,14 +104,22 @@ def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.Data
         return
     if not window.is_new:
         commit.cleared[shortest.name] = own
-    for finer, table, length in zip(of.tables, longer, _LONGER, strict=False):
+    parts, others = [], []
+    for nth, (finer, table, length) in enumerate(zip(of.tables, longer, _LONGER, strict=False)):
         first = window.start - (window.start - _EPOCH) % length
         whole = _within(first, first + length)
-        others = f"FROM {FACTS}{finer.name} WHERE {whole} AND NOT ({own})"
-        every = f"{others} UNION ALL BY NAME FROM {_NEW}"
-        rows = asked(lake, merged(of, _time(first), every), {_NEW: rows})
-        commit.frames[table.name] = rows
+        if window.is_new:
+            others = [f"{FACTS}{table.name} WHERE {whole}"]
+        else:
+            others.append(f"{FACTS}{finer.name} WHERE {whole} AND NOT ({own})")
+        row = f"SELECT * REPLACE ({_time(first)} AS bucket_start), {nth} AS {_LENGTH.name}"
+        parts += [f"{row} FROM {one}" for one in (_NEW, *others)]
         own = commit.cleared[table.name] = whole
+    together = " UNION ALL BY NAME ".join(parts)
+    every = merged(of._replace(key=(_LENGTH, *of.key)), "bucket_start", together)
+    made = asked(lake, every, {_NEW: rows})
+    for nth, table in enumerate(longer):
+        commit.frames[table.name] = made.filter(pl.col(_LENGTH.name) == nth).drop(_LENGTH.name)
 
 
 def _time(moment: datetime) -> str:

@@ -274,6 +274,23 @@ def test_rows_that_come_late_are_in_all_four(lake: Lake):
     assert counted(lake, day(5)) > before
 
 
+def test_new_minutes_are_added_to_the_rows_there_are(lake: Lake):
+    """Which gives the rows that doing all of it again does, of calls and of flows, in all lengths."""
+    start = day(6) + timedelta(hours=3, minutes=58)
+    minutes = [start + timedelta(minutes=n) for n in range(4)]
+    log(lake, *random_rows(6, start, 4, 200))
+    capture(lake, *(flow(minute, 100 + n) for n, minute in enumerate(minutes)))
+    for minute in minutes:
+        end = minute + timedelta(minutes=1)
+        lake.commit(rollup(lake, Window(minute, end, is_new=True)))
+    assert counted(lake, day(6)) > 150
+    tables = [*TABLES, "legs_1m", "legs_10m", "legs_1h", "legs_1d"]
+    new = {table: stored(lake, table, day(6)) for table in tables}
+    assert [len(new[table]) for table in tables[4:]] == [4, 2, 2, 1]
+    roll(lake, *reversed(minutes))
+    assert {table: stored(lake, table, day(6)) for table in tables} == new
+
+
 def test_a_minute_without_calls_has_no_edges(lake: Lake):
     """Where there were some, that are no calls any more, they go, in all four."""
     at = day(8) + timedelta(hours=1)
