@@ -12,9 +12,10 @@ Before: collectors/log. After: intake.py, decode/, normalize.py, enrich/, lake.p
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import accumulate
 from typing import Final
 
 import polars as pl
@@ -82,12 +83,13 @@ def stages(known: Known) -> dict[str, tuple[Stage, ...]]:
 
 _COMMITTED_TABLES: Final = {table.name: table for table in schema.TABLES}
 _AT_A_TIME: Final = 16
-"""Messages decoded together: what their payloads come to is bounded, however well they compress."""
+_LITTLE_BYTES: Final = 256 * 1024
+"""
+So many messages are decoded together, or more while they are little: one costs as much
+as some to decode, and what all come to is bounded, however well they compress.
+"""
 _GATHERING: Final = 0.2
-"""
-Share of the time to a commit that fewer wait for more: one costs as much as all to decode,
-and agents send each at its own time.
-"""
+"""Share of the time to a commit that little waits for more: agents send each at its own time."""
 _REFRESH_S: Final = 0.2
 """The index is not arranged anew more often than so."""
 _CHECKPOINT_KEY: Final = "(topic, partition)"
@@ -195,7 +197,8 @@ class Job:
         started = time.perf_counter()
         if not self._polled:
             self._polled = self._poll(wait_s)
-        messages, self._polled = self._polled[:_AT_A_TIME], self._polled[_AT_A_TIME:]
+        count = _together(self._polled)
+        messages, self._polled = self._polled[:count], self._polled[count:]
         polled = time.perf_counter()
         self._row["poll_ms"] += (polled - started) * 1e3
         if not messages:
@@ -232,7 +235,7 @@ class Job:
         job = self._config.job
         came = list(self._reader.poll(job.poll_bytes, wait_s))
         until = time.monotonic() + _GATHERING * job.commit_ms / 1e3
-        while 0 < len(came) < _AT_A_TIME and (left_s := until - time.monotonic()) > 0:
+        while came and _is_little(came) and (left_s := until - time.monotonic()) > 0:
             came += self._reader.poll(job.poll_bytes, left_s)
         return came
 
@@ -399,6 +402,16 @@ class Job:
         if now - self._maintained_at > self._config.lake.maintain_s:
             self._maintained_at = now
             self._lake.maintain(keep_snapshots_s=self._config.lake.keep_snapshots_s)
+
+
+def _is_little(messages: Sequence[Message]) -> bool:
+    return sum(len(message.value) for message in messages) <= _LITTLE_BYTES
+
+
+def _together(messages: Sequence[Message]) -> int:
+    """How many of them are decoded together."""
+    sizes = accumulate(len(message.value) for message in messages)
+    return max(_AT_A_TIME, sum(size <= _LITTLE_BYTES for size in sizes))
 
 
 def _empty_row() -> dict[str, float]:
