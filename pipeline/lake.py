@@ -45,6 +45,8 @@ Set until our extensions are loaded: to look at a signature takes 0.17 s each.
 What pip installed beside DuckDB itself is trusted as DuckDB's own library is, which nobody
 looks at either. What is loaded from anywhere else must be signed.
 """
+_IN_ONE_PIECE: Final = 1 << 21
+"""Rows that are read into one piece of memory: of several, each look-up takes ten times as long."""
 _WAIT_MS: Final = 60_000
 """Who opens the catalog waits so long for whoever recovers it just then, instead of 5 s."""
 _INLINED_ROWS: Final = 50
@@ -303,7 +305,7 @@ class Lake:
 
     def read(self, query: str) -> pl.DataFrame:
         """Rows of one query."""
-        return self.connection.execute(query).pl()
+        return self.connection.execute(query).pl(_IN_ONE_PIECE)
 
     def maintain(self, *, keep_snapshots_s: int) -> None:
         """Inlined rows to Parquet, small files to larger ones, old snapshots away."""

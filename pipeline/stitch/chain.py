@@ -22,6 +22,7 @@ Before: pairs.py. After: ties.py.
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from pipeline.stitch.pairs import METHODS, SKEW_US, candidates, keyed, only_one
@@ -105,29 +106,28 @@ class _Asking:
     """Senders that have no gateway's record yet, and what was found."""
 
     def __init__(self, records: Records, senders: pl.DataFrame, gates: pl.DataFrame) -> None:
-        self._records, self.senders, self.gates = records, senders, gates
-        self.found = [pl.DataFrame(schema=_LINK)]
+        self._records, self._senders, self._gates = records, senders, gates
+        self._is_open = np.ones(records.rows.height, np.bool_)
         self._members = senders.select("record", first="record")
+        self.found = [pl.DataFrame(schema=_LINK)]
 
     def ask(
         self, method: str, key: list[str], gate_key: list[str], *, admissible: pl.Expr = _ANY
     ) -> None:
         """One step: found, or several candidates, and it is not asked for again."""
-        taken = pl.concat(self.found).select(record="other")
-        free = (
-            self.gates.join(taken, on="record", how="anti")
-            if method != "connection"
-            else self.gates
-        )
-        senders = self.senders.with_columns(keyed(key))
+        free = self._gates
+        if method != "connection":
+            taken = pl.concat(self.found).select(record="other")
+            free = free.join(taken, on="record", how="anti")
         gates = free.with_columns(keyed(gate_key)).select(_GATE)
+        senders = self._senders.with_columns(keyed(key)).join(gates, on="key", how="semi")
+        senders = senders.filter(self._is_open[senders["record"]])
         pairs = only_one(candidates(senders, gates).filter(admissible))
         found = self._members.join(pairs.found, left_on="first", right_on="record")
-        self.found.append(
-            found.select("record", "other", code=pl.lit(METHODS.index(method), pl.Int64))
-        )
+        code = pl.lit(METHODS.index(method), pl.Int64)
+        self.found.append(found.select("record", "other", code=code))
         for done in pairs:
-            self.senders = self.senders.join(done, on="record", how="anti")
+            self._is_open[done["record"]] = False
 
     def keep_connections(
         self, condition: pl.Expr, tied: pl.DataFrame, behind: pl.DataFrame
@@ -137,10 +137,15 @@ class _Asking:
 
         A call that is tied has its gateway from its server: neither is anybody else's.
         """
-        taken = behind.join(tied.select(record="other"), on="record", how="semi")
-        self.gates = self.gates.join(taken, left_on="record", right_on="other", how="anti")
-        known = self.senders.join(tied, on="record", how="semi")
-        kept = self.senders.filter(condition).join(known, on="connection", how="anti")
+        is_tied = np.zeros(len(self._is_open), np.bool_)
+        is_tied[tied["record"]] = is_tied[tied["other"]] = True
+        taken = behind.filter(is_tied[behind["record"]])
+        self._gates = self._gates.join(taken, left_on="record", right_on="other", how="anti")
+        own = self._senders["record"]
+        known = self._senders.filter(self._is_open[own] & is_tied[own]).select("connection")
+        kept = self._senders.filter(self._is_open[own] & ~is_tied[own]).filter(condition)
+        known = known.join(kept, on="connection", how="semi")
+        kept = kept.join(known, on="connection", how="anti")
         kept = kept.with_columns(self._records.of(kept["record"], _SENDER_TOLD)).with_columns(
             client_cluster=pl.coalesce("src_cluster", "cluster"),
             identity=pl.coalesce("upstream_local_identity", "src_identity"),
@@ -155,7 +160,7 @@ class _Asking:
         )
         names = first.select("connection", first="record")
         self._members = kept.select("record", "connection").join(names, on="connection")
-        self.senders = first
+        self._senders = first
 
 
 def _gates(gates: pl.DataFrame, records: Records, behind: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ Before: records.py. After: chain.py.
 
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 METHODS: Final = (
@@ -60,8 +61,8 @@ def candidates(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     DataFrame
         Columns of ``rows``; those of ``others`` with ``_other`` behind; ``other``, its record.
     """
-    others = others.drop_nulls("key").join(rows, on="key", how="semi")
     rows = rows.join(others, on="key", how="semi")
+    others = others.join(rows, on="key", how="semi")
     behind = {name: f"{name}_other" for name in others.columns if name != "key"}
     renamed = others.rename(behind | {"record": "other"})
     counts = rows.group_by("key").len("n").join(others.group_by("key").len("m"), on="key")
@@ -100,9 +101,8 @@ class Span(NamedTuple):
 
 
 ALL: Final = Span(-(1 << 62), 1 << 62)
-
-
 _BEGAN: Final = pl.col("start_other").is_between(pl.col("start") - SKEW_US, pl.col("end") + SKEW_US)
+"""The other began while this one lasted."""
 
 
 def of_one_key(rows: pl.DataFrame, others: pl.DataFrame) -> Pairs:
@@ -120,19 +120,26 @@ def of_one_key(rows: pl.DataFrame, others: pl.DataFrame) -> Pairs:
         ``ambiguous`` has records of both.
     """
     rows, others = rows.drop_nulls("key"), others.drop_nulls("key")
-    shared = rows["key"].is_duplicated(), others["key"].is_duplicated()
-    lone = others.filter(~shared[1]).rename({"record": "other"})
-    pairs = rows.filter(~shared[0]).join(lone, on="key", suffix="_other")
+    keys = pl.concat([rows["key"], others["key"]]).to_numpy()
+    order = np.argsort(keys)
+    keys, count = keys[order], rows.height
+    same = np.concatenate([[False], keys[1:] == keys[:-1], [False]])  # as the one before
+    low, high = np.minimum(order[:-1], order[1:]), np.maximum(order[:-1], order[1:])
+    two = same[1:-1] & ~same[:-2] & ~same[2:] & (low < count) & (high >= count)
+    lone = others[high[two] - count].rename({"record": "other"})
+    pairs = pl.concat(
+        [rows[low[two]], lone.select("other", pl.col("start").alias("start_other"))],
+        how="horizontal",
+    )
     found, apart = pairs.filter(_BEGAN), pairs.filter(~_BEGAN)
     one = Pairs(
         found.select("record", "other"),
         pl.concat([apart.select("record"), apart.select(record="other")]),
     )
-    several = pl.concat([rows.filter(shared[0])["key"], others.filter(shared[1])["key"]])
-    if several.is_empty():
+    shared = pl.DataFrame({"key": keys[:-1][same[1:-1] & ~two]}).unique()
+    if shared.is_empty():
         return one
-    keys = several.unique().to_frame()
-    rows, others = (frame.join(keys, on="key", how="semi") for frame in (rows, others))
+    rows, others = (frame.join(shared, on="key", how="semi") for frame in (rows, others))
     tried = tries(rows, others)
     rows = rows.join(tried.found, on="record", how="anti")
     others = others.join(tried.found, left_on="record", right_on="other", how="anti")

@@ -29,6 +29,7 @@ SERVER: Final = 2
 
 _ROLES: Final = {"source": CLIENT, "gateway": GATEWAY, "waypoint": GATEWAY, "destination": SERVER}
 _ENDS: Final = ("downstream_remote", "downstream_local", "upstream_local", "upstream_remote")
+_ORDER: Final = ("start_time", "vantage_id", "received_time")
 _SAME: Final = (
     *("network", "cluster", "role", "start_ms", "whole_ms", "status", "request_id"),
     *("method", "authority", "path"),
@@ -72,6 +73,8 @@ _PRIVATE_V4: Final = tuple(  # first address, bits
 )
 _MAPPED: Final = 0xFFFF
 _INTERNET: Final = np.uint64(xxhash.xxh3_64_intdigest(INTERNET.encode()))
+_IN_CACHE: Final = 1 << 14
+"""Rows at a time, so that what is made of them on the way needs no memory of its own."""
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -83,13 +86,16 @@ def mix(*parts: UInt64s) -> UInt64s:
     13608149317741381227
     """
     mixed = np.zeros(len(parts[0]), np.uint64)
-    for part in parts:
-        mixed += part + _GOLDEN
-        mixed ^= mixed >> np.uint64(30)
-        mixed *= np.uint64(0xBF58476D1CE4E5B9)
-        mixed ^= mixed >> np.uint64(27)
-        mixed *= np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
+    for first in range(0, len(mixed), _IN_CACHE):
+        rows = slice(first, first + _IN_CACHE)
+        some = mixed[rows]
+        for part in parts:
+            some += part[rows] + _GOLDEN
+            some ^= some >> np.uint64(30)
+            some *= np.uint64(0xBF58476D1CE4E5B9)
+            some ^= some >> np.uint64(27)
+            some *= np.uint64(0x94D049BB133111EB)
+            some ^= some >> np.uint64(31)
     return mixed
 
 
@@ -104,9 +110,9 @@ def is_public(high: UInt64s, low: UInt64s) -> NDArray[np.bool_]:
     """Whether addresses mean the same in every network."""
     v4 = (high == 0) & (low >> np.uint64(32) == _MAPPED)
     v4_private = np.zeros(len(low), np.bool_)
+    last_32 = low.astype(np.uint32)
     for first, bits in _PRIVATE_V4:
-        shift = np.uint64(32 - bits)
-        v4_private |= (low & np.uint64(0xFFFFFFFF)) >> shift == np.uint64(first) >> shift
+        v4_private |= last_32 - np.uint32(first) < np.uint32(1 << 32 - bits)
     unique_local = high >> np.uint64(57) == 0xFC >> 1
     link_local = high >> np.uint64(54) == 0xFE80 >> 6
     v6_private = unique_local | link_local | ((high == 0) & (low <= np.uint64(1)))
@@ -126,6 +132,12 @@ def nullable(name: str, values: UInt64s, known: NDArray[np.bool_]) -> pl.Series:
     """A column that is null where nothing is known."""
     frame = pl.DataFrame({name: values, "known": known})
     return frame.select(pl.when("known").then(name)).to_series()
+
+
+def places(ids: pl.Series, known: pl.Series) -> pl.Series:
+    """Where ids are among those known, each of which is there once; null if it is not."""
+    numbers = pl.int_range(len(known), dtype=pl.UInt32, eager=True)
+    return ids.replace_strict(known, numbers, default=None, return_dtype=pl.UInt32)
 
 
 def translated(flows: pl.DataFrame) -> pl.DataFrame:
@@ -222,17 +234,19 @@ def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataF
         socket(requests, network, end) for end in _ENDS
     )
     start = requests["start_time"].to_physical().to_numpy().astype(np.uint64)
-    ends_and_ms = remote ^ local ^ out ^ target ^ start // np.uint64(1_000) * _GOLDEN
+    way_in, way_out = mix(remote, local), mix(out, target)
+    ends_and_ms = way_in ^ way_out ^ start // np.uint64(1_000) * _GOLDEN
     via, via_network = _led(network, np.where(has_target, target, np.uint64(0)), gateways)
-    src, dst = (_places(requests[f"{side}_endpoint_id"], endpoints) for side in ("src", "dst"))
+    known = endpoints["endpoint_id"]
+    src, dst = (places(requests[f"{side}_endpoint_id"], known) for side in ("src", "dst"))
     is_host = endpoints["kind"].is_in(["pod", "vm"]).gather(dst)
     begun = pl.col("start_time").to_physical()
     told = requests.select(
-        *("start_time", "vantage_id", "received_time", "status", "attempts"),
+        *(*_ORDER, "status", "attempts"),
         nullable("in_from", remote, has_remote),
-        nullable("in_key", mix(remote, local), has_remote & has_local),
+        nullable("in_key", way_in, has_remote & has_local),
         nullable("out_from", out, has_out),
-        nullable("out_key", mix(out, target), has_out & has_target),
+        nullable("out_key", way_out, has_out & has_target),
         nullable("here", mix(number(requests["cluster"]), network), network != 0),
         nullable("via", via, via != 0),
         network_no=pl.Series(network),
@@ -251,9 +265,9 @@ def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataF
         trace_no=_hashed("trace_id"),
         is_over=_IS_OVER,
     )
-    order = ["start_time", "vantage_id", "received_time"]
-    kept = told.lazy().with_row_index("row").filter("is_over", pl.col("role").is_not_null())
-    rows = _numbered(_once(kept.sort(order).drop(*order, "is_over").collect(), requests))
+    kept = told.with_row_index("row").filter("is_over", pl.col("role").is_not_null())
+    order = kept.select(pl.arg_sort_by(_ORDER)).to_series()
+    rows = _numbered(_once(kept.drop(*_ORDER, "is_over")[order], requests))
     return Records(rows.drop("alike").with_row_index("record"), requests, endpoints)
 
 
@@ -261,14 +275,6 @@ def _hashed(first: str, *others: str) -> pl.Expr:
     """One number of columns, in this process; null where the first is."""
     hashes = pl.struct(pl.col(first, *others).hash()).hash()
     return pl.when(pl.col(first).is_not_null()).then(hashes)
-
-
-def _places(ids: pl.Series, endpoints: pl.DataFrame) -> pl.Series:
-    """Where endpoints are in their table."""
-    numbers = pl.int_range(endpoints.height, dtype=pl.UInt32, eager=True)
-    return ids.replace_strict(
-        endpoints["endpoint_id"], numbers, default=None, return_dtype=pl.UInt32
-    )
 
 
 def _once(told: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from pipeline import schema
 from pipeline.lake import Commit, Lake
 from pipeline.stitch import Stitched, stitch
 from pipeline.stitch.pairs import Span
-from pipeline.stitch.records import NEEDED
+from pipeline.stitch.records import NEEDED, places
 
 if TYPE_CHECKING:  # which lists this stage
     from pipeline.windows import Window
@@ -51,7 +51,7 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         One minute.
     """
     first, last = window.start - 2 * REACH, window.end + REACH
-    requests = lake.read(_requests(first, last))
+    requests = _of_network(lake, lake.read(_requests(first, last)))
     before = lake.read(
         "SELECT edge_id, hops, match_method, window_start FROM edges"
         f" WHERE start_time >= {_time(window.start - REACH)} AND start_time < {_time(window.end)}"
@@ -59,7 +59,7 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
     if not requests.height and not before.height:
         return None
     made = stitch(
-        requests.cast({name: schema.REQUESTS.schema[name] for name in ("reporter", "log_type")}),
+        requests,
         lake.read(f"FROM gateways WHERE {_held(window)}"),
         lake.read(_flows(first, last)),
         _endpoints(lake, requests),
@@ -95,14 +95,20 @@ def _commit(made: Stitched, before: pl.DataFrame, window: "Window") -> Commit:
 
 
 def _requests(first: datetime, last: datetime) -> str:
-    names = ", ".join(f"r.{name}" for name in NEEDED)
     lasted = f"least(greatest(coalesce(duration_ms, 0), 0), {2 * LONGEST / _MILLISECOND})"
     end = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
     lasting = f"reporter = 'gateway' AND method IS NULL AND {end} >= {_time(first)}"
-    return f"""SELECT {names}, v.network, v.cluster
-        FROM requests r JOIN vantages v USING (vantage_id)
+    return f"""SELECT {", ".join(NEEDED)} FROM requests
         WHERE start_time >= {_time(first - LONGEST)} AND start_time < {_time(last)}
             AND (start_time >= {_time(first)} OR {lasting})"""
+
+
+def _of_network(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
+    """With ``network`` and ``cluster`` of the vantage; a join in the lake copies every column."""
+    vantages = lake.read("SELECT vantage_id, network, cluster FROM vantages").unique("vantage_id")
+    at = places(requests["vantage_id"], vantages["vantage_id"])
+    told = requests.with_columns(vantages.select(pl.col("network", "cluster").gather(at)))
+    return told.filter(at.is_not_null())
 
 
 def _endpoints(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
