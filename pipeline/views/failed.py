@@ -54,13 +54,15 @@ def wrong_sql(start: datetime, end: datetime, facts: str = "", *, twice: bool = 
     first, last = _times(start, end)
     around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
     requests = f"""(
-        WITH wrong AS (
-            SELECT DISTINCT request_id FROM {facts}requests
-            WHERE {around} AND {_WRONG} AND request_id IS NOT NULL
+        WITH bad AS MATERIALIZED (
+            SELECT request_id, start_time FROM {facts}requests WHERE {around} AND {_WRONG}
+        ), wrong AS (
+            SELECT DISTINCT request_id FROM bad WHERE request_id IS NOT NULL
             ORDER BY hash(request_id) LIMIT {MOST}
         ), unnamed AS (
-            SELECT {READ} FROM {facts}requests WHERE {around} AND request_id IS NULL AND {_WRONG}
-            ORDER BY start_time LIMIT {MOST}
+            SELECT {READ} FROM {facts}requests
+            SEMI JOIN (FROM bad WHERE request_id IS NULL) USING (start_time)
+            WHERE {around} AND request_id IS NULL AND {_WRONG} ORDER BY start_time LIMIT {MOST}
         )
         SELECT {READ} FROM {facts}requests SEMI JOIN wrong USING (request_id) WHERE {around}
         UNION ALL FROM unnamed)"""
