@@ -15,6 +15,8 @@ from two_clusters import INVENTORY
 from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
+from pipeline.memory import FACTS, asked
+from pipeline.views.failed import failed_sql, wrong_sql
 
 MAPPED = 0xFFFF << 32
 FRONTEND = REVIEWS = MAPPED | 0x0A00000B
@@ -227,6 +229,23 @@ def cases(lake: Lake) -> dict[str, tuple[Any, ...]]:
 def test_blame(cases: dict[str, tuple[Any, ...]], case: str):
     """One call, logged by its client's proxy and perhaps by its server's."""
     assert tuple(cases[case]) == CASES[case][2]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_health_blames_by_itself_what_was_seen_at_its_server(
+    lake: Lake, cases: dict[str, tuple[Any, ...]], case: str
+):
+    """As `v_calls` does, without looking at others; and not what was not seen there."""
+    assert case in cases
+    _, at_server, expected = CASES[case]
+    began = BEGAN + list(CASES).index(case) * timedelta(minutes=1)
+    wrong = asked(lake, wrong_sql(began, began + timedelta(minutes=1), FACTS), {})
+    assert wrong["unseen"].any() == (at_server is None)
+    if at_server is not None:
+        found = asked(lake, failed_sql("FROM wrong"), {"wrong": wrong.drop("unseen")})
+        told = found.select("error", "blame", "blamed_entity", "blame_reason").rows()
+        is_told = expected[0] or expected[1] == "policy"
+        assert told == ([expected] if is_told else [])
 
 
 def test_what_others_saw_of_the_gateway_tells_it_from_the_server(lake: Lake):
