@@ -15,6 +15,7 @@ from troubled import CART, NOON, WEB, Row, at, calls, endpoint, fleet
 from pipeline import schema
 from pipeline.findings import stage
 from pipeline.findings.kinds import FINDINGS
+from pipeline.findings.moment import moment
 from pipeline.findings.stage import FAILED, findings
 from pipeline.health.stage import health
 from pipeline.lake import Commit, Lake
@@ -281,6 +282,31 @@ def test_a_kind_that_fails_fails_alone(lake: Lake, monkeypatch: pytest.MonkeyPat
     minute(lake, 30)
     found = lake.read("SELECT kind, entity FROM v_findings WHERE state = 'open' ORDER BY kind")
     assert found.rows() == [("agent_loss", "east/a"), (FAILED, "broken")]
+
+
+def test_each_query_looks_back_as_far_as_it_says(lake: Lake):
+    """Of what was refused each row once, for whichever of two reasons; and is asked anew after an error."""
+    refused = {"reporter": "destination", "protocol": "TCP", "response_flags": ["NR"]}
+    rows = [
+        refused | {"start_time": at(43_000), "authz": "denied"},
+        refused | {"start_time": at(43_100)},
+        {"start_time": at(43_200), "authz": "denied"},
+        {"start_time": at(43_200), "authz": "allowed", "status": 503},
+    ]
+    adding = Adding(lake)
+    for row in rows:
+        adding.add("requests", row)
+    minutes = [timedelta(minutes=number) for number in (5, 10, 5)]
+    query = "SELECT count(*) AS n FROM requests"
+    late = "FROM requests WHERE start_time = TIMESTAMPTZ '{}'"
+    with moment(lake, at(43_360), {}) as then:
+        told = [then.ask(query, lookback)[0]["n"] for lookback in minutes]
+        is_there = [bool(then.ask(query, one, late.format(at(43_000)))) for one in minutes]
+        with pytest.raises(duckdb.Error):
+            then.ask("SELECT error('no') FROM requests", minutes[0])
+        assert then.ask(query, minutes[0]) == [{"n": 2}]
+    assert told == [2, 3, 2]
+    assert is_there == [False, True, False]
 
 
 def test_what_nothing_changed_for_is_not_asked_again(lake: Lake, monkeypatch: pytest.MonkeyPatch):
