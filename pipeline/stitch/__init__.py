@@ -35,7 +35,7 @@ class Stitched(NamedTuple):
     Attributes
     ----------
     edges, legs
-        Of all that was given; who asks for a minute keeps those of the minute.
+        Of all that was asked for.
     """
 
     edges: pl.DataFrame
@@ -48,6 +48,8 @@ def stitch(
     flows: pl.DataFrame,
     endpoints: pl.DataFrame,
     span: Span = ALL,
+    *,
+    asked: Span = ALL,
 ) -> Stitched:
     """
     Join the records of some minutes.
@@ -65,6 +67,8 @@ def stitch(
     span
         Of what time ``requests`` are all that there are: calls of a connection that goes on
         beyond it are not told apart by their order.
+    asked
+        When the conversations begin that are asked for: of others no rows are made.
     """
     records = prepared(requests, gateways, endpoints)
     pool = Pool(records, span)
@@ -74,5 +78,5 @@ def stitch(
     pool.ask_connections(paths)
     pool.ask_identities()
     tied = pool.ties()
-    told = whole(records, paths, tied)
+    told = whole(records, paths, tied, asked)
     return Stitched(rows.edges(records, told, tied, paths), rows.legs(records, told, tied))

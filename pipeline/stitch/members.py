@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from pipeline.stitch.pairs import Span
 from pipeline.stitch.records import CLIENT, GATEWAY, SERVER, Records
 from pipeline.stitch.ties import MOST_GATEWAYS, Int64s, Paths, Ties
 
@@ -30,11 +31,14 @@ class Whole(NamedTuple):
         ``owner``: the record that the conversation is named by, the client's if there is one,
         else the server's; ``record``; ``order``: 0 client, then gateways, 9 server, of which
         those of several attempts share one; ``code`` of the method by which it was tied, null of
-        the owner. By owner, order and start.
+        the owner; ``carried``: how many conversations the record is of, asked for or not. By
+        owner, order and start.
     nth
         int64[members]: which conversation it is of.
     owner, client, server
         int64[conversations]: records; of several attempts the last server's; -1: none.
+    hidden
+        Records of no conversation: ends that several could be the other end of.
     """
 
     members: pl.DataFrame
@@ -42,11 +46,18 @@ class Whole(NamedTuple):
     owner: Int64s
     client: Int64s
     server: Int64s
+    hidden: pl.Series
 
 
-def whole(records: Records, paths: Paths, ties: Ties) -> Whole:
-    """Each client's call with what belongs to it; and what is nobody's known, by itself."""
+def whole(records: Records, paths: Paths, ties: Ties, asked: Span) -> Whole:
+    """Each client's call that began then with what belongs to it; what is nobody's, by itself."""
     members = _all(records, paths, ties)
+    carried = np.bincount(members["record"], minlength=records.rows.height).astype(np.uint32)
+    is_asked = records.rows["start"].is_between(asked.start, asked.end, closed="left").to_numpy()
+    hidden = ties.ambiguous["record"]
+    hidden = hidden.filter((carried[hidden] == 0) & is_asked[hidden])
+    members = members.with_columns(carried=carried[members["record"]])
+    members = members.filter(is_asked[members["owner"]])
     owner, record, order = (
         members[name].cast(pl.Int64).to_numpy() for name in ("owner", "record", "order")
     )
@@ -55,7 +66,7 @@ def whole(records: Records, paths: Paths, ties: Ties) -> Whole:
     client, server = np.full((2, begins.sum()), -1)
     for ends, at in ((client, CLIENT_ORDER), (server, SERVER_ORDER)):
         ends[nth[order == at]] = record[order == at]
-    return Whole(members, nth, owner[begins], client, server)
+    return Whole(members, nth, owner[begins], client, server, hidden)
 
 
 def _all(records: Records, paths: Paths, ties: Ties) -> pl.DataFrame:
@@ -99,9 +110,9 @@ def _passed(ends: pl.DataFrame, paths: Paths, role: Int64s) -> pl.DataFrame:
     passed_on = np.flatnonzero((role == GATEWAY) & (paths.next >= 0))
     before = np.full(len(role), -1)
     before[paths.next[passed_on]] = passed_on
-    served = ends.filter(order=SERVER_ORDER).sort("record")
+    served = ends.filter(order=SERVER_ORDER)
     last = np.full(len(role), -1)
-    last[served["owner"]] = served["record"]
+    np.maximum.at(last, *(served[name].cast(pl.Int64).to_numpy() for name in ("owner", "record")))
     servers = np.flatnonzero(last >= 0)
     clients = np.flatnonzero(role == CLIENT)
     is_passed = np.zeros(len(role), np.bool_)

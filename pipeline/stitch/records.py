@@ -252,7 +252,7 @@ def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataF
         network_no=pl.Series(network),
         goes_to=pl.when(pl.lit(via != 0)).then(via_network).when(is_host).then(network),
         edge_no=pl.Series(mix(network, start, remote, local, out, target)),
-        alike=pl.Series(ends_and_ms).is_duplicated(),
+        alike=_repeated(ends_and_ms),
         src_no=src,
         dst_no=dst,
         role=pl.col("reporter").replace_strict(_ROLES, default=None, return_dtype=pl.UInt8),
@@ -269,6 +269,13 @@ def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataF
     order = kept.select(pl.arg_sort_by(_ORDER)).to_series()
     rows = _numbered(_once(kept.drop(*_ORDER, "is_over")[order], requests))
     return Records(rows.drop("alike").with_row_index("record"), requests, endpoints)
+
+
+def _repeated(numbers: UInt64s) -> pl.Series:
+    """Whether others are the same: few are, and to sort is the quickest way to know."""
+    ordered = np.sort(numbers)
+    again = pl.Series(ordered[1:][ordered[1:] == ordered[:-1]])
+    return pl.Series(numbers).is_in(again.unique().implode())
 
 
 def _hashed(first: str, *others: str) -> pl.Expr:

@@ -252,8 +252,7 @@ def legs(records: Records, whole: Whole, ties: Ties) -> pl.DataFrame:
     places = np.cumsum(begins | (np.diff(order, prepend=-1) != 0))
     count = np.bincount(whole.nth, minlength=len(whole.owner))
     rows = whole.members.select(
-        "record",
-        "code",
+        *("record", "code", "carried"),
         records.rows["edge_no"].gather(owner).alias("edge_id"),
         records.rows["start"].gather(owner).alias("began"),
         hop=(places - places[begins][whole.nth]).astype(np.uint8),
@@ -261,8 +260,7 @@ def legs(records: Records, whole: Whole, ties: Ties) -> pl.DataFrame:
         has_server=(whole.server >= 0)[whole.nth],
         alone=(count == 1)[whole.nth],
     )
-    hidden = ties.ambiguous.join(whole.members, on="record", how="anti")
-    rows = pl.concat([rows, hidden], how="diagonal")
+    rows = pl.concat([rows, whole.hidden.to_frame()], how="diagonal")
     is_doubtful = np.zeros(records.rows.height, np.bool_)
     is_doubtful[ties.ambiguous["record"]] = True
     doubtful, role = pl.lit(pl.Series(is_doubtful[rows["record"]])), pl.col("role")
@@ -280,7 +278,7 @@ def legs(records: Records, whole: Whole, ties: Ties) -> pl.DataFrame:
     own = records.rows.select(pl.col("role", "start").gather(rows["record"]))
     full = pl.concat([rows, own, records.of(rows["record"], told)], how="horizontal")
     full = full.with_columns(
-        carried=np.bincount(rows["record"]).astype(np.uint32)[rows["record"]],
+        pl.col("carried").fill_null(1),
         window_start=pl.coalesce("began", "start").cast(schema.TIME).dt.truncate(_MINUTE),
         role=_ROLE.gather(own["role"]),
         match_method=_METHOD.gather(rows["code"]),

@@ -64,6 +64,7 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         lake.read(_flows(first, last)),
         _endpoints(lake, requests),
         Span(_number(first), _number(last)),
+        asked=Span(_number(window.start - REACH), _number(window.end)),
     )
     return _commit(made, before, window)
 

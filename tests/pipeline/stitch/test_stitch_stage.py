@@ -141,3 +141,13 @@ def test_a_connection_that_began_long_before_is_found(lake: Lake):
     )
     run(lake, 20)
     assert edges(lake) == [WHOLE]
+
+
+def test_a_connection_says_of_how_many_calls_it_is_whichever_minute_they_are_of(lake: Lake):
+    """One call before midnight of the minute, one after, over one connection of the gateway."""
+    calls = client(1, at=55, request_id="a"), client(1, at=65, request_id="b")
+    served = server(3, at=55, request_id="a"), server(3, at=65, request_id="b")
+    came(lake, *calls, *served, gate(2, at=50, ms=20_000))
+    run(lake, 0, 1)
+    gates = "SELECT window_start, carried FROM legs WHERE role = 'gateway' ORDER BY window_start"
+    assert lake.read(gates).rows() == [(START, 2), (START + MINUTE, 2)]
