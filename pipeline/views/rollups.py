@@ -12,7 +12,7 @@ from typing import Final
 from pipeline.schema import Function, View, rollups
 from pipeline.schema.model import Table
 from pipeline.schema.rollups import Rollup
-from pipeline.views.topology import CALLS, RATES, WAY, named_sql
+from pipeline.views.topology import CALLS, ENDS, RATES, WAY, named_sql
 
 _TOLD: Final = 2 / (rollups.GROWTH + 1)
 """What is told of a bucket, as a share of its upper end."""
@@ -56,15 +56,22 @@ def calls_rolled_up(rollup: Rollup, start: str, calls: str) -> str:
     """
     SQL of the same, of SQL of calls that have no names yet (`topology.paired_sql`).
 
-    Calls of one way are added up first: names are some thirty columns of text.
+    Calls of one way are added up first: names are some thirty columns of text. Of all
+    endpoints only those are joined that are an end of one, or have its service.
     """
     early = {one.column.name: one.of_rows for one in rollup.measures}
     late = {one.column.name: one.merged for one in rollup.measures}
     for name in rollups.FOUND:
         late[name] = early.pop(name)
     aggregates = ", ".join(f"{sql} AS {name}" for name, sql in early.items())
-    ways = f"SELECT {start} AS bucket_start, {WAY}, {aggregates} FROM ({calls}) GROUP BY ALL"
-    return _grouped(rollup, "bucket_start", late, named_sql(ways))
+    rows = f"""WITH ways AS MATERIALIZED (
+            SELECT {start} AS bucket_start, {WAY}, {aggregates} FROM ({calls}) GROUP BY ALL
+        ), met AS (
+            FROM v_endpoints WHERE endpoint_id IN (SELECT unnest([{ENDS}]) FROM ways)
+                OR service IN (SELECT service FROM ways)
+        )
+        FROM ({named_sql("FROM ways", "met")})"""
+    return _grouped(rollup, "bucket_start", late, rows)
 
 
 def merged(rollup: Rollup, start: str, rows: str) -> str:

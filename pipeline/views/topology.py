@@ -107,6 +107,8 @@ _WAY: Final = """by_client, observer_cluster, observer_network, client_endpoint_
         stitched_endpoint_id, stitched_confidence"""
 WAY: Final = f"{_WAY}, service, protocol"
 """Columns that tell who a call is between and how it went there: `named_sql` makes names of them."""
+ENDS: Final = "client_endpoint_id, remote_endpoint_id, served_endpoint_id, stitched_endpoint_id"
+"""Of these, the ids of endpoints."""
 
 
 def calls_sql(
@@ -221,7 +223,7 @@ def paired_sql(
     SELECT *, CASE WHEN failed = false THEN false ELSE failed AND NOT ({blame.BROKE_OFF}) END AS error FROM outcomes"""
 
 
-def named_sql(rows: str) -> str:
+def named_sql(rows: str, endpoints: str = "v_endpoints") -> str:
     """
     SQL of the same rows with names of either end, and how the server was found, in place of `WAY`.
 
@@ -229,10 +231,12 @@ def named_sql(rows: str) -> str:
     ----------
     rows
         SQL of calls (`paired_sql`), or of what was added up of those of one `WAY`.
+    endpoints
+        Relation of those rows of ``v_endpoints`` that may be asked for, at least.
     """
     return f"""WITH known AS MATERIALIZED (
         SELECT endpoint_id, network, kind, cluster, namespace, service, node, entity,
-            provider, region FROM v_endpoints
+            provider, region FROM {endpoints}
     ), service_in_cluster AS (
         SELECT service, cluster, {_ONE_WORKLOAD} FROM known
         WHERE kind IN ('pod', 'vm') AND service IS NOT NULL GROUP BY ALL HAVING count(DISTINCT entity) = 1

@@ -67,10 +67,6 @@ def wire_sql(
     return f"""WITH gateway_of AS (
         SELECT ip AS gateway_ip, cluster AS gateway_cluster, min(name) AS gateway
         FROM v_gateways GROUP BY ALL
-    ), known AS MATERIALIZED (
-        SELECT endpoint_id, network, kind, provider, region, cluster, namespace, service, node, entity,
-            gateway
-        FROM v_endpoints LEFT JOIN gateway_of ON gateway_ip = ip AND gateway_cluster = cluster
     ), parts AS (
         SELECT {begin_of(MARGIN_S)} AS part, {begun} AS begun, vantage_id, {_PAIR}, protocol,
             {_SERVICE_PORTS},
@@ -98,6 +94,11 @@ def wire_sql(
             first_time, last_time
         FROM most
         UNION ALL BY NAME ({_losses(flows, begun)})
+    ), known AS MATERIALIZED (
+        SELECT endpoint_id, network, kind, provider, region, cluster, namespace, service, node, entity,
+            gateway
+        FROM v_endpoints LEFT JOIN gateway_of ON gateway_ip = ip AND gateway_cluster = cluster
+        WHERE endpoint_id IN (SELECT unnest([src_endpoint_id, dst_endpoint_id]) FROM once)
     ), named AS (
         SELECT minute, {_end("src")}, {_end("dst")}, {_PROTOCOL} AS protocol, src_port, dst_port, flows, bytes,
             packets, exporters, first_time, last_time,
