@@ -122,6 +122,8 @@ class _Asking:
         gates = free.with_columns(keyed(gate_key)).select(_GATE)
         senders = self._senders.with_columns(keyed(key)).join(gates, on="key", how="semi")
         senders = senders.filter(self._is_open[senders["record"]])
+        if senders.is_empty():
+            return
         pairs = only_one(candidates(senders, gates).filter(admissible))
         found = self._members.join(pairs.found, left_on="first", right_on="record")
         code = pl.lit(METHODS.index(method), pl.Int64)

@@ -133,6 +133,8 @@ class Pool:
             self._ask_id(code, ~into_known, [name, "call"], [name, "call"])
 
     def _ask_id(self, code: int, asked: pl.Expr, key: list[str], server_key: list[str]) -> None:
+        if self._is_settled():
+            return
         used = ("record", "start", "end", "attempts")
         pairs = of_one_key(
             self._clients.filter(asked).select(*used, keyed(key)),
@@ -159,6 +161,8 @@ class Pool:
             self._ask_connections(paths, client_has=client_has, server_has=server_has)
 
     def _ask_connections(self, paths: Paths, *, client_has: bool, server_has: bool) -> None:
+        if self._is_settled():
+            return
         has_id = pl.col("request_no").is_not_null()
         clients, servers = (
             _grouped(frame.filter(has_id == has), alone, paths)
@@ -189,6 +193,8 @@ class Pool:
         self._ask_identities(within, "network_no", "network_no")
 
     def _ask_identities(self, asked: pl.Expr, place: str, server_place: str) -> None:
+        if self._is_settled():
+            return
         same = ["identity", "target", "call", "status"]
         used = ("record", "start", "end", "request_no")
         own = self._of(self._clients.filter(asked), ["upstream_local_identity", "src_identity"])
@@ -205,6 +211,10 @@ class Pool:
             ),
             one.ambiguous,
         )
+
+    def _is_settled(self) -> bool:
+        """Whether there is nobody left to ask about."""
+        return self._clients.is_empty() or self._servers.is_empty()
 
     def _of(self, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
         """With ``identity``, the first of these that is known."""
