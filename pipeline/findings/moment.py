@@ -60,7 +60,7 @@ class Moment:
     ) -> None:
         self._kept, self._connection = kept, connection
         self._until, self._made = until, made
-        self._lookback: timedelta | None = None
+        self._lookback = timedelta(0)
         self._forget()
 
     def ask(self, query: str, lookback: timedelta, only_if: str = "") -> list[dict[str, Any]]:
@@ -88,19 +88,14 @@ class Moment:
         if lookback != self._lookback:
             self._forget()
             self._lookback = lookback
-        tables = sources(query) | sources(only_if)
-        if missing := tables - self._brought:
-            self._kept.bring(self._connection, missing, lookback, self._until, self._made)
-            self._brought |= missing
-        of = {*(view.name for view in views_of(query)), *tables} & _EMPTY_WITHOUT.keys()
-        for name in sorted(of):
+        named = {*(view.name for view in views_of(query)), *sources(query), *sources(only_if)}
+        for name in sorted(named & _EMPTY_WITHOUT.keys()):
             if not any(self._any(f"FROM {rows}") for rows in _EMPTY_WITHOUT[name]):
                 return []
         with _limited(self._connection):
-            query, only_if = self._once_each(query), self._once_each(only_if)
             if only_if and not self._any(only_if):
                 return []
-            result = self._connection.execute(query)
+            result = self._connection.execute(self._with_all(query))
             names = [column[0] for column in result.description]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
@@ -110,8 +105,11 @@ class Moment:
         self._once: set[str] = set()
         self._there: dict[str, bool] = {}
 
-    def _once_each(self, query: str) -> str:
-        """The query of views that are there, of `_ONCE` as tables."""
+    def _with_all(self, query: str) -> str:
+        """The query, when all that it reads is there; views of `_ONCE` as tables."""
+        if missing := sources(query) - self._brought:
+            self._kept.bring(self._connection, missing, self._lookback, self._until, self._made)
+            self._brought |= missing
         for view in views_of(query):
             self._kept.have(self._connection, view)
             if view.name in _ONCE:
@@ -126,7 +124,7 @@ class Moment:
     def _any(self, query: str) -> bool:
         """Whether a query has rows."""
         if query not in self._there:
-            found = self._connection.execute(f"{query} LIMIT 1").fetchone()
+            found = self._connection.execute(f"{self._with_all(query)} LIMIT 1").fetchone()
             self._there[query] = found is not None
         return self._there[query]
 
