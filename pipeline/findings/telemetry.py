@@ -42,7 +42,7 @@ TELEMETRY: Final = (
         GROUP BY ALL""",
         "FROM v_blind_spots WHERE kind = $kind AND cluster IS NOT DISTINCT FROM $cluster ORDER BY entity",
         "Run an agent there, or let one that runs take the flow records and proxy logs of it.",
-        timedelta(hours=2),
+        timedelta(minutes=65),
         SELDOM,
         only_if=_LONG_HEARD,
     ),
@@ -86,12 +86,26 @@ TELEMETRY: Final = (
             list_filter([cluster], lambda one: one IS NOT NULL) AS clusters,
             string_agg(format('{} {}', payloads, reason), ', ' ORDER BY payloads DESC) AS summary, cluster, agent
         FROM (SELECT cluster, agent, reason, sum(payloads)::BIGINT AS payloads FROM agent_drops
-            WHERE reason <> 'duplicate' GROUP BY ALL HAVING sum(payloads) > 0)
+            WHERE reason <> 'duplicate' AND NOT starts_with(reason, 'scrape_') GROUP BY ALL HAVING sum(payloads) > 0)
         GROUP BY cluster, agent""",
         """FROM agent_drops WHERE cluster IS NOT DISTINCT FROM $cluster
     AND agent IS NOT DISTINCT FROM $agent AND minute >= $since AND minute < $until ORDER BY minute""",
-        "Give the agent a larger queue or spool, or find out why the log was away or its targets did not answer.",
+        "Give the agent a larger queue or spool, or find out why the log was away.",
         timedelta(minutes=15),
+    ),
+    Kind(
+        "scrapes_failing",
+        "an agent some of whose targets do not answer, or not with what they should",
+        f"""SELECT concat_ws('/', cluster, agent) AS entity, 'warning' AS severity,
+            list_filter([cluster], lambda one: one IS NOT NULL) AS clusters,
+            string_agg(format('{{}} {{}}', times, reason), ', ' ORDER BY times DESC) AS summary, cluster, agent
+        FROM (SELECT cluster, agent, reason, sum(payloads)::BIGINT AS times FROM agent_drops
+            WHERE starts_with(reason, 'scrape_') GROUP BY ALL)
+        GROUP BY cluster, agent HAVING sum(times) >= {MIN_TIMES}""",
+        """FROM agent_drops WHERE starts_with(reason, 'scrape_') AND cluster IS NOT DISTINCT FROM $cluster
+    AND agent IS NOT DISTINCT FROM $agent AND minute >= $since AND minute < $until ORDER BY minute""",
+        "See whether what it asks runs, and whether the addresses and files it was given are right: the agent's log names them.",
+        timedelta(minutes=2),
     ),
     Kind(
         "rejects_high",

