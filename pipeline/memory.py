@@ -71,6 +71,8 @@ _CHANGE: Final = re.compile(r"\w+:(\d+)")
 _TABLES: Final = {table.name: table for table in schema.TABLES}
 _VIEWS: Final = {view.name: view for view in (*views.VIEWS, CONTENDED, UNWELL)}
 _READ: Final = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]\w*)")
+_PART: Final = re.compile(r"\b([a-z_]\w*) AS (?:MATERIALIZED )?\(")
+"""A name that a query gives to a part of itself: whatever else has the name, it is not read."""
 
 
 @cache
@@ -78,16 +80,20 @@ def sources(sql: str) -> frozenset[str]:
     """
     Tables a query reads, through the views it names.
 
-    >>> sorted(sources("FROM v_gateways"))
+    >>> sorted(sources("WITH legs AS (FROM v_gateways) FROM legs"))
     ['gateways', 'vantages']
     """
-    read = frozenset(_READ.findall(sql))
-    return (read & _TABLES.keys()).union(*(sources(view.sql) for view in views_of(sql)))
+    return (_read(sql) & _TABLES.keys()).union(*(sources(view.sql) for view in views_of(sql)))
 
 
 def views_of(sql: str) -> list[schema.View]:
     """Views a query names."""
-    return [_VIEWS[name] for name in sorted(set(_READ.findall(sql)) & _VIEWS.keys())]
+    return [_VIEWS[name] for name in sorted(_read(sql) & _VIEWS.keys())]
+
+
+def _read(sql: str) -> frozenset[str]:
+    """Names a query reads that are not its own."""
+    return frozenset(_READ.findall(sql)).difference(_PART.findall(sql))
 
 
 class _Copy(NamedTuple):

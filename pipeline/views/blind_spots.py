@@ -33,7 +33,7 @@ from pipeline.views.ranges import CLOCK, NOW, SIDES, cidr, declared, inside, num
 SILENT_MINUTES: Final = 60
 
 _FACTS: Final = ("flows", "requests", "verdicts")
-_LOW: Final = {
+_LOW: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "flows": {"src": ("src_ip_lo",), "dst": ("dst_ip_lo",)},
     "requests": {
         "src": ("upstream_local_ip_lo", "downstream_remote_ip_lo"),
