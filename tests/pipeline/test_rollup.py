@@ -20,7 +20,8 @@ from two_clusters import INVENTORY
 from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
-from pipeline.rollup import rollup
+from pipeline.memory import sources
+from pipeline.rollup import of_records, rollup
 from pipeline.topology import graph
 from pipeline.windows import Window
 
@@ -440,6 +441,13 @@ def test_a_graph_of_rollups_is_that_of_records(lake: Lake, level: str):
         assert_frame_equal(of_rollups.edges.select(exact), of_records.edges.select(exact))
         assert_frame_equal(of_rollups.nodes, of_records.nodes)
     lake.connection.execute("DELETE FROM windows")
+
+
+def test_a_minute_copies_what_names_need_and_no_conversations():
+    """Whole tables go into memory for it: those of the inventory, never `legs`, which grow."""
+    queries = of_records(day(24), day(24) + timedelta(minutes=1), "lake.crosspane.")
+    names = {"clusters", "endpoints", "gateways", "vantages"}
+    assert [sources(query) for query in queries.values()] == [names, names | {"prefixes"}]
 
 
 def test_counts_are_those_of_the_demo(demo: tuple[Path, str], tmp_path: Path):
