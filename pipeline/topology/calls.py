@@ -1,7 +1,7 @@
 """
 Logical calls of a span, by pair of nodes and path.
 
-A call is one row however many proxies logged it (`views.topology.calls_sql`).
+A call is one row however many proxies logged it (`views.topology.paired_sql`).
 At the level of gateways a call through one is two hops (`views.graph.calls_named`).
 
 Before: covered.py. After: graph.py.

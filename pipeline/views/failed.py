@@ -17,7 +17,7 @@ import polars as pl
 from pipeline.schema.health import EDGE_KEY as KEY
 from pipeline.schema.model import TEXT
 from pipeline.views import blame, outages
-from pipeline.views.topology import MARGIN, READ, calls_sql
+from pipeline.views.topology import MARGIN, READ, named_sql, paired_sql
 
 MOST: Final = 20_000
 
@@ -49,7 +49,7 @@ def wrong_sql(start: datetime, end: datetime, facts: str = "", *, twice: bool = 
     facts
         What to write before the names of tables that are not copied: ``lake.crosspane.``.
     twice
-        As of `calls_sql`.
+        As of `paired_sql`.
     """
     first, last = _times(start, end)
     around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
@@ -66,7 +66,7 @@ def wrong_sql(start: datetime, end: datetime, facts: str = "", *, twice: bool = 
         )
         SELECT {READ} FROM {facts}requests SEMI JOIN wrong USING (request_id) WHERE {around}
         UNION ALL FROM unnamed)"""
-    calls = calls_sql(requests, f">= {first} AND start_time < {last}", twice=twice)
+    calls = named_sql(paired_sql(requests, f">= {first} AND start_time < {last}", twice=twice))
     unseen = "failed AND NOT server_seen AS unseen"
     return f"SELECT {', '.join(_BLAMED_BY)}, {unseen} FROM ({calls})"
 

@@ -124,7 +124,7 @@ def blamed_sql(told: str, gateways: str, time: str, unaware: str, answered: str 
     Parameters
     ----------
     told
-        SQL of `topology.calls_sql`: the calls.
+        SQL of the calls, with names: of `topology.named_sql`.
     gateways
         Relation of ``client_cluster, service, gateway`` and ``time``, or ``told``: through
         which gateway a service is usually reached.

@@ -111,7 +111,7 @@ ENDS: Final = "client_endpoint_id, remote_endpoint_id, served_endpoint_id, stitc
 """Of these, the ids of endpoints."""
 
 
-def calls_sql(
+def paired_sql(
     requests: str = "requests",
     begun: str = "IS NOT NULL",
     stitched: str = _NOTHING,
@@ -119,10 +119,14 @@ def calls_sql(
     twice: bool = True,
 ) -> str:
     """
-    SQL of the columns of ``v_calls`` but those that blame, of calls that began at some time.
+    SQL of calls that began at some time, by `WAY`, and how they went.
 
     A call is of the time at which its client's proxy, else its server's, began: of two
     spans that meet it is in one, whichever rows of the other are read beside.
+
+    What two proxies say is of one call if id, authority, method and path are the same: one
+    number is made of them. Of a million calls some two have the same in one of 40 million
+    minutes; and who can make ids so that they have can take the id of another's call at once.
 
     Parameters
     ----------
@@ -136,23 +140,6 @@ def calls_sql(
         whose hops were joined by connections, for servers that nothing else tells.
     twice
         False if `TOLD_TWICE` has no rows: then nothing is looked for twice.
-    """
-    return named_sql(paired_sql(requests, begun, stitched, twice=twice))
-
-
-def paired_sql(
-    requests: str = "requests",
-    begun: str = "IS NOT NULL",
-    stitched: str = _NOTHING,
-    *,
-    twice: bool = True,
-) -> str:
-    """
-    SQL of calls by `WAY` and how they went, of parameters of `calls_sql`.
-
-    What two proxies say is of one call if id, authority, method and path are the same: one
-    number is made of them. Of a million calls some two have the same in one of 40 million
-    minutes; and who can make ids so that they have can take the id of another's call at once.
     """
     once = _ONCE if twice else "FROM traffic"
     part = f"epoch_us(start_time) // {MARGIN_S}_000_000"
@@ -280,7 +267,7 @@ def named_sql(rows: str, endpoints: str = "v_endpoints") -> str:
 
 
 _BLAMED: Final = outages.blamed_sql(
-    calls_sql(), "told", "start_time", outages.unaware_sql("requests")
+    named_sql(paired_sql()), "told", "start_time", outages.unaware_sql("requests")
 )
 """Whose fault a failure is takes other calls of the lake: what else came through a gateway."""
 
