@@ -112,7 +112,7 @@ def of_one_key(rows: pl.DataFrame, others: pl.DataFrame) -> Pairs:
     Parameters
     ----------
     rows, others
-        As `tries`.
+        As `in_order`; ``rows`` with ``attempts`` besides, null counts as one.
 
     Returns
     -------
@@ -206,9 +206,9 @@ def tries(rows: pl.DataFrame, others: pl.DataFrame) -> Pairs:
     Parameters
     ----------
     rows, others
-        As `in_order`; ``rows`` with ``attempts`` besides, null counts as one.
+        As `of_one_key`, no key null.
     """
-    rows = rows.drop_nulls("key").filter(pl.len().over("key") == 1)
+    rows = rows.filter(pl.len().over("key") == 1)
     pairs = rows.join(others.rename({"record": "other"}), on="key", suffix="_other")
     sent = pl.col("attempts").fill_null(1)
     one = (pl.len().over("key") <= sent) & _BEGAN.all().over("key")
