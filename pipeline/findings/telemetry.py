@@ -23,6 +23,21 @@ FROM accounting JOIN vantages USING (vantage_id)
 WHERE cluster = $cluster AND exporter = $exporter AND format = $format
     AND minute >= $since AND minute < $until ORDER BY minute"""
 
+_OF_SCRAPES: Final = "starts_with(reason, 'scrape_')"
+_DROPS: Final = """FROM agent_drops WHERE cluster IS NOT DISTINCT FROM $cluster
+    AND agent IS NOT DISTINCT FROM $agent AND minute >= $since AND minute < $until{} ORDER BY minute"""
+
+
+def _dropped(severity: str, condition: str, least: int) -> str:
+    """SQL of agents with so many drops of some reasons."""
+    return f"""SELECT concat_ws('/', cluster, agent) AS entity, '{severity}' AS severity,
+            list_filter([cluster], lambda one: one IS NOT NULL) AS clusters,
+            string_agg(format('{{}} {{}}', times, reason), ', ' ORDER BY times DESC) AS summary, cluster, agent
+        FROM (SELECT cluster, agent, reason, sum(payloads)::BIGINT AS times FROM agent_drops
+            WHERE {condition} GROUP BY ALL HAVING sum(payloads) > 0)
+        GROUP BY cluster, agent HAVING sum(times) >= {least}"""
+
+
 TELEMETRY: Final = (
     Kind(
         "blind_spot",
@@ -82,28 +97,16 @@ TELEMETRY: Final = (
     Kind(
         "agent_loss",
         "an agent that lost payloads before the log had them",
-        """SELECT concat_ws('/', cluster, agent) AS entity, 'error' AS severity,
-            list_filter([cluster], lambda one: one IS NOT NULL) AS clusters,
-            string_agg(format('{} {}', payloads, reason), ', ' ORDER BY payloads DESC) AS summary, cluster, agent
-        FROM (SELECT cluster, agent, reason, sum(payloads)::BIGINT AS payloads FROM agent_drops
-            WHERE reason <> 'duplicate' AND NOT starts_with(reason, 'scrape_') GROUP BY ALL HAVING sum(payloads) > 0)
-        GROUP BY cluster, agent""",
-        """FROM agent_drops WHERE cluster IS NOT DISTINCT FROM $cluster
-    AND agent IS NOT DISTINCT FROM $agent AND minute >= $since AND minute < $until ORDER BY minute""",
+        _dropped("error", f"reason <> 'duplicate' AND NOT {_OF_SCRAPES}", 1),
+        _DROPS.format(""),
         "Give the agent a larger queue or spool, or find out why the log was away.",
         timedelta(minutes=15),
     ),
     Kind(
         "scrapes_failing",
         "an agent some of whose targets do not answer, or not with what they should",
-        f"""SELECT concat_ws('/', cluster, agent) AS entity, 'warning' AS severity,
-            list_filter([cluster], lambda one: one IS NOT NULL) AS clusters,
-            string_agg(format('{{}} {{}}', times, reason), ', ' ORDER BY times DESC) AS summary, cluster, agent
-        FROM (SELECT cluster, agent, reason, sum(payloads)::BIGINT AS times FROM agent_drops
-            WHERE starts_with(reason, 'scrape_') GROUP BY ALL)
-        GROUP BY cluster, agent HAVING sum(times) >= {MIN_TIMES}""",
-        """FROM agent_drops WHERE starts_with(reason, 'scrape_') AND cluster IS NOT DISTINCT FROM $cluster
-    AND agent IS NOT DISTINCT FROM $agent AND minute >= $since AND minute < $until ORDER BY minute""",
+        _dropped("warning", _OF_SCRAPES, MIN_TIMES),
+        _DROPS.format(f" AND {_OF_SCRAPES}"),
         "See whether what it asks runs, and whether the addresses and files it was given are right: the agent's log names them.",
         timedelta(minutes=2),
     ),
