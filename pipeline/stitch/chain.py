@@ -25,7 +25,14 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from pipeline.stitch.pairs import METHODS, SKEW_US, candidates, keyed, only_one
+from pipeline.stitch.pairs import (
+    METHODS,
+    SKEW_US,
+    candidates,
+    keyed,
+    only_one,
+    only_one_by_clocks,
+)
 from pipeline.stitch.records import CLIENT, GATEWAY, SERVER, Records
 
 _LINK: Final = pl.Schema({"record": pl.UInt32, "other": pl.UInt32, "code": pl.Int64})
@@ -81,7 +88,7 @@ def links(records: Records, translations: pl.DataFrame, tied: pl.DataFrame) -> p
     """
     is_gate = (pl.col("role") == GATEWAY) & pl.col("is_tcp")
     gates = records.rows.filter(is_gate)
-    behind = _before_servers(records.rows, gates)
+    behind = _before_servers(records, gates)
     senders = records.rows.filter(is_gate | (pl.col("role") == CLIENT))
     asking = _Asking(records, _senders(senders, translations), _gates(gates, records, behind))
     asking.ask("connection", ["out_key"], ["in_key"])
@@ -124,7 +131,9 @@ class _Asking:
         senders = senders.filter(self._is_open[senders["record"]])
         if senders.is_empty():
             return
-        pairs = only_one(candidates(senders, gates).filter(admissible))
+        near = candidates(senders, gates).filter(admissible)
+        is_socket = method == "connection"
+        pairs = only_one_by_clocks(near, self._records) if is_socket else only_one(near)
         found = self._members.join(pairs.found, left_on="first", right_on="record")
         code = pl.lit(METHODS.index(method), pl.Int64)
         self.found.append(found.select("record", "other", code=code))
@@ -195,9 +204,9 @@ def _senders(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
     return senders.with_columns(pl.col("is_translated").fill_null(value=False))
 
 
-def _before_servers(records: pl.DataFrame, gates: pl.DataFrame) -> pl.DataFrame:
+def _before_servers(records: Records, gates: pl.DataFrame) -> pl.DataFrame:
     """Servers' records, and the gateway's whose connection out is their connection in."""
-    servers = records.filter(pl.col("role") == SERVER).select(
+    servers = records.rows.filter(pl.col("role") == SERVER).select(
         "record",
         "start",
         "end",
@@ -205,5 +214,5 @@ def _before_servers(records: pl.DataFrame, gates: pl.DataFrame) -> pl.DataFrame:
         connection=pl.when("is_tcp").then(pl.struct("in_key", "record").hash()).otherwise("in_key"),
     )
     keyed = gates.select("record", "start", "end", key="out_key")
-    found = only_one(candidates(servers, keyed)).found
+    found = only_one_by_clocks(candidates(servers, keyed), records).found
     return found.with_columns(code=pl.lit(METHODS.index("connection"), pl.Int64))

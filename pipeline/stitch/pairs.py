@@ -1,7 +1,8 @@
 """
 Who belongs to whom: candidates by a key, and no pair unless it is the only one.
 
-Clocks of two clusters may differ by `SKEW_US`. A shift of the clocks is the same
+Clocks of two clusters may differ by `SKEW_US`; pairs that are certain show how much less two
+proxies' clocks do. A shift of the clocks is the same
 for all calls of one connection, so pairs in order are believed only if there is
 one shift that lets each server's record lie within its client's.
 
@@ -12,6 +13,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
+
+from pipeline.stitch.records import Records
 
 METHODS: Final = (
     *("request_id", "trace_id", "connection", "nat", "nat_port", "sni", "identity", "none"),
@@ -91,6 +94,42 @@ def only_one(pairs: pl.DataFrame) -> Pairs:
         judged.filter("one").select("record", "other"),
         judged.filter(~pl.col("one")).select("record").unique(),
     )
+
+
+def only_one_by_clocks(pairs: pl.DataFrame, records: Records) -> Pairs:
+    """
+    `only_one`; and of several candidates the one that the clocks of the two proxies allow.
+
+    A port is soon used again, sooner than clocks may differ. Pairs that are certain were at the
+    same time, so each bounds how much their proxies' clocks differ, and others must fit that.
+
+    Parameters
+    ----------
+    pairs
+        As `candidates` gives them.
+    """
+    certain = only_one(pairs)
+    if certain.ambiguous.is_empty():
+        return certain
+    proxies = [records.of(pairs[side], ["vantage_id"]).to_series() for side in ("record", "other")]
+    pairs = pairs.with_columns(
+        proxy=proxies[0],
+        proxy_other=proxies[1],
+        least=pl.col("start_other") - pl.col("end"),
+        most=pl.col("end_other") - pl.col("start"),
+    )
+    known = (
+        pairs.join(certain.found, on=["record", "other"], how="semi")
+        .group_by("proxy", "proxy_other")
+        .agg(differ_least=pl.col("least").max(), differ_most=pl.col("most").min())
+        .filter(pl.col("differ_least") <= pl.col("differ_most"))
+    )
+    held = pairs.join(known, on=["proxy", "proxy_other"], how="left").filter(
+        (pl.col("least") <= pl.col("differ_most") + _ROUNDING_US).fill_null(value=True)
+        & (pl.col("most") >= pl.col("differ_least") - _ROUNDING_US).fill_null(value=True)
+    )
+    found = only_one(held).found
+    return Pairs(found, certain.ambiguous.join(found, on="record", how="anti"))
 
 
 class Span(NamedTuple):

@@ -21,6 +21,7 @@ from stitch_rows import (
     why,
 )
 
+from pipeline.stitch import Stitched
 from pipeline.stitch.pairs import Span
 
 ID = {"request_id": "a"}
@@ -193,6 +194,37 @@ def test_two_connections_that_fit_are_ambiguous():
     """One of them is it; that is no reason to take either."""
     gates = gate(2, sender="198.51.100.9:1"), gate(3, sender="198.51.100.9:2", gate_port=50_001)
     assert paths(joined(client(1), *gates)) == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize("ahead", [0, 1.5, -1.5])
+def test_a_port_used_again_at_once_is_told_apart_by_clocks_that_are_known(ahead: float):
+    """Two connections with one socket, 0.5 s apart; a third shows what the servers' clock is."""
+    rows = [
+        *(client(1, request_id="a"), gate(2, ms=30)),
+        server(3, at=0.002 + ahead, request_id="a"),
+        *(client(1, at=0.5, port=40_001, request_id="b"), gate(2, at=0.5, ms=100)),
+        server(3, at=0.502 + ahead, request_id="b"),
+    ]
+    assert _gates_ms(joined(*rows)) == {0: [], 500: []}
+    certain = [
+        *(client(1, at=5, port=40_002, request_id="c"), gate(2, at=5, ms=40, gate_port=50_001)),
+        server(3, at=5.002 + ahead, port=50_001, request_id="c"),
+    ]
+    assert _gates_ms(joined(*rows, *certain)) == {0: [30], 500: [100], 5_000: [40]}
+    # Of another proxy's clock nothing is known.
+    other = [{**row, "vantage_id": 4} if row["reporter"] == "gateway" else row for row in certain]
+    assert _gates_ms(joined(*rows, *other)) == {0: [], 500: [], 5_000: [40]}
+
+
+def _gates_ms(made: Stitched) -> dict[int, list[float]]:
+    """By when a conversation began, its gateways' durations: all milliseconds."""
+    gates = made.legs.filter(pl.col("role") == "gateway").group_by("edge_id").agg("duration_ms")
+    edges = made.edges.join(gates, on="edge_id", how="left").with_columns(
+        at=(pl.col("start_time") - START).dt.total_milliseconds(),
+        duration_ms=pl.col("duration_ms").fill_null([]),
+    )
+    clients = edges.filter(pl.col("client_ms").is_not_null())
+    return dict(clients.select("at", "duration_ms").iter_rows())
 
 
 def test_many_calls_share_one_connection():
