@@ -19,6 +19,12 @@ _TOLD_ORDER: Final = MOST_GATEWAYS + 1
 _MEMBER: Final = pl.Schema(
     {"owner": pl.UInt32, "record": pl.UInt32, "order": pl.Int64, "code": pl.Int64}
 )
+_PLACE: Final = (
+    pl.col("owner").cast(pl.UInt64) * (1 << 34)
+    + pl.col("order").cast(pl.UInt64) * (1 << 30)
+    + pl.col("record").cast(pl.UInt64)
+)
+"""Owner, order, record as one number (of up to 2^30 records): a third of sorting by three."""
 
 
 class Whole(NamedTuple):
@@ -84,7 +90,8 @@ def _all(records: Records, paths: Paths, ties: Ties) -> pl.DataFrame:
     is_open[ends["record"]] = False
     is_open[passed["record"]] = False
     rest = _members(np.flatnonzero(is_open), 1)
-    return _together(ends, passed, rest).sort("owner", "order", "record")
+    every = _together(ends, passed, rest)
+    return every[np.argsort(every.select(_PLACE).to_series().to_numpy())]
 
 
 def _members(record: Int64s, order: int) -> pl.DataFrame:

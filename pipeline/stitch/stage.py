@@ -3,10 +3,9 @@ One minute of the lake: its edges and legs, to replace those there.
 
 A conversation is of the minute in which its client began. A server may tell of it
 `REACH` later, in the next minute, or by its clock before; so records around
-the minute are read, and what belongs to a client of another minute is left to it.
-If what came late to this minute changes a conversation of the end of the one
-before, that is replaced, too. A gateway tells of a connection when it ends:
-those that began up to `LONGEST` before are read.
+the minute are read, and what belongs to a client of another minute is left to it: what
+comes late makes that minute be done again too (`windows.REACH`). A gateway tells of a
+connection when it ends: those that began up to `LONGEST` before are read.
 
 Before: windows.py. After: schema/edges.py (the rows).
 """
@@ -18,7 +17,7 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.lake import Commit, Lake
-from pipeline.stitch import Stitched, stitch
+from pipeline.stitch import stitch
 from pipeline.stitch.pairs import Span
 from pipeline.stitch.records import NEEDED, places
 
@@ -50,13 +49,9 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
     window
         One minute.
     """
-    first, last = window.start - 2 * REACH, window.end + REACH
+    first, last = window.start - REACH, window.end + REACH
     requests = _of_network(lake, lake.read(_requests(first, last)))
-    before = lake.read(
-        "SELECT edge_id, hops, match_method, window_start FROM edges"
-        f" WHERE start_time >= {_time(window.start - REACH)} AND start_time < {_time(window.end)}"
-    )
-    if not requests.height and not before.height:
+    if window.is_new and not requests.height:
         return None
     made = stitch(
         requests,
@@ -64,35 +59,11 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         lake.read(_flows(first, last)),
         _endpoints(lake, requests),
         Span(_number(first), _number(last)),
-        asked=Span(_number(window.start - REACH), _number(window.end)),
+        asked=Span(_number(window.start), _number(window.end)),
     )
-    return _commit(made, before, window)
-
-
-def _commit(made: Stitched, before: pl.DataFrame, window: "Window") -> Commit:
-    """Rows of the minute, and conversations of the one before that are other than they were."""
-    start = pl.lit(window.start).cast(schema.TIME)
-    told = ["edge_id", "hops", "match_method"]
-    begun = made.edges["start_time"]
-    tail = made.edges.filter(begun.is_between(window.start - REACH, window.start, closed="left"))
-    was = before.filter(pl.col("window_start") < start).cast(
-        {"match_method": schema.EDGES.schema["match_method"]}
-    )
-    other = tail.join(was, on=told, how="anti")
-    gone = was.join(tail, on=told, how="anti")
-    ids = pl.concat([other["edge_id"], gone["edge_id"]]).unique()
-    own = made.edges.filter(pl.col("window_start") == start)
-    edges = pl.concat([own, other])
-    unnamed = pl.col("edge_id").is_null() & (pl.col("window_start") == start)
-    legs = made.legs.filter(unnamed | pl.col("edge_id").is_in(edges["edge_id"].implode()))
-    replaced = [] if window.is_new else [f"window_start = {_time(window.start)}"]
-    if len(ids):
-        replaced.append(f"edge_id IN ({', '.join(map(str, ids))})")
-    names = (schema.EDGES.name, schema.LEGS.name)
-    return Commit(
-        {schema.EDGES.name: edges, schema.LEGS.name: legs},
-        cleared=dict.fromkeys(names, " OR ".join(replaced)) if replaced else {},
-    )
+    frames = {schema.EDGES.name: made.edges, schema.LEGS.name: made.legs}
+    own = f"window_start = {_time(window.start)}"
+    return Commit(frames, cleared={} if window.is_new else dict.fromkeys(frames, own))
 
 
 def _requests(first: datetime, last: datetime) -> str:

@@ -11,7 +11,7 @@ from stitch_rows import ENDPOINTS, START, client, gate, gateways, server
 from pipeline import schema
 from pipeline.lake import Commit, Lake
 from pipeline.stitch.stage import stitch_minute
-from pipeline.windows import Window
+from pipeline.windows import Window, Windows
 
 MINUTE = timedelta(minutes=1)
 VANTAGES = {
@@ -49,23 +49,35 @@ def _lake(tmp_path_factory: pytest.TempPathFactory) -> Generator[Lake]:
 @pytest.fixture
 def lake(_lake: Lake) -> Lake:
     """The one lake, with no records in it."""
-    for name in ("requests", "edges", "legs"):
+    for name in ("requests", "edges", "legs", "windows"):
         _lake.connection.execute(f"DELETE FROM {name}")
     return _lake
 
 
-def came(lake: Lake, *rows: dict[str, Any]) -> None:
-    """Records reach the lake."""
+def came(lake: Lake, *rows: dict[str, Any]) -> pl.DataFrame:
+    """Records reach the lake; returns them."""
     full = pl.DataFrame([{"received_time": START, **row} for row in rows], infer_schema_length=None)
-    lake.commit(Commit({"requests": schema.complete(full, schema.REQUESTS.schema)}))
+    requests = schema.complete(full, schema.REQUESTS.schema)
+    lake.commit(Commit({"requests": requests}))
+    return requests
+
+
+def came_late(lake: Lake, *rows: dict[str, Any]) -> None:
+    """Records reach the lake, and the minutes that they make stale are stitched again."""
+    work_out(lake, came(lake, *rows))
 
 
 def run(lake: Lake, *minutes: int) -> None:
     """Stitch minutes, by their distance from `START`."""
     for minute in minutes:
-        commit = stitch_minute(lake, Window(START + minute * MINUTE, START + (minute + 1) * MINUTE))
-        if commit:
-            lake.commit(commit)
+        work_out(lake, pl.DataFrame({"start_time": [START + (minute + 0.5) * MINUTE]}))
+
+
+def work_out(lake: Lake, rows: pl.DataFrame) -> None:
+    """Stitch the minutes that such rows make stale."""
+    windows = Windows(lake, timedelta(0), timedelta(days=1), [stitch_minute])
+    windows.mark({"requests": rows.select(pl.col("start_time").cast(schema.TIME))}, None)
+    windows.close(None, everything=True)
 
 
 def edges(lake: Lake) -> list[tuple[Any, ...]]:
@@ -91,7 +103,7 @@ def test_a_minute_is_replaced_by_itself(lake: Lake):
 
 def test_a_minute_with_nothing_in_it_is_nothing(lake: Lake):
     """No rows, no transaction's worth of work."""
-    assert stitch_minute(lake, Window(START, START + MINUTE)) is None
+    assert stitch_minute(lake, Window(START, START + MINUTE, is_new=True)) is None
 
 
 def test_a_call_over_midnight_of_a_minute_is_of_the_minute_its_client_began(lake: Lake):
@@ -110,12 +122,11 @@ def test_a_server_whose_clock_is_behind_is_not_of_the_minute_before(lake: Lake):
 
 
 def test_what_comes_late_corrects_the_minute_before(lake: Lake):
-    """Only the server's minute is done again; the client's edge is the one that changes."""
+    """The server's record is of the next minute; the client's edge is the one that changes."""
     came(lake, client(1, at=59.9, **ID), gate(2, at=59.9))
     run(lake, 0, 1)
     (before,) = lake.read("SELECT edge_id FROM edges WHERE client_ms IS NOT NULL").rows()
-    came(lake, server(3, at=60.4, **ID))
-    run(lake, 1)
+    came_late(lake, server(3, at=60.4, **ID))
     assert edges(lake) == [WHOLE]
     assert lake.read("SELECT edge_id FROM edges").rows() == [before]
     assert lake.read("SELECT count(*) FROM legs").item() == 3
@@ -126,8 +137,7 @@ def test_a_client_that_comes_late_takes_its_server_out_of_the_minute_before(lake
     came(lake, server(3, at=59.0, **ID))
     run(lake, 0)
     assert [row[3:5] for row in edges(lake)] == [(1, "none")]
-    came(lake, client(1, at=60.5, **ID), gate(2, at=60.4))
-    run(lake, 1)
+    came_late(lake, client(1, at=60.5, **ID), gate(2, at=60.4))
     assert edges(lake) == [WHOLE]
 
 
