@@ -11,7 +11,7 @@ import polars as pl
 
 from bench.access_log import fields, payloads
 from bench.measure import alternate, report
-from bench.stitch_world import World, judged, make
+from bench.stitch_world import World, judged, make, numbered
 from pipeline.decode.access_log import AccessLog
 from pipeline.stitch import Stitched, stitch
 
@@ -37,6 +37,10 @@ def main() -> None:
     print("stitch: recall of servers' records, by how the sender was hidden")
     for key, (asked, found) in recalls(parts).items():
         print(f"  {key:<24}{asked:>10,}{found / asked:>10.4f}")
+    print("stitch: gateways of connections whose port was used again within 2 s")
+    again = every.filter(role="gateway").filter("is_again")
+    wrong = again.filter(~pl.col("right")).height
+    print(f"  joined to a call        {again.height:>10,}{wrong:>4} wrong")
     print("stitch: connections without ids whose server is known, by the same")
     for kind, known in pl.concat(without).group_by("kind", maintain_order=True):
         wrong = known.filter("known", ~pl.col("right")).height
@@ -66,14 +70,14 @@ def connections(world: World, made: Stitched) -> pl.DataFrame:
     DataFrame
         ``kind``, ``connection``, ``known``, ``right``.
     """
-    rows = world.truth.join(world.requests.select("vantage_id", "dst_endpoint_id"), on="vantage_id")
+    told = numbered(world.requests).select("record", "dst_endpoint_id")
+    rows = world.truth.join(told, on="record")
     servers = rows.filter(role="server").unique("connection")
     servers = servers.select("connection", true="dst_endpoint_id")
     edges = made.edges.select("edge_id", "server_endpoint_id")
-    clients = (
-        made.legs.filter(role="client").select("edge_id", "vantage_id").join(edges, on="edge_id")
-    )
-    calls = clients.join(rows.filter(~pl.col("has_id")), on="vantage_id")
+    legs = numbered(made.legs.filter(role="client"))
+    clients = legs.select("edge_id", "record").join(edges, on="edge_id")
+    calls = clients.join(rows.filter(~pl.col("has_id")), on="record")
     known, right = (
         pl.col("server_endpoint_id").is_not_null(),
         pl.col("server_endpoint_id") == pl.col("true"),

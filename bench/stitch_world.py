@@ -6,7 +6,8 @@ flat network. Calls go over pooled connections, with ids or without, some of the
 retried, some with the id of another service's call or of the one before. Senders
 are hidden: behind nodes that keep a port where they can, behind a NAT that
 exports what it did, behind one that does not. Clocks are up to 2 s apart, rows
-are lost and told twice, some clients have no proxy, gateways are health-checked.
+are lost and told twice, some clients have no proxy, gateways are health-checked and
+use a port again soon.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,11 @@ BEGAN_US: Final = 1_770_000_000_000_000
 _MAPPED: Final = 0xFFFF << 32
 _SECOND: Final = 1_000_000
 _COPY: Final = 10_000_000
-"""What is added to the vantage of a row that is told twice."""
+"""What is added to vantage and number of a row that is told twice."""
+_GATE: Final = 99_998
+"""Of a cluster's proxies, that of its gateway."""
+_AGAIN_US: Final = 300_000, 2_000_000
+"""When after a connection is over its port may be used again."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,10 @@ class World:
     Attributes
     ----------
     truth
-        ``vantage_id`` (each row's own), ``role``, ``call``, ``connection``, ``network``, ``target``
-        (of the call), ``has_id``, ``kind`` (local, flat, or how its sender was hidden).
+        ``record`` (each row's own number, which its leg has as ``downstream_tls``), ``role``,
+        ``call``, ``connection``, ``network``, ``target`` (of the call), ``has_id``, ``kind``
+        (local, flat, or how its sender was hidden), ``is_again`` (of a gateway: the port was used
+        before, or is later).
     """
 
     requests: pl.DataFrame
@@ -70,6 +77,11 @@ def make(seed: int, connections: int, workloads: int, *, seconds: int = 60) -> W
     random = np.random.default_rng(seed)
     conn = _connections(random, connections, workloads, seconds)
     calls = _calls(random, conn)
+    again = _used_again(random, conn, calls)
+    conn, calls = (
+        frame.drop("gate_port").join(again, on="connection", maintain_order="left")
+        for frame in (conn, calls)
+    )
     skew = random.integers(-_SECOND, _SECOND, CLUSTERS)
     rows = pl.concat(
         [
@@ -78,18 +90,19 @@ def make(seed: int, connections: int, workloads: int, *, seconds: int = 60) -> W
             _gates(random, conn, calls, skew),
         ],
         how="diagonal_relaxed",
-    ).with_row_index("vantage_id", offset=1)
-    rows = rows.with_columns(pl.col("vantage_id").cast(pl.UInt64))
+    ).with_row_index("record", offset=1)
     kept = rows.filter(pl.Series(random.random(rows.height) > 0.01))
     twice = kept.filter(pl.Series(random.random(kept.height) < 0.02))
-    twice = twice.with_columns(pl.col("vantage_id") + _COPY)
+    twice = twice.with_columns(pl.col("vantage_id", "record") + _COPY)
     told = pl.concat([kept, twice]).sample(fraction=1, shuffle=True, seed=seed)
+    told = told.with_columns(downstream_tls=pl.format("{}", "record"))
     types = {name: schema.REQUESTS.schema[name] for name in NEEDED}
     full = schema.complete(
         told, pl.Schema({**types, "network": pl.String(), "cluster": pl.String()})
     )
     truth = told.select(
-        *("vantage_id", "role", "call", "connection", "network", "has_id", "kind", "target")
+        *("record", "role", "call", "connection", "network", "has_id", "kind", "target"),
+        "is_again",
     )
     return World(full, _declared(), _flows(conn), _endpoints(workloads), truth)
 
@@ -119,6 +132,7 @@ def _connections(
     ).with_columns(has_id=~pl.col("is_tcp") & pl.col("has_id"))
     frame = frame.unique(["client", "pod", "port"], maintain_order=True, keep="first")
     frame = frame.unique(["server", "gate_port", "server_pod"], maintain_order=True, keep="first")
+    frame = frame.unique(["client", "server", "other_port"], maintain_order=True, keep="first")
     via = network_of(frame["client"].to_numpy()) != network_of(frame["server"].to_numpy())
     nat = pl.Series(_NAT[frame["client"].to_numpy()])
     first = pl.col("port").cum_count().over("client", "server", "port") == 1
@@ -165,6 +179,30 @@ def _calls(random: np.random.Generator, conn: pl.DataFrame) -> pl.DataFrame:
         id=pl.when(same).then(pl.col("id").shift(1)).otherwise("id"),
         path_no=pl.when(same).then(pl.col("path_no").shift(1)).otherwise("path_no"),
     )
+
+
+def _used_again(
+    random: np.random.Generator, conn: pl.DataFrame, calls: pl.DataFrame
+) -> pl.DataFrame:
+    """``connection``, ``gate_port``, ``is_again``: half of those that can have the port before."""
+    ended = calls.group_by("connection").agg(last=(pl.col("begun") + pl.col("took")).max())
+    to = ("server", "server_pod")
+    found = conn.filter("via").join(ended, on="connection").sort(*to, "start")
+    waited = (pl.col("start") - pl.col("last").shift(1)).over(to)
+    may = waited.is_between(*_AGAIN_US) & pl.Series(random.random(found.height) < 0.5)
+    found = found.with_columns(again=may.fill_null(value=False)).with_columns(
+        again=pl.col("again") & ~pl.col("again").shift(1, fill_value=False)
+    )
+    port = pl.when("again").then(pl.col("gate_port").shift(1)).otherwise("gate_port")
+    again = found.select(
+        "connection",
+        port.alias("gate_port"),
+        is_again=pl.col("again") | pl.col("again").shift(-1, fill_value=False),
+    )
+    rest = conn.filter(~pl.col("via")).select(
+        "connection", "gate_port", is_again=pl.lit(value=False)
+    )
+    return pl.concat([again, rest])
 
 
 def _address(expr: pl.Expr | int) -> pl.Expr:
@@ -233,6 +271,7 @@ def _clients(conn: pl.DataFrame, calls: pl.DataFrame, skew: NDArray[np.int64]) -
         .with_columns(answer=200)
         .select(
             *("call", "connection", "has_id", "kind"),
+            vantage_id=_endpoint("client", "pod"),
             role=pl.lit("client"),
             reporter=pl.lit("source"),
             start_time=_time(pl.col("begun"), "client", skew),
@@ -277,6 +316,7 @@ def _servers(
     del random
     return pl.concat([first, last]).select(
         *("call", "connection", "has_id", "kind"),
+        vantage_id=_endpoint("server", "server_pod"),
         role=pl.lit("server"),
         reporter=pl.lit("destination"),
         start_time=_time(pl.col("begun"), "server", skew),
@@ -318,8 +358,10 @@ def _gates(
         received=0,
         sent=0,
     )
-    return pl.concat([through, checks], how="vertical_relaxed").select(
-        *("connection", "kind"),
+    every = pl.concat([through, checks], how="vertical_relaxed").with_columns(gate=_GATE)
+    return every.select(
+        *("connection", "kind", "is_again"),
+        vantage_id=_endpoint("server", "gate"),
         call=pl.lit(-1, pl.Int64),
         has_id=pl.lit(value=False),
         role=pl.lit("gateway"),
@@ -411,6 +453,11 @@ def began() -> datetime:
     return datetime.fromtimestamp(BEGAN_US / 1e6, UTC)
 
 
+def numbered(legs: pl.DataFrame) -> pl.DataFrame:
+    """With ``record``, which record each leg is."""
+    return legs.with_columns(record=pl.col("downstream_tls").cast(pl.UInt32))
+
+
 def judged(world: World, legs: pl.DataFrame) -> pl.DataFrame:
     """
     Each leg that was joined to a client's call, held against the truth.
@@ -418,11 +465,11 @@ def judged(world: World, legs: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        ``edge_id``, ``role``, ``match_method``, ``kind``, ``has_id``, ``right``, and networks:
-        ``network`` (where this leg was seen), ``goes_to`` (where the client's call went).
+        ``edge_id``, ``role``, ``match_method``, ``kind``, ``has_id``, ``is_again``, ``right``, and
+        networks: ``network`` (where this leg was seen), ``goes_to`` (where the client's call went).
     """
-    truth = world.truth.with_columns(pl.col("vantage_id").cast(pl.UInt64))
-    known = legs.select("edge_id", "vantage_id", "match_method").join(truth, on="vantage_id")
+    known = numbered(legs).select("edge_id", "record", "match_method")
+    known = known.join(world.truth, on="record")
     clients = known.filter(role="client").select(
         "edge_id",
         client_call="call",

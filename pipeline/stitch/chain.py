@@ -51,6 +51,15 @@ _TOGETHER: Final = ((pl.col("start") - pl.col("start_other")).abs() <= SKEW_US) 
     pl.col("end") <= pl.col("end_other") + SKEW_US
 )
 """A gateway's connection begins with the first call on it, and none outlasts it."""
+_LATE_US: Final = 100_000
+"""A server may see so long after its gateway that a connection is over."""
+_INSIDE: Final = (pl.col("start_other") - pl.col("start")).max().over("other") <= (
+    pl.col("end_other") - pl.col("end")
+).min().over("other") + _LATE_US
+"""
+One shift of the clocks puts all servers' records within their gateway's connection; if none
+does, some are of another one with the same socket, whose record was lost.
+"""
 _NO_OTHER: Final = (pl.col("peer_other") == pl.col("identity")).fill_null(value=True)
 """A server that told of calls on it saw a certificate: the client's, as far as both are known."""
 _GATE: Final = (
@@ -214,5 +223,8 @@ def _before_servers(records: Records, gates: pl.DataFrame) -> pl.DataFrame:
         connection=pl.when("is_tcp").then(pl.struct("in_key", "record").hash()).otherwise("in_key"),
     )
     keyed = gates.select("record", "start", "end", key="out_key")
-    found = only_one_by_clocks(candidates(servers, keyed), records).found
-    return found.with_columns(code=pl.lit(METHODS.index("connection"), pl.Int64))
+    pairs = candidates(servers, keyed)
+    found = only_one_by_clocks(pairs, records).found
+    held = pairs.join(found, on=["record", "other"], how="semi").filter(_INSIDE)
+    code = pl.lit(METHODS.index("connection"), pl.Int64)
+    return held.select("record", "other", code=code)

@@ -216,6 +216,14 @@ def test_a_port_used_again_at_once_is_told_apart_by_clocks_that_are_known(ahead:
     assert _gates_ms(joined(*rows, *other)) == {0: [], 500: [], 5_000: [40]}
 
 
+def test_a_connection_is_not_that_of_calls_which_do_not_fit_into_it():
+    """The port was used before, by a connection whose record was lost: whose calls are whose?"""
+    first = client(1, request_id="a"), server(3, request_id="a")
+    second = client(1, at=0.5, port=40_001, request_id="b"), server(3, at=0.502, request_id="b")
+    assert _gates_ms(joined(*first, *second, gate(2, at=0.5, ms=100))) == {0: [], 500: []}
+    assert _gates_ms(joined(*first, *second, gate(2, ms=550))) == {0: [550], 500: [550]}
+
+
 def _gates_ms(made: Stitched) -> dict[int, list[float]]:
     """By when a conversation began, its gateways' durations: all milliseconds."""
     gates = made.legs.filter(pl.col("role") == "gateway").group_by("edge_id").agg("duration_ms")

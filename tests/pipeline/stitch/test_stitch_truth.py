@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from bench.stitch import connections, recalls
-from bench.stitch_world import World, judged, make
+from bench.stitch_world import World, judged, make, numbered
 from pipeline.stitch import Stitched, stitch
 
 Judged = tuple[World, Stitched, pl.DataFrame]
@@ -59,13 +59,14 @@ def test_without_ids_a_connection_tells_its_server(whole: Judged):
 def test_every_record_is_there_once_at_each_end(whole: Judged):
     """Nothing is lost: each client's and server's record, told twice or not, is one leg."""
     world, made, _ = whole
-    ends = made.legs.filter(pl.col("role").cast(pl.String) != "gateway")
-    own = pl.col("vantage_id") % 10_000_000
+    own = pl.col("record") % 10_000_000
+    legs = numbered(made.legs)
+    ends = legs.filter(pl.col("role").cast(pl.String) != "gateway")
     assert ends.select(own.is_duplicated().any()).item() is False
     told = world.truth.filter(pl.col("role") != "gateway").select(own.n_unique()).item()
     assert ends.height == told
     assert made.edges["edge_id"].is_duplicated().sum() == 0
-    gates = made.legs.filter(role="gateway").select(own.n_unique()).item()
+    gates = legs.filter(role="gateway").select(own.n_unique()).item()
     assert gates == world.truth.filter(role="gateway").select(own.n_unique()).item()
 
 
