@@ -6,8 +6,9 @@ flat network. Calls go over pooled connections, with ids or without, some of the
 retried, some with the id of another service's call or of the one before. Senders
 are hidden: behind nodes that keep a port where they can, behind a NAT that
 exports what it did, behind one that does not. Clocks are up to 2 s apart, rows
-are lost and told twice, some clients have no proxy, gateways are health-checked and
-use a port again soon.
+are lost and told twice, some clients have no proxy, gateways are health-checked.
+Clients and gateways use a port again soon, and of such connections a gateway loses
+every fifth record.
 """
 
 from dataclasses import dataclass
@@ -79,7 +80,9 @@ def make(seed: int, connections: int, workloads: int, *, seconds: int = 60) -> W
     calls = _calls(random, conn)
     again = _used_again(random, conn, calls)
     conn, calls = (
-        frame.drop("gate_port").join(again, on="connection", maintain_order="left")
+        frame.drop("port", "gate_port", "seen_port").join(
+            again, on="connection", maintain_order="left"
+        )
         for frame in (conn, calls)
     )
     skew = random.integers(-_SECOND, _SECOND, CLUSTERS)
@@ -91,7 +94,8 @@ def make(seed: int, connections: int, workloads: int, *, seconds: int = 60) -> W
         ],
         how="diagonal_relaxed",
     ).with_row_index("record", offset=1)
-    kept = rows.filter(pl.Series(random.random(rows.height) > 0.01))
+    lost = pl.when((pl.col("role") == "gateway") & pl.col("is_again")).then(0.2).otherwise(0.01)
+    kept = rows.filter(pl.Series(random.random(rows.height)) > lost)
     twice = kept.filter(pl.Series(random.random(kept.height) < 0.02))
     twice = twice.with_columns(pl.col("vantage_id", "record") + _COPY)
     told = pl.concat([kept, twice]).sample(fraction=1, shuffle=True, seed=seed)
@@ -184,25 +188,32 @@ def _calls(random: np.random.Generator, conn: pl.DataFrame) -> pl.DataFrame:
 def _used_again(
     random: np.random.Generator, conn: pl.DataFrame, calls: pl.DataFrame
 ) -> pl.DataFrame:
-    """``connection``, ``gate_port``, ``is_again``: half of those that can have the port before."""
+    """``connection``, and ports: of those that can have the port of the one before half do."""
     ended = calls.group_by("connection").agg(last=(pl.col("begun") + pl.col("took")).max())
-    to = ("server", "server_pod")
-    found = conn.filter("via").join(ended, on="connection").sort(*to, "start")
-    waited = (pl.col("start") - pl.col("last").shift(1)).over(to)
-    may = waited.is_between(*_AGAIN_US) & pl.Series(random.random(found.height) < 0.5)
-    found = found.with_columns(again=may.fill_null(value=False)).with_columns(
-        again=pl.col("again") & ~pl.col("again").shift(1, fill_value=False)
+    found = conn.join(ended, on="connection").with_columns(
+        place=pl.when(~pl.col("via")).then("server_pod"), is_again=pl.lit(value=False)
     )
-    port = pl.when("again").then(pl.col("gate_port").shift(1)).otherwise("gate_port")
-    again = found.select(
-        "connection",
-        port.alias("gate_port"),
-        is_again=pl.col("again") | pl.col("again").shift(-1, fill_value=False),
+    kept = (pl.col("nat") != "node") | (pl.col("seen_port") == pl.col("port"))
+    for to, ports, may in (
+        (("client", "pod", "server", "place"), ("port",), kept),
+        (("server", "server_pod"), ("gate_port",), pl.col("via")),
+    ):
+        found = found.sort(*to, "start")
+        waited = (pl.col("start") - pl.col("last").shift(1)).over(to)
+        both = may & may.shift(1) & pl.Series(random.random(found.height) < 0.5)
+        found = found.with_columns(again=(both & waited.is_between(*_AGAIN_US)).fill_null(False))
+        again = pl.col("again") & ~pl.col("again").shift(1, fill_value=False)
+        found = found.with_columns(again=again).with_columns(
+            *(pl.when("again").then(pl.col(name).shift(1)).otherwise(name) for name in ports),
+            is_again=pl.col("is_again")
+            | pl.col("again")
+            | pl.col("again").shift(-1, fill_value=False),
+        )
+    node = pl.col("nat") == "node"
+    seen = pl.when(node & (pl.col("seen_port") != pl.col("other_port"))).then("port")
+    return found.select(
+        *("connection", "port", "gate_port", "is_again"), seen_port=seen.otherwise("seen_port")
     )
-    rest = conn.filter(~pl.col("via")).select(
-        "connection", "gate_port", is_again=pl.lit(value=False)
-    )
-    return pl.concat([again, rest])
 
 
 def _address(expr: pl.Expr | int) -> pl.Expr:

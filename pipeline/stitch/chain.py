@@ -13,7 +13,8 @@ asked in order, each of what the ones before it left:
     sni         the same service at that gateway, begun together, and octets that
                 can be; never what came from a workload, or another cluster
 
-The last two are refused where a server behind saw another's certificate.
+The last two are refused where a server behind saw another's certificate, and the last one where
+it is not known which servers are behind.
 Where a step knows several candidates, or a translation of which the far side was
 not seen, later ones are not asked: they know less.
 
@@ -53,18 +54,13 @@ _TOGETHER: Final = ((pl.col("start") - pl.col("start_other")).abs() <= SKEW_US) 
 """A gateway's connection begins with the first call on it, and none outlasts it."""
 _LATE_US: Final = 100_000
 """A server may see so long after its gateway that a connection is over."""
-_INSIDE: Final = (pl.col("start_other") - pl.col("start")).max().over("other") <= (
-    pl.col("end_other") - pl.col("end")
-).min().over("other") + _LATE_US
-"""
-One shift of the clocks puts all servers' records within their gateway's connection; if none
-does, some are of another one with the same socket, whose record was lost.
-"""
+_CONNECTING_US: Final = 500_000
+"""A client's first call begins so long before its connection at the gateway."""
 _NO_OTHER: Final = (pl.col("peer_other") == pl.col("identity")).fill_null(value=True)
 """A server that told of calls on it saw a certificate: the client's, as far as both are known."""
 _GATE: Final = (
     *("record", "start", "end", "key", "src_kind", "src_cluster"),
-    *("bytes_received", "bytes_sent", "peer"),
+    *("bytes_received", "bytes_sent", "peer", "is_doubtful"),
 )
 _GATE_TOLD: Final = (
     *("downstream_remote_port", "src_kind", "src_cluster", "bytes_received", "bytes_sent"),
@@ -97,9 +93,10 @@ def links(records: Records, translations: pl.DataFrame, tied: pl.DataFrame) -> p
     """
     is_gate = (pl.col("role") == GATEWAY) & pl.col("is_tcp")
     gates = records.rows.filter(is_gate)
-    behind = _before_servers(records, gates)
+    behind, doubtful = _before_servers(records, gates)
     senders = records.rows.filter(is_gate | (pl.col("role") == CLIENT))
-    asking = _Asking(records, _senders(senders, translations), _gates(gates, records, behind))
+    gates = _gates(gates, records, behind, doubtful)
+    asking = _Asking(records, _senders(senders, translations), gates)
     asking.ask("connection", ["out_key"], ["in_key"])
     asking.ask("connection", ["out_from", "via"], ["in_from", "here"])
     asking.ask("nat", ["translated_from", "via"], ["in_from", "here"])
@@ -113,7 +110,7 @@ def links(records: Records, translations: pl.DataFrame, tied: pl.DataFrame) -> p
         "sni",
         ["via", "target"],
         ["here", "target"],
-        admissible=_BEHIND & _FITS & _TOGETHER & _NO_OTHER,
+        admissible=_BEHIND & _FITS & _TOGETHER & _NO_OTHER & ~pl.col("is_doubtful_other"),
     )
     return pl.concat([*asking.found, behind])
 
@@ -143,7 +140,8 @@ class _Asking:
         near = candidates(senders, gates).filter(admissible)
         is_socket = method == "connection"
         pairs = only_one_by_clocks(near, self._records) if is_socket else only_one(near)
-        found = self._members.join(pairs.found, left_on="first", right_on="record")
+        fitting = _fitting(near, pairs.found, _CONNECTING_US)
+        found = self._members.join(fitting, left_on="first", right_on="record")
         code = pl.lit(METHODS.index(method), pl.Int64)
         self.found.append(found.select("record", "other", code=code))
         for done in pairs:
@@ -183,12 +181,21 @@ class _Asking:
         self._senders = first
 
 
-def _gates(gates: pl.DataFrame, records: Records, behind: pl.DataFrame) -> pl.DataFrame:
-    """Gateways' records with ``peer``: the one certificate that servers behind saw."""
+def _gates(
+    gates: pl.DataFrame, records: Records, behind: pl.DataFrame, doubtful: pl.Series
+) -> pl.DataFrame:
+    """
+    Gateways' records with ``peer``: the one certificate that servers behind saw.
+
+    And ``is_doubtful``: servers' records may be behind it, and it is not known which.
+    """
     peers = behind.with_columns(records.of(behind["record"], ["downstream_peer_identity"]))
     peer = pl.col("downstream_peer_identity")
     seen = peers.group_by("other").agg(peer=pl.when(peer.n_unique() == 1).then(peer.first()))
-    gates = gates.with_columns(records.of(gates["record"], _GATE_TOLD))
+    gates = gates.with_columns(
+        records.of(gates["record"], _GATE_TOLD),
+        is_doubtful=pl.col("record").is_in(doubtful.implode()),
+    )
     return gates.join(seen, left_on="record", right_on="other", how="left", maintain_order="left")
 
 
@@ -213,8 +220,12 @@ def _senders(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
     return senders.with_columns(pl.col("is_translated").fill_null(value=False))
 
 
-def _before_servers(records: Records, gates: pl.DataFrame) -> pl.DataFrame:
-    """Servers' records, and the gateway's whose connection out is their connection in."""
+def _before_servers(records: Records, gates: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """
+    Servers' records, and the gateway's whose connection out is their connection in.
+
+    Besides, gateways' records that may be so of some, and it is not known of which.
+    """
     servers = records.rows.filter(pl.col("role") == SERVER).select(
         "record",
         "start",
@@ -225,6 +236,19 @@ def _before_servers(records: Records, gates: pl.DataFrame) -> pl.DataFrame:
     keyed = gates.select("record", "start", "end", key="out_key")
     pairs = candidates(servers, keyed)
     found = only_one_by_clocks(pairs, records).found
-    held = pairs.join(found, on=["record", "other"], how="semi").filter(_INSIDE)
     code = pl.lit(METHODS.index("connection"), pl.Int64)
-    return held.select("record", "other", code=code)
+    behind = _fitting(pairs, found, _LATE_US).with_columns(code=code)
+    doubtful = pairs.select("other").unique().join(behind, on="other", how="anti")
+    return behind, doubtful["other"]
+
+
+def _fitting(pairs: pl.DataFrame, found: pl.DataFrame, slack_us: int) -> pl.DataFrame:
+    """
+    Of those found the ones that one shift of the clocks puts within their gateway's connection.
+
+    If none does, some are of another connection with the same socket, whose record was lost.
+    """
+    begin = (pl.col("start_other") - pl.col("start")).max().over("other")
+    end = (pl.col("end_other") - pl.col("end")).min().over("other")
+    held = pairs.join(found, on=["record", "other"], how="semi")
+    return held.filter(begin <= end + slack_us).select("record", "other")

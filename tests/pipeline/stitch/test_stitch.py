@@ -224,6 +224,20 @@ def test_a_connection_is_not_that_of_calls_which_do_not_fit_into_it():
     assert _gates_ms(joined(*first, *second, gate(2, ms=550))) == {0: [550], 500: [550]}
 
 
+def test_calls_that_do_not_fit_into_a_connection_are_not_of_it():
+    """A client used its port again, the gateway's record of the first connection was lost."""
+    calls = client(1), client(1, at=2)
+    assert paths(joined(*calls, gate(2, at=2, ms=100, **FROM_NODE))) == [[1], [1], [2]]
+    assert paths(joined(*calls, gate(2, ms=2_100, **FROM_NODE))) == [[1, 2], [1, 2]]
+
+
+def test_a_connection_of_which_the_servers_are_not_known_is_no_only_one():
+    """One of its servers' records is of another connection; which service name says nothing."""
+    asked, through = client(1, at=0.5), gate(2, at=0.5, ms=100)
+    assert paths(joined(asked, through, server(3, at=0.502))) == [[1, 2, 3]]
+    assert paths(joined(asked, through, server(3), server(4, at=0.502))) == [[1], [2], [3], [4]]
+
+
 def _gates_ms(made: Stitched) -> dict[int, list[float]]:
     """By when a conversation began, its gateways' durations: all milliseconds."""
     gates = made.legs.filter(pl.col("role") == "gateway").group_by("edge_id").agg("duration_ms")

@@ -12,7 +12,7 @@ Judged = tuple[World, Stitched, pl.DataFrame]
 
 @pytest.fixture(scope="module", params=[1, 2])
 def whole(request: pytest.FixtureRequest) -> Judged:
-    """A mesh of 3,000 workloads: overlapping addresses, NAT, loss, clocks up to 2 s apart."""
+    """A mesh of 3,000 workloads: overlapping addresses, NAT, loss, ports used again, clocks apart."""
     world = make(request.param, 8_000, 500)
     made = stitch(world.requests, world.gateways, world.flows, world.endpoints)
     return world, made, judged(world, made.legs)
@@ -26,6 +26,13 @@ def test_what_is_joined_is_one_conversation(whole: Judged):
     }
     assert by_method.filter(pl.col("len") < 30).height == 0
     assert by_method.filter(pl.col("right") < 0.999).rows() == []
+
+
+def test_a_port_that_is_used_again_leads_to_no_other_connection(whole: Judged):
+    """Within 2 s, at either side of a gateway, which lost every fifth record of these."""
+    again = whole[2].filter(pl.col("role") == "gateway", pl.col("is_again"))
+    assert again.height > 500
+    assert again.select(pl.col("right").mean()).item() >= 0.999
 
 
 def test_no_join_is_across_networks(whole: Judged):
