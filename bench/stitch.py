@@ -98,19 +98,23 @@ def recalls(parts: list[tuple[pl.DataFrame, World]]) -> dict[str, tuple[int, int
         both = ends.group_by("call").agg(
             pl.col("role").n_unique() == 2,
             kind=pl.col("kind").first(),
-            has_id=pl.col("has_id").first(),
+            ids=pl.when(pl.col("is_fixed").first())
+            .then(pl.lit("fixed id"))
+            .when(pl.col("has_id").first())
+            .then(pl.lit("id"))
+            .otherwise(pl.lit("no id")),
         )
         right = joined.filter((pl.col("role") == "server") & pl.col("right"))[
             "client_call"
         ].unique()
         asked = both.filter("role").with_columns(found=pl.col("call").is_in(right.implode()))
-        for has_id, kind, total, found in (
-            asked.group_by("has_id", "kind")
+        for ids, kind, total, found in (
+            asked.group_by("ids", "kind")
             .agg(pl.len(), pl.col("found").sum())
-            .sort("has_id", "kind")
+            .sort("ids", "kind")
             .iter_rows()
         ):
-            key = f"{kind}, {'id' if has_id else 'no id'}"
+            key = f"{kind}, {ids}"
             before = counts.get(key, (0, 0))
             counts[key] = before[0] + total, before[1] + found
     return counts

@@ -30,6 +30,8 @@ _NAT: Final = np.array(["node", "told", "untold", "node", "told", "untold"])
 BEGAN_US: Final = 1_770_000_000_000_000
 _MAPPED: Final = 0xFFFF << 32
 _SECOND: Final = 1_000_000
+_FIXED: Final = 5
+"""Half of the calls to so many services have the same id, always: their clients made it up."""
 _COPY: Final = 10_000_000
 """What is added to vantage and number of a row that is told twice."""
 _GATE: Final = 99_998
@@ -49,7 +51,7 @@ class World:
         ``record`` (each row's own number, which its leg has as ``downstream_tls``), ``role``,
         ``call``, ``connection``, ``network``, ``target`` (of the call), ``has_id``, ``kind``
         (local, flat, or how its sender was hidden), ``is_again`` (of a gateway: the port was used
-        before, or is later).
+        before, or is later), ``is_fixed`` (whether its id is always the same).
     """
 
     requests: pl.DataFrame
@@ -106,7 +108,7 @@ def make(seed: int, connections: int, workloads: int, *, seconds: int = 60) -> W
     )
     truth = told.select(
         *("record", "role", "call", "connection", "network", "has_id", "kind", "target"),
-        "is_again",
+        *("is_fixed", "is_again"),
     )
     return World(full, _declared(), _flows(conn), _endpoints(workloads), truth)
 
@@ -179,8 +181,14 @@ def _calls(random: np.random.Generator, conn: pl.DataFrame) -> pl.DataFrame:
     )
     calls = calls.sort("connection", "nth")
     same = pl.col("again") & (pl.col("nth") > 0)
+    fixed = (pl.col("service") < _FIXED) & (pl.col("call") % 2 == 0)
     return calls.with_columns(
-        id=pl.when(same).then(pl.col("id").shift(1)).otherwise("id"),
+        is_fixed=pl.col("has_id") & fixed,
+        id=pl.when(fixed)
+        .then(-1 - pl.col("service"))
+        .when(same)
+        .then(pl.col("id").shift(1))
+        .otherwise("id"),
         path_no=pl.when(same).then(pl.col("path_no").shift(1)).otherwise("path_no"),
     )
 
@@ -281,7 +289,7 @@ def _clients(conn: pl.DataFrame, calls: pl.DataFrame, skew: NDArray[np.int64]) -
         calls.filter("observed")
         .with_columns(answer=200)
         .select(
-            *("call", "connection", "has_id", "kind"),
+            *("call", "connection", "has_id", "is_fixed", "kind"),
             vantage_id=_endpoint("client", "pod"),
             role=pl.lit("client"),
             reporter=pl.lit("source"),
@@ -326,7 +334,7 @@ def _servers(
     )
     del random
     return pl.concat([first, last]).select(
-        *("call", "connection", "has_id", "kind"),
+        *("call", "connection", "has_id", "is_fixed", "kind"),
         vantage_id=_endpoint("server", "server_pod"),
         role=pl.lit("server"),
         reporter=pl.lit("destination"),

@@ -4,7 +4,8 @@ Calls: which server's record is of which client's call.
     request_id  the same id, authority, method and path: one id goes on through
                 many services, so it is none of them alone
     trace_id    likewise
-    connection  the same call on the same connection, or on a chain of them
+    connection  the same call on the same connection, or on a chain of them; of calls that have
+                one id in common, too
     identity    the only such call, by this SPIFFE ID to this service, in the
                 network the client's proxy called into
 
@@ -122,7 +123,10 @@ class Pool:
     def ties(self) -> Ties:
         """All that was found so far."""
         found, told, ambiguous = map(pl.concat, (self._found, self._told, self._ambiguous))
-        return Ties(found, told, ambiguous.unique())
+        known = pl.concat([found["record"], found["other"]])
+        return Ties(
+            found, told, ambiguous.unique().filter(~pl.col("record").is_in(known.implode()))
+        )
 
     def ask_ids(self) -> None:
         """By an id and what was called, in the network the call went into, if that is known."""
@@ -143,7 +147,7 @@ class Pool:
         found = pairs.found.with_columns(
             code=pl.lit(code, pl.Int64), confidence=pl.lit(CONFIDENCE[code])
         )
-        self._take(found, pairs.ambiguous)
+        self._take(found, pairs.ambiguous, keep_ambiguous=True)
 
     def _ask_gates(self, name: str, code: int) -> None:
         """Gateways and waypoints that know requests: one record in a place, of one call."""
@@ -156,7 +160,9 @@ class Pool:
         self._gates = self._gates.join(told, left_on="record", right_on="other", how="anti")
 
     def ask_connections(self, paths: Paths) -> None:
-        """By the chain of connections and what was called; ids, where both have one, differ."""
+        """By the chain of connections and what was called; two ids are the same one."""
+        self._ask_connections(paths, client_has=True, server_has=True)
+        self._close(pl.concat(self._ambiguous)["record"])  # weaker evidence is not asked
         for client_has, server_has in ((False, False), (True, False), (False, True)):
             self._ask_connections(paths, client_has=client_has, server_has=server_has)
 
@@ -165,7 +171,7 @@ class Pool:
             return
         has_id = pl.col("request_no").is_not_null()
         clients, servers = (
-            _grouped(frame.filter(has_id == has), alone, paths)
+            _grouped(frame.filter(has_id == has), alone, paths, by_id=client_has and server_has)
             for frame, has, alone in (
                 (self._clients, client_has, "out_key"),
                 (self._servers, server_has, "in_key"),
@@ -221,21 +227,28 @@ class Pool:
         identity = self._records.of(rows["record"], names).select(pl.coalesce(names))
         return rows.with_columns(identity=identity.to_series())
 
-    def _take(self, found: pl.DataFrame, ambiguous: pl.DataFrame) -> None:
+    def _take(
+        self, found: pl.DataFrame, ambiguous: pl.DataFrame, *, keep_ambiguous: bool = False
+    ) -> None:
         self._found.append(found)
         self._ambiguous.append(ambiguous)
-        for done in (found["record"], found["other"], ambiguous["record"]):
+        done = [found["record"], found["other"]]
+        self._close(*done, *([] if keep_ambiguous else [ambiguous["record"]]))
+
+    def _close(self, *records: pl.Series) -> None:
+        for done in records:
             self._is_open[done] = False
         self._clients, self._servers = (
             rows.filter(self._is_open[rows["record"]]) for rows in (self._clients, self._servers)
         )
 
 
-def _grouped(rows: pl.DataFrame, alone: str, paths: Paths) -> pl.DataFrame:
+def _grouped(rows: pl.DataFrame, alone: str, paths: Paths, *, by_id: bool) -> pl.DataFrame:
     """``key``: the gateway's record at the end of the chain, else the connection itself."""
+    call = ("is_tcp", "call", "request_no") if by_id else ("is_tcp", "call")
     last = paths.last[rows["record"].cast(pl.Int64).to_numpy()]
     rows = rows.with_columns(gate=pl.Series(last, dtype=pl.Int64))
-    by_gate = pl.struct("gate", "is_tcp", "call").hash()
-    by_socket = pl.struct(pl.col(alone).alias("socket"), "is_tcp", "call").hash()
+    by_gate = pl.struct("gate", *call).hash()
+    by_socket = pl.struct(pl.col(alone).alias("socket"), *call).hash()
     direct = pl.when(pl.col(alone).is_not_null()).then(by_socket)
     return rows.with_columns(key=pl.when(pl.col("gate") >= 0).then(by_gate).otherwise(direct))

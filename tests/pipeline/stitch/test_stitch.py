@@ -107,6 +107,31 @@ def test_calls_with_one_id_in_turn_are_paired_in_their_order():
     assert set(why(wrong).values()) == {"ambiguous"}
 
 
+def test_an_id_that_many_calls_have_leaves_it_to_their_connections():
+    """A client that always sends the same one: sockets tell, and in a network without them nothing."""
+    ends = [
+        (FLAT, FLAT_SERVER),
+        (
+            sockets(upstream_local="10.0.0.5:40001", upstream_remote="10.0.0.6:8080"),
+            sockets(downstream_remote="10.0.0.5:40001", downstream_local="10.0.0.6:8080"),
+        ),
+    ]
+    rows = [
+        row
+        for nth, (asked, served) in enumerate(ends)
+        for row in (
+            client(1 + nth, dst_method="exact", **asked, **ID),
+            server(3 + nth, at=0.002 * (2 - nth), **served, **EAST, **ID),
+        )
+    ]
+    made = joined(*rows)
+    assert paths(made) == [[1, 3], [2, 4]]
+    assert made.edges["match_method"].to_list() == ["connection", "connection"]
+    assert set(why(made).values()) == set()
+    apart = [row | sockets(downstream_remote="10.0.0.9:1") for row in rows[1::2]]
+    assert paths(joined(*rows[::2], *apart)) == [[1], [2]]
+
+
 def test_the_same_socket_in_the_same_network_joins_without_ids():
     """A flat network: 4-tuple and time; and the address is who it is in that network only."""
     flat = {**FLAT, "dst_method": "exact"}

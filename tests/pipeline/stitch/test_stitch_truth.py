@@ -43,13 +43,22 @@ def test_no_join_is_across_networks(whole: Judged):
 
 
 def test_most_of_what_was_logged_at_both_ends_is_joined(whole: Judged):
-    """With ids 99 of 100; without, what loss leaves certain; behind a silent NAT, what is unique."""
+    """
+    With ids 99 of 100; without, what loss leaves certain; behind a silent NAT, what is unique.
+
+    Where an id tells nothing, sockets do; none are left behind a NAT that tells nothing.
+    """
     world, _, joined = whole
     shares = {kind: found / asked for kind, (asked, found) in recalls([(joined, world)]).items()}
-    assert len(shares) == 10
+    assert len(shares) == 15
     for kind, share in shares.items():
-        least = 0.99 if kind.endswith(", id") else 0.65 if kind.startswith("untold") else 0.85
-        assert share > least, kind
+        hidden, ids = kind.split(", ")
+        least = {
+            "id": 0.99,
+            "no id": 0.65 if hidden == "untold" else 0.85,
+            "fixed id": 0 if hidden in {"node", "untold"} else 0.8,
+        }[ids]
+        assert share >= least, kind
 
 
 def test_without_ids_a_connection_tells_its_server(whole: Judged):
