@@ -125,7 +125,8 @@ def paired_sql(
     spans that meet it is in one, whichever rows of the other are read beside.
 
     What two proxies say is of one call if id, authority, method and path are the same: one
-    number is made of them. Of a million calls some two have the same in one of 40 million
+    number is made of them. If more servers tell of it than it was sent to, others have its id as well:
+    who served it is known where all are one, and how long that took is not. Of a million calls some two have the same in one of 40 million
     minutes; and who can make ids so that they have can take the id of another's call at once.
 
     Parameters
@@ -165,9 +166,11 @@ def paired_sql(
                 AS identified
         FROM ({once})
     ), server_side AS (
-        SELECT call, arg_max(dst_endpoint_id, start_time) AS served_endpoint_id,
-            arg_max(duration_ms, start_time) AS served_ms, arg_max(response_flags, start_time) AS served_flags,
-            max(policy) AS served_policy, max(authz) AS served_authz, max(identified) AS served_identified
+        SELECT call, count(*) AS times, arg_max(dst_endpoint_id, start_time) AS last_endpoint_id,
+            min(dst_endpoint_id) = max(dst_endpoint_id) AS in_one_place,
+            arg_max(duration_ms, start_time) AS last_ms, arg_max(response_flags, start_time) AS last_flags,
+            max(policy) AS served_policy, max(authz) AS last_authz, min(authz) AS least_authz,
+            max(identified) AS served_identified
         FROM once WHERE reporter = 'destination' GROUP BY call
     ), joined AS (
         SELECT start_time AS begun, client_endpoint_id, protocol AS spoken, min(server_endpoint_id) AS stitched_endpoint_id,
@@ -186,12 +189,15 @@ def paired_sql(
             AND (is_connection AND client.kind = 'gateway') IS NOT TRUE
     ), calls AS (
         SELECT {_ITS_OWN}, tls, true AS by_client, src_endpoint_id AS client_endpoint_id, client_ip_hi, client_ip_lo, remote_ip_hi, remote_ip_lo, remote_port,
-            dst_endpoint_id AS remote_endpoint_id, served_endpoint_id, stitched_endpoint_id, stitched_confidence,
+            dst_endpoint_id AS remote_endpoint_id, stitched_endpoint_id, stitched_confidence,
+            times <= greatest(attempts, 1) AS is_its_own,
+            CASE WHEN is_its_own OR in_one_place THEN last_endpoint_id END AS served_endpoint_id,
+            CASE WHEN is_its_own OR last_authz = least_authz THEN last_authz END AS served_authz,
             identified OR coalesce(served_identified, false) AS identified,
             coalesce(served_policy, policy) AS policy, coalesce(served_authz, authz) AS authz,
             s.call IS NOT NULL OR stitched_ms IS NOT NULL AS server_seen, response_flags AS client_flags,
-            coalesce(served_flags, []) AS server_flags, duration_ms,
-            coalesce(served_ms, stitched_ms) AS server_duration_ms
+            CASE WHEN is_its_own THEN last_flags ELSE [] END AS server_flags, duration_ms,
+            coalesce(CASE WHEN is_its_own THEN last_ms END, stitched_ms) AS server_duration_ms
         FROM once told LEFT JOIN server_side s ON s.call = told.call
         LEFT JOIN joined ON begun = CASE WHEN is_connection THEN start_time END
             AND joined.client_endpoint_id = src_endpoint_id AND spoken = protocol

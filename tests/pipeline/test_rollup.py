@@ -420,6 +420,41 @@ def test_connections_tell_the_server_of_what_has_no_id(lake: Lake):
     ]
 
 
+@pytest.mark.parametrize(
+    ("nth", "calls", "elsewhere", "expected"),
+    [
+        (1, [{"attempts": 2}], False, (1, 1, 0, 1, 20_000_000)),
+        (2, [{"attempts": 1}, {}], False, (2, 2, 0, 0, None)),
+        (3, [{"attempts": 1}, {}], True, (2, 0, 2, 0, None)),
+    ],
+    ids=["tried twice", "two calls", "two calls, two servers"],
+)
+def test_an_id_that_others_have_too_tells_no_more_than_they_have_in_common(
+    lake: Lake,
+    nth: int,
+    calls: list[dict[str, Any]],
+    elsewhere: bool,
+    expected: tuple[int | None, ...],
+):
+    """Two servers' records of one id: of two calls nobody knows whose is which."""
+    at = day(14) + timedelta(hours=nth)
+    found = dict(lake.read("SELECT cluster, endpoint_id FROM endpoints").rows())
+    other = {"dst_endpoint_id": found["east"]} if elsewhere else {}
+    log(
+        lake,
+        *(client(at, "fixed", duration_ms=50.0, **values) for values in calls),
+        server(at, "fixed", duration_ms=4.0),
+        server(at + timedelta(seconds=1), "fixed", duration_ms=20.0, **other),
+    )
+    roll(lake, at)
+    columns = (
+        "requests, matched_request_id, matched_service_in_cluster, server_timed, server_duration_ns"
+    )
+    assert lake.read(f"SELECT {columns} FROM edges_1m WHERE bucket_start = '{at}'").rows() == [
+        expected
+    ]
+
+
 @pytest.mark.parametrize("level", ["service", "gateway"])
 def test_a_graph_of_rollups_is_that_of_records(lake: Lake, level: str):
     """Whichever minutes are worked out; what a span cuts of a minute is of records anyway."""
