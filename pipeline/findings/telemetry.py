@@ -41,18 +41,18 @@ def _dropped(severity: str, condition: str, least: int) -> str:
 TELEMETRY: Final = (
     Kind(
         "blind_spot",
-        "nodes, gateways and clusters that nobody has seen for an hour (`v_blind_spots`)",
+        "nodes and clusters that nobody has seen for an hour (`v_blind_spots`)",
         f"""WITH unseen AS (
             SELECT * FROM v_blind_spots WHERE state IN ('never_seen', 'silent')
                 AND exists({_LONG_HEARD})
         )
-        SELECT CASE kind WHEN 'node' THEN 'nodes of ' || cluster ELSE concat_ws(' ', kind, entity) END AS entity,
+        SELECT CASE kind WHEN 'node' THEN 'nodes of ' || cluster ELSE 'cluster ' || entity END AS entity,
             'warning' AS severity, {ONE_CLUSTER.format("any_value(cluster)")} AS clusters,
             format('{{}} not seen for an hour: {{}}', count(*),
                 array_to_string(list(unseen.entity ORDER BY unseen.entity)[:5], ', ')
                 || CASE WHEN count(*) > 5 THEN '...' ELSE '' END) AS summary,
             kind, any_value(cluster) AS cluster
-        FROM unseen WHERE kind IN ('gateway', 'cluster')
+        FROM unseen WHERE kind = 'cluster'
             OR (kind = 'node' AND cluster NOT IN (SELECT entity FROM unseen WHERE kind = 'cluster'))
         GROUP BY ALL""",
         "FROM v_blind_spots WHERE kind = $kind AND cluster IS NOT DISTINCT FROM $cluster ORDER BY entity",

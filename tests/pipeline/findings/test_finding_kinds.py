@@ -160,8 +160,15 @@ def test_slower_for_a_gateway_is_the_gateways(lake: SmallLake):
 
 
 def test_nobody_sees_what_is_there(lake: SmallLake):
-    """After an hour of watching: nodes of a cluster together, gateways and clusters by themselves."""
+    """After an hour of watching: nodes of a cluster together, clusters by themselves; no idle gateway."""
     lake.add("clusters", {"cluster": "south", "network": "net-south"})
+    way = {
+        "name": "way-south",
+        "network": "net-east",
+        "cluster": "south",
+        "to_network": "net-south",
+    }
+    lake.add("gateways", way | {"gateway_ip": "203.0.113.30", "port": 15443})
     nodes = [
         endpoint(40 + n, "east", "n", f"10.1.9.{n}", kind="node", node=f"n{n}", pod=None)
         for n in range(7)
