@@ -27,7 +27,7 @@ from pipeline.config import ServeConfig
 from pipeline.lake import Lake, connect
 from pipeline.serve.boards import AskedOptions, AskedPanel, Boards
 from pipeline.serve.engine import Engine, Session
-from pipeline.topology import diff, graph
+from pipeline.topology import diff, graph, graphs
 
 _FLOWS: Final = 1_000_000
 _REQUESTS: Final = 200_000
@@ -95,12 +95,11 @@ def main(flows: int = _FLOWS, requests: int = _REQUESTS, folder: Path | None = N
 def _ask_changes(root: Path) -> None:
     """What changed at 14:05, as `crosspane topology --since` asks."""
     reader, at, window = connect(root), DAY + timedelta(hours=14, minutes=5), timedelta(minutes=15)
-    reader.begin()  # as `crosspane topology` does
     for level in ("cluster", "workload"):
         spans = ((at - window, at), (at, at + window))
 
         def ask(level: str = level, spans: tuple[tuple[datetime, datetime], ...] = spans) -> object:
-            return diff(*(graph(reader, level, *span) for span in spans))
+            return diff(*graphs(reader, level, spans))
 
         print(f"  what changed at 14:05, by {level:<21}{_median(ask) * 1e3:>12,.0f} ms")
     whole = _median(lambda: graph(reader, "cluster", DAY, _END))

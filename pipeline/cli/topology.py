@@ -119,13 +119,13 @@ def topology(  # noqa: PLR0917 - one an option
     if (since or diff) and output not in ("table", "json"):
         raise UsageError(f"--format {output} is of one graph; changes are a table, or json")
     connection = connect(lake_of(config, lake_directory))
-    connection.begin()  # all that is asked sees one state of the lake
     window = timedelta(seconds=_WINDOW_S if window_s is None else window_s)
     if since or diff:
         spans = _spans(since, diff, window)
-        before, after = (graphs.graph(connection, level, *span) for span in spans)
+        before, after = graphs.graphs(connection, level, spans)
         _show_changes(before, after, output)
         return
+    connection.begin()  # all that is asked sees one state of the lake
     span = _span(connection, at, window if at or window_s is not None else None)
     found = _chosen(graphs.graph(connection, level, *span), traffic)
     if with_control_planes:

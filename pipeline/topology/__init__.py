@@ -18,7 +18,17 @@ Before: views/. After: cli/look.py.
 
 from pipeline.topology.changes import THRESHOLDS, Thresholds, diff
 from pipeline.topology.export import EXPORTS
-from pipeline.topology.graph import Graph, graph, newest
+from pipeline.topology.graph import Graph, graph, graphs, newest
 from pipeline.views.levels import LEVELS
 
-__all__ = ["EXPORTS", "LEVELS", "THRESHOLDS", "Graph", "Thresholds", "diff", "graph", "newest"]
+__all__ = [
+    "EXPORTS",
+    "LEVELS",
+    "THRESHOLDS",
+    "Graph",
+    "Thresholds",
+    "diff",
+    "graph",
+    "graphs",
+    "newest",
+]

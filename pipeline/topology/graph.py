@@ -8,6 +8,9 @@ and no calls, each direction is an edge, since flows do not tell who asked.
 Before: calls.py, legs.py. After: changes.py, export.py.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -258,6 +261,32 @@ def _nodes(
     return (
         nodes.with_columns(pl.coalesce("kind", of_name).alias("kind")).select(*NODES).sort("entity")
     )
+
+
+def graphs(
+    connection: duckdb.DuckDBPyConnection, level: str, spans: Sequence[tuple[datetime, datetime]]
+) -> list[Graph]:
+    """
+    The graphs of several spans, of one state of the lake: at once, most of it is planning.
+
+    Parameters
+    ----------
+    connection, level
+        As of `graph`; the lake is DuckLake's.
+    """
+    name = connection.execute("SELECT current_catalog()").fetchall()[0][0]
+    use = f"SET TimeZone = 'UTC'; USE {place(connection)}"
+    version = f"FROM ducklake_current_snapshot('{name}')"
+    with ExitStack() as opened, ThreadPoolExecutor(len(spans)) as pool:
+        cursors = [opened.enter_context(connection.cursor()) for _ in spans]
+        for cursor in cursors:
+            cursor.execute(use)
+            cursor.begin()
+        while len({cursor.execute(version).fetchone() for cursor in cursors}) > 1:
+            for cursor in cursors:  # something was committed meanwhile
+                cursor.rollback()
+                cursor.begin()
+        return [*pool.map(lambda cursor, span: graph(cursor, level, *span), cursors, spans)]
 
 
 def _observers(connection: duckdb.DuckDBPyConnection, span: Span, lake: str) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.memory import sources
 from pipeline.rollup import of_records, rollup
-from pipeline.topology import graph
+from pipeline.topology import graph, graphs
 from pipeline.windows import Window
 
 EAST, WEST, ROUTER, NODE, SWITCH = 1, 2, 3, 4, 5
@@ -475,6 +475,11 @@ def test_a_graph_of_rollups_is_that_of_records(lake: Lake, level: str):
         of_rollups = graph(lake.connection, level, since, until)
         assert_frame_equal(of_rollups.edges.select(exact), of_records.edges.select(exact))
         assert_frame_equal(of_rollups.nodes, of_records.nodes)
+    parts = [(since, minutes[1]), (since, until)]
+    for of_both, span in zip(graphs(lake.connection, level, parts), parts, strict=True):
+        alone = graph(lake.connection, level, *span)
+        assert_frame_equal(of_both.edges, alone.edges)
+        assert_frame_equal(of_both.observers, alone.observers)
     lake.connection.execute("DELETE FROM windows")
 
 
