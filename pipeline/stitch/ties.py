@@ -119,6 +119,7 @@ class Pool:
         self._found = [pl.DataFrame(schema=_TIE)]
         self._told = [pl.DataFrame(schema=_TOLD)]
         self._ambiguous = [pl.DataFrame(schema={"record": pl.UInt32})]
+        self._shared = [(self._clients.clear(), self._servers.clear())]
 
     def ties(self) -> Ties:
         """All that was found so far."""
@@ -147,7 +148,9 @@ class Pool:
         found = pairs.found.with_columns(
             code=pl.lit(code, pl.Int64), confidence=pl.lit(CONFIDENCE[code])
         )
-        self._take(found, pairs.ambiguous, keep_ambiguous=True)
+        shared = pl.col("record").is_in(pairs.ambiguous["record"].implode())
+        self._shared.append((self._clients.filter(shared), self._servers.filter(shared)))
+        self._take(found, pairs.ambiguous)
 
     def _ask_gates(self, name: str, code: int) -> None:
         """Gateways and waypoints that know requests: one record in a place, of one call."""
@@ -160,23 +163,22 @@ class Pool:
         self._gates = self._gates.join(told, left_on="record", right_on="other", how="anti")
 
     def ask_connections(self, paths: Paths) -> None:
-        """By the chain of connections and what was called; two ids are the same one."""
-        self._ask_connections(paths, client_has=True, server_has=True)
-        self._close(pl.concat(self._ambiguous)["record"])  # weaker evidence is not asked
+        """By the chain of connections and what was called; two ids are one that several share."""
+        clients, servers = map(pl.concat, zip(*self._shared, strict=True))
+        self._ask_connections(paths, clients, servers, ["is_tcp", "call", "request_no"])
         for client_has, server_has in ((False, False), (True, False), (False, True)):
-            self._ask_connections(paths, client_has=client_has, server_has=server_has)
+            has_id = pl.col("request_no").is_not_null()
+            clients = self._clients.filter(has_id == client_has)
+            servers = self._servers.filter(has_id == server_has)
+            self._ask_connections(paths, clients, servers, ["is_tcp", "call"])
 
-    def _ask_connections(self, paths: Paths, *, client_has: bool, server_has: bool) -> None:
-        if self._is_settled():
+    def _ask_connections(
+        self, paths: Paths, clients: pl.DataFrame, servers: pl.DataFrame, call: list[str]
+    ) -> None:
+        if clients.is_empty() or servers.is_empty():
             return
-        has_id = pl.col("request_no").is_not_null()
-        clients, servers = (
-            _grouped(frame.filter(has_id == has), alone, paths, by_id=client_has and server_has)
-            for frame, has, alone in (
-                (self._clients, client_has, "out_key"),
-                (self._servers, server_has, "in_key"),
-            )
-        )
+        clients = _grouped(clients, "out_key", call, paths)
+        servers = _grouped(servers, "in_key", call, paths)
         pairs = in_order(clients, servers, self._span)
         record, other = (
             pairs.found[name].cast(pl.Int64).to_numpy() for name in ("record", "other")
@@ -227,25 +229,18 @@ class Pool:
         identity = self._records.of(rows["record"], names).select(pl.coalesce(names))
         return rows.with_columns(identity=identity.to_series())
 
-    def _take(
-        self, found: pl.DataFrame, ambiguous: pl.DataFrame, *, keep_ambiguous: bool = False
-    ) -> None:
+    def _take(self, found: pl.DataFrame, ambiguous: pl.DataFrame) -> None:
         self._found.append(found)
         self._ambiguous.append(ambiguous)
-        done = [found["record"], found["other"]]
-        self._close(*done, *([] if keep_ambiguous else [ambiguous["record"]]))
-
-    def _close(self, *records: pl.Series) -> None:
-        for done in records:
+        for done in (found["record"], found["other"], ambiguous["record"]):
             self._is_open[done] = False
         self._clients, self._servers = (
             rows.filter(self._is_open[rows["record"]]) for rows in (self._clients, self._servers)
         )
 
 
-def _grouped(rows: pl.DataFrame, alone: str, paths: Paths, *, by_id: bool) -> pl.DataFrame:
-    """``key``: the gateway's record at the end of the chain, else the connection itself."""
-    call = ("is_tcp", "call", "request_no") if by_id else ("is_tcp", "call")
+def _grouped(rows: pl.DataFrame, alone: str, call: list[str], paths: Paths) -> pl.DataFrame:
+    """``key``: the gateway's record at the end of the chain, else the connection; and the call."""
     last = paths.last[rows["record"].cast(pl.Int64).to_numpy()]
     rows = rows.with_columns(gate=pl.Series(last, dtype=pl.Int64))
     by_gate = pl.struct("gate", *call).hash()
