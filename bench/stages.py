@@ -123,14 +123,15 @@ def _write(folder: Path, topic_prefix: str, calls: int, minutes: int) -> Counter
         for first in range(0, calls, _A_BATCH):
             numbers = np.arange(first, first + _A_BATCH)
             at_us = _BEGIN.timestamp() * 1e6 + minutes * 60e6 * numbers / calls
-            for cluster, told in _told(first, at_us.astype(np.int64)).items():
+            at_us = at_us.astype(np.int64)
+            for cluster, told in _told(first, at_us).items():
                 for proxy in range(_PROXIES):
                     path = _file(folder, cluster, proxy)
                     path.parent.mkdir(exist_ok=True)
                     with path.open("ab") as file:
                         file.write(b"".join(line + b"\n" for line in told[proxy::_PROXIES]))
                 count[cluster] += len(told)
-            flows = _flows(numbers, at_us.astype(np.int64), first)
+            flows = _flows(numbers, at_us, first)
             log.append(topic, b"node-1", _envelope(sent, flows, int(at_us[-1]) * 1_000))
             sent += len(flows)
     return count

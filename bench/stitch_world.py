@@ -202,9 +202,9 @@ def _used_again(
         place=pl.when(~pl.col("via")).then("server_pod"), is_again=pl.lit(value=False)
     )
     kept = (pl.col("nat") != "node") | (pl.col("seen_port") == pl.col("port"))
-    for to, ports, may in (
-        (("client", "pod", "server", "place"), ("port",), kept),
-        (("server", "server_pod"), ("gate_port",), pl.col("via")),
+    for to, port, may in (
+        (("client", "pod", "server", "place"), "port", kept),
+        (("server", "server_pod"), "gate_port", pl.col("via")),
     ):
         found = found.sort(*to, "start")
         waited = (pl.col("start") - pl.col("last").shift(1)).over(to)
@@ -212,7 +212,7 @@ def _used_again(
         found = found.with_columns(again=(both & waited.is_between(*_AGAIN_US)).fill_null(False))
         again = pl.col("again") & ~pl.col("again").shift(1, fill_value=False)
         found = found.with_columns(again=again).with_columns(
-            *(pl.when("again").then(pl.col(name).shift(1)).otherwise(name) for name in ports),
+            pl.when("again").then(pl.col(port).shift(1)).otherwise(port).alias(port),
             is_again=pl.col("is_again")
             | pl.col("again")
             | pl.col("again").shift(-1, fill_value=False),

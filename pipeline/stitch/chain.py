@@ -128,8 +128,8 @@ class _Asking:
         self, method: str, key: list[str], gate_key: list[str], *, admissible: pl.Expr = _ANY
     ) -> None:
         """One step: found, or several candidates, and it is not asked for again."""
-        free = self._gates
-        if method != "connection":
+        free, is_socket = self._gates, method == "connection"
+        if not is_socket:
             taken = pl.concat(self.found).select(record="other")
             free = free.join(taken, on="record", how="anti")
         gates = free.with_columns(keyed(gate_key)).select(_GATE)
@@ -138,7 +138,6 @@ class _Asking:
         if senders.is_empty():
             return
         near = candidates(senders, gates).filter(admissible)
-        is_socket = method == "connection"
         pairs = only_one_by_clocks(near, self._records) if is_socket else only_one(near)
         fitting = _fitting(near, pairs.found, _CONNECTING_US)
         found = self._members.join(fitting, left_on="first", right_on="record")

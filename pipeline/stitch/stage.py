@@ -42,7 +42,7 @@ _SOURCE_NAT: Final = ", ".join(
 
 def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
     """
-    Rows of a minute; None if there are none, and were none.
+    Rows of a minute; None if there are none, and it was never worked out before.
 
     Parameters
     ----------

@@ -118,16 +118,12 @@ class Pool:
         self._is_open = np.ones(rows.height, np.bool_)
         self._found = [pl.DataFrame(schema=_TIE)]
         self._told = [pl.DataFrame(schema=_TOLD)]
-        self._ambiguous = [pl.DataFrame(schema={"record": pl.UInt32})]
-        self._shared = [(self._clients.clear(), self._servers.clear())]
+        self._is_ambiguous = np.zeros(rows.height, np.bool_)
 
     def ties(self) -> Ties:
         """All that was found so far."""
-        found, told, ambiguous = map(pl.concat, (self._found, self._told, self._ambiguous))
-        known = pl.concat([found["record"], found["other"]])
-        return Ties(
-            found, told, ambiguous.unique().filter(~pl.col("record").is_in(known.implode()))
-        )
+        ambiguous = pl.DataFrame({"record": np.flatnonzero(self._is_ambiguous).astype(np.uint32)})
+        return Ties(pl.concat(self._found), pl.concat(self._told), ambiguous)
 
     def ask_ids(self) -> None:
         """By an id and what was called, in the network the call went into, if that is known."""
@@ -148,8 +144,6 @@ class Pool:
         found = pairs.found.with_columns(
             code=pl.lit(code, pl.Int64), confidence=pl.lit(CONFIDENCE[code])
         )
-        shared = pl.col("record").is_in(pairs.ambiguous["record"].implode())
-        self._shared.append((self._clients.filter(shared), self._servers.filter(shared)))
         self._take(found, pairs.ambiguous)
 
     def _ask_gates(self, name: str, code: int) -> None:
@@ -164,7 +158,8 @@ class Pool:
 
     def ask_connections(self, paths: Paths) -> None:
         """By the chain of connections and what was called; two ids are one that several share."""
-        clients, servers = map(pl.concat, zip(*self._shared, strict=True))
+        shared = self._records.rows.filter(pl.Series(self._is_ambiguous))
+        clients, servers = (shared.filter(role=role).select(_USED) for role in (CLIENT, SERVER))
         self._ask_connections(paths, clients, servers, ["is_tcp", "call", "request_no"])
         for client_has, server_has in ((False, False), (True, False), (False, True)):
             has_id = pl.col("request_no").is_not_null()
@@ -231,9 +226,11 @@ class Pool:
 
     def _take(self, found: pl.DataFrame, ambiguous: pl.DataFrame) -> None:
         self._found.append(found)
-        self._ambiguous.append(ambiguous)
-        for done in (found["record"], found["other"], ambiguous["record"]):
-            self._is_open[done] = False
+        self._is_ambiguous[ambiguous["record"]] = True
+        for known in (found["record"], found["other"]):
+            self._is_ambiguous[known] = False
+            self._is_open[known] = False
+        self._is_open[ambiguous["record"]] = False
         self._clients, self._servers = (
             rows.filter(self._is_open[rows["record"]]) for rows in (self._clients, self._servers)
         )
