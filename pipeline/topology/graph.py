@@ -274,9 +274,8 @@ def graphs(
     connection, level
         As of `graph`; the lake is DuckLake's.
     """
-    name = connection.execute("SELECT current_catalog()").fetchall()[0][0]
     use = f"SET TimeZone = 'UTC'; USE {place(connection)}"
-    version = f"FROM ducklake_current_snapshot('{name}')"
+    version = "FROM ducklake_current_snapshot(current_catalog())"
     with ExitStack() as opened, ThreadPoolExecutor(len(spans)) as pool:
         cursors = [opened.enter_context(connection.cursor()) for _ in spans]
         for cursor in cursors:
