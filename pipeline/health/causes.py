@@ -16,6 +16,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.health.certificates import NOT_TRIED
 from pipeline.health.figures import ENTITY, entities
 from pipeline.schema.health import EDGE_KEY
 
@@ -58,7 +59,6 @@ def blamed(failed: pl.DataFrame) -> pl.DataFrame:
         .then(pl.when(at_server).then(pl.lit("service")).otherwise(pl.lit("workload")))
         .otherwise(pl.col("blame").replace_strict(_BLAMED_KIND, default=None))
     )
-    not_tried = pl.col("response_flags").list.unique() == pl.lit(["UH"])
     own = (
         pl.col("entity_kind").replace_strict(_SELF, default=None).eq_missing(kind)
         & kind.is_not_null()
@@ -71,7 +71,7 @@ def blamed(failed: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             blamed=pl.concat_str(["blame", "blamed_entity"], separator=" ", ignore_nulls=True),
             cause=pl.when(~own).then(pl.concat_str([kind, "blamed_entity"], separator=" ")),
-            tells=certificate | ~not_tried,
+            tells=certificate | ~NOT_TRIED,
         )
     )
     most = (

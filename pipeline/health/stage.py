@@ -19,6 +19,7 @@ import polars as pl
 from pipeline import schema
 from pipeline.health import losses
 from pipeline.health.causes import blamed, caused
+from pipeline.health.certificates import with_refused
 from pipeline.health.control_planes import control_planes
 from pipeline.health.evidence import evidence_sql
 from pipeline.health.figures import COLUMNS, ENTITY, entities, figures, with_lost
@@ -49,7 +50,7 @@ def health(lake: Lake, window: "Window") -> Commit | None:
     wire = _wire(lake, window)
     if not edges.height and not before.height and not followed.height and wire is None:
         return None
-    failed = _failed(lake, window, edges)
+    failed = with_refused(lake, window, _failed(lake, window, edges))
     judged = health_of(edges, before, failed, _usual(lake, window.start), wire).with_columns(
         evidence_sql=evidence_sql(window.end)
     )

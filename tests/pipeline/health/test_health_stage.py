@@ -22,9 +22,10 @@ from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.memory import asked
 from pipeline.rollup import rollup
+from pipeline.views.failed import refused_sql
 from pipeline.windows import Stage, Window, Windows
 
-EAST, WEST, ISTIOD = 1, 2, 3
+EAST, WEST, ISTIOD, PROXY = 1, 2, 3, 4
 MAPPED = 0xFFFF << 32
 FRONTEND, GATEWAY = MAPPED | 0x0A00000B, MAPPED | 0xCB007114
 MINUTE = timedelta(minutes=1)
@@ -42,6 +43,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Generator[Lake]:
             (EAST, "east", "net-east", "a", "frontend.log", "envoy_json", 0),
             (WEST, "west", "net-west", "b", "reviews.log", "envoy_json", 0),
             (ISTIOD, "east", "net-east", "a", "istiod-1", "istiod", 0),
+            (PROXY, "east", "net-east", "a", "frontend", "prometheus", 0),
         ]
         rows = pl.DataFrame(told, schema.VANTAGES.schema, orient="row")
         opened.commit(Commit({"vantages": rows}))
@@ -232,6 +234,78 @@ def test_a_gateway_that_health_checks_take_out_is_found_in_its_first_minute(
     ]
     # The fault is over in minute 3: missed in the two after that, it is closed.
     assert open_findings == [[], *[[("unhealthy_gateway", WAY)]] * 4, *[[]] * 6]
+
+
+SAN, ALERT = ("tls_failures", "verify_san"), ("tls_failures", "connection_error")
+FAILED = ("connect_failures", "")
+Counted = dict[tuple[str, str], float]
+
+
+def scraped(start: datetime, services: dict[str, Counted], **told: Any) -> list[Row]:
+    """An answer of the client's proxy: what it counted of services, by metric and name."""
+    every = {"vantage_id": PROXY, "received_time": start}
+    return [
+        every | told | {"metric": "scrape_samples", "value": 1.0},
+        *(
+            every
+            | {"direction": "outbound", "upstream_cluster": service, "service": service}
+            | {"metric": metric, "name": name, "value": value}
+            | told
+            for service, counted in services.items()
+            for (metric, name), value in counted.items()
+        ),
+    ]
+
+
+def test_who_refuses_certificates_is_counted_from_scrape_to_scrape(lake: Lake):
+    """In the minute, by proxies as clients, and no less than half of what they could not connect."""
+    start = NOON + timedelta(days=2)
+    before: dict[str, Counted] = {
+        "all": {SAN: 3, FAILED: 3},
+        "anew": {SAN: 9, FAILED: 9},
+        "third": {SAN: 3, FAILED: 3},
+        "past": {SAN: 3, FAILED: 3},
+        "alert": {ALERT: 3, FAILED: 3},
+    }
+    after: dict[str, Counted] = {
+        "all": {SAN: 9, FAILED: 9},
+        "anew": {SAN: 2, FAILED: 2},  # the proxy was started again
+        "first": {SAN: 2, FAILED: 4},
+        "third": {SAN: 4, FAILED: 6},
+        "past": {SAN: 3, FAILED: 9},
+        "alert": {ALERT: 9, FAILED: 9},  # the server refused the client's
+    }
+    rows = scraped(start - timedelta(seconds=10), before)
+    rows += scraped(start + timedelta(seconds=10), after)
+    rows += scraped(start + timedelta(seconds=10), {"clients": {SAN: 9}}, direction="inbound")
+    rows += scraped(start + timedelta(seconds=10), {"unknown": {SAN: 9}}, vantage_id=WEST)
+    rows += scraped(start + timedelta(seconds=60), {"next": {SAN: 9}})
+    add(lake, "proxy_samples", rows)
+    told = "its certificate is refused: verify_san"
+    refused = lake.read(refused_sql(start, start + MINUTE)).sort("service").rows()
+    assert refused == [("east", service, told) for service in ("all", "anew", "first")]
+
+
+@pytest.mark.parametrize(("later", "cause"), [(9, f"certificate {REVIEWS}"), (3, None)])
+def test_health_checks_that_refuse_a_certificate_take_its_server_out(
+    lake: Lake, later: int, cause: str | None
+):
+    """Its calls are not tried, and do not tell why: proxies that count what they refuse do."""
+    start = NOON + timedelta(days=3, hours=later)
+    client, server = ends(lake, start)
+    rows = []
+    for second in range(30):
+        at = {"start_time": start + timedelta(seconds=second)}
+        call = called("ratings") | at | {"request_id": f"{start} {second}"}
+        rows += [client | THROUGH | call, server | call]
+        lost = called("reviews") | at | {"request_id": f"lost {start} {second}"}
+        rows.append(client | lost | TAKEN_OUT)
+    add(lake, "requests", rows)
+    for seconds, count in ((-10, 3), (10, later)):
+        counted: dict[str, Counted] = {"reviews.shop": {SAN: count, FAILED: count}}
+        add(lake, "proxy_samples", scraped(start + timedelta(seconds=seconds), counted))
+    work_out(lake, start, rollup, health)
+    assert states(lake, start)[f"service {REVIEWS}"] == ("failing", cause)
 
 
 def test_a_minute_is_worked_out_anew(lake: Lake):
