@@ -56,13 +56,13 @@ def main() -> None:
 
 def _ours(messages: list[bytes], folder: Path) -> Cost:
     loaded = make_inventory(folder / "inventory")
-    where = LakeConfig(directory=str(folder / "lake"), threads=1)
+    where = LakeConfig(directory=str(folder / "lake"))
     config = Config(lake=where, job=JobConfig(work_out=()))
     with LocalWriter(folder / "log", fsync="never") as log:
         topic = envelope.topic(config.topic_prefix, "netflow", "cluster-0")
         for first in range(0, len(messages), _A_BATCH):
             log.append(topic, b"node-1", _envelope(messages[first : first + _A_BATCH], first))
-    with Lake(folder / "lake", threads=1) as lake, LocalReader(folder / "log") as reader:
+    with Lake(folder / "lake") as lake, LocalReader(folder / "log") as reader:
         sync_inventory(lake, loaded.tables)
         known = Known(loaded)
         cost = measure(

@@ -77,12 +77,12 @@ def main(calls: int = _CALLS, minutes: int = _MINUTES) -> None:
         (folder / "inventory").mkdir()
         _gateways().write_parquet(folder / "inventory" / "gateways.parquet")
         loaded = make_inventory(folder / "inventory")
-        where = LakeConfig(directory=str(folder / "lake"), threads=1)
+        where = LakeConfig(directory=str(folder / "lake"))
         config = Config(lake=where, job=JobConfig(work_out=()))
         lines = _write(folder, config.topic_prefix, calls, minutes)
         carried = [measure(partial(_carry, folder, cluster, lines[cluster])) for cluster in lines]
         agents_s = sum(cost.cpu_s for cost in carried)
-        with Lake(folder / "lake", threads=1) as lake, LocalReader(folder / "log") as reader:
+        with Lake(folder / "lake") as lake, LocalReader(folder / "log") as reader:
             sync_inventory(lake, loaded.tables)
             known, stop = Known(loaded), threading.Event()
             taken = measure(lambda: run(reader, lake, known, config, stop=stop, until_idle=True))

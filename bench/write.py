@@ -57,7 +57,7 @@ def main() -> None:
     """Print the comparison."""
     frame = rows()
     place = Place("crosspane.v1.flow.bench", 0)
-    with tempfile.TemporaryDirectory() as folder, Lake(Path(folder) / "lake", threads=1) as lake:
+    with tempfile.TemporaryDirectory() as folder, Lake(Path(folder) / "lake") as lake:
         lake.adopt(place)
         offset = 0
 

@@ -29,8 +29,13 @@ class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         str, Meta(min_length=1, description="folder of the catalog and the data; made when missing")
     ] = "crosspane-data/lake"
     threads: Annotated[
-        int, Meta(ge=1, le=256, description="DuckDB threads of the process that writes")
-    ] = 2
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="DuckDB threads of the process that writes; of few cores, more cost CPU and save no time",
+        ),
+    ] = 1
     maintain_s: Annotated[
         int,
         Meta(ge=1, le=86_400, description="seconds between merges of small files"),

@@ -189,7 +189,7 @@ class Lake:
         DuckDB's threads.
     """
 
-    def __init__(self, root: Path, *, threads: int = 2) -> None:
+    def __init__(self, root: Path, *, threads: int = 1) -> None:
         self.connection = connect(root, read_only=False, threads=threads)
         with self._transaction():
             self.connection.execute(f"CREATE TABLE IF NOT EXISTS {_SHAPE} (hash UBIGINT)")

@@ -76,7 +76,7 @@ def lakes_begin_as_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     make = Lake.__init__
     first = tmp_path_factory.mktemp("lake") / "first"
 
-    def copying(lake: Lake, root: Path, *, threads: int = 2) -> None:
+    def copying(lake: Lake, root: Path, *, threads: int = 1) -> None:
         if not first.exists():
             make(lake, first)
             lake.close()
