@@ -28,6 +28,8 @@ REACH: Final = timedelta(seconds=15)
 """How long after its client's a server's record may begin (retries, clocks), and it is found."""
 LONGEST: Final = timedelta(hours=1)
 """How long a gateway's connection may last, and it is found."""
+_SHORT: Final = timedelta(minutes=1)
+"""Of what began so long before it is not asked how long it lasted until it is read."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED: Final = "named_endpoints"
@@ -67,12 +69,26 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
 
 
 def _requests(first: datetime, last: datetime) -> str:
+    """
+    SQL of records that began in [first, last), and of gateways' connections that lasted until then.
+
+    Those are seldom long: that they are is said of an hour's records by itself, so that files
+    tell which of them have none.
+    """
     lasted = f"least(greatest(coalesce(duration_ms, 0), 0), {2 * LONGEST / _MILLISECOND})"
     end = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
-    lasting = f"reporter = 'gateway' AND method IS NULL AND {end} >= {_time(first)}"
-    return f"""SELECT {", ".join(NEEDED)} FROM requests
-        WHERE start_time >= {_time(first - LONGEST)} AND start_time < {_time(last)}
-            AND (start_time >= {_time(first)} OR {lasting})"""
+    before = f"reporter = 'gateway' AND method IS NULL AND {end} >= {_time(first)}"
+    long_ago = f"{before} AND duration_ms >= {_SHORT / _MILLISECOND}"
+    parts = (
+        (first, last, "true"),
+        (first - _SHORT, first, before),
+        (first - LONGEST, first - _SHORT, long_ago),
+    )
+    return " UNION ALL ".join(
+        f"SELECT {', '.join(NEEDED)} FROM requests"
+        f" WHERE start_time >= {_time(since)} AND start_time < {_time(until)} AND {condition}"
+        for since, until, condition in parts
+    )
 
 
 def _of_network(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:

@@ -141,12 +141,15 @@ def test_a_client_that_comes_late_takes_its_server_out_of_the_minute_before(lake
     assert edges(lake) == [WHOLE]
 
 
-def test_a_connection_that_began_long_before_is_found(lake: Lake):
+@pytest.mark.parametrize(
+    ("began", "ms"), [(5, 1_800_000), (1_124.9, 90_000), (1_125.1, 90_000), (1_184, 30_000)]
+)
+def test_a_connection_that_began_before_is_found(lake: Lake, began: float, ms: float):
     """A gateway tells of it when it ends; calls of every minute since went over it."""
     came(
         lake,
         client(1, at=1_205, **ID),
-        gate(2, at=5, ms=1_800_000),
+        gate(2, at=began, ms=ms),
         server(3, at=1_205, **ID),
     )
     run(lake, 20)
