@@ -33,7 +33,7 @@ class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Meta(
             ge=1,
             le=256,
-            description="DuckDB threads of the process that writes; of few cores, more cost CPU and save no time",
+            description="DuckDB threads of the process that writes; more than one cost more CPU",
         ),
     ] = 1
     maintain_s: Annotated[
