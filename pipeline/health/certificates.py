@@ -5,7 +5,7 @@ A call that is not even tried, since health checks found no server of its servic
 does not tell why. The proxies of its client's cluster do: they count certificates that
 did not verify, of health checks' connections as of others.
 
-Before: views/failed.py. After: causes.py.
+Before: views/failed.py, views/proxies.py. After: causes.py.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.lake import Lake
-from pipeline.views.failed import refused_sql
+from pipeline.views.proxies import refused_sql
 
 if TYPE_CHECKING:  # whose stages this is part of
     from pipeline.windows import Window

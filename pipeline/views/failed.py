@@ -9,7 +9,7 @@ are looked at: the same ones each time.
 Before: topology.py, outages.py. After: pipeline/health/causes.py.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -20,8 +20,6 @@ from pipeline.views import blame, outages
 from pipeline.views.topology import MARGIN, READ, named_sql, paired_sql
 
 MOST: Final = 20_000
-_EARLIER: Final = timedelta(minutes=5)
-"""For how long back the scrape before a minute's first is looked for."""
 
 _WRONG: Final = f"(authz = 'denied' OR coalesce({blame.FAILED}, true))"
 
@@ -118,32 +116,6 @@ def unseen_sql(
         f"(FROM {facts}requests WHERE start_time >= {first} AND start_time < {last})"
     )
     return _failed(outages.blamed_sql(wrong, known, "bucket_start", unaware, answered))
-
-
-def refused_sql(start: datetime, end: datetime) -> str:
-    """
-    SQL of ``client_cluster, service, refused``: why proxies there refused its certificates in [start, end).
-
-    Only where that was half of the connections that they could not make to it.
-    """
-    earlier, first, last = _times(start - _EARLIER, start, end)
-    of_certificate = "metric = 'tls_failures' AND starts_with(name, 'verify_')"
-    return f"""WITH scraped AS (
-            SELECT *, min(received_time) OVER (PARTITION BY vantage_id) AS first_time, lag(value) OVER (
-                PARTITION BY vantage_id, metric, upstream_cluster, name ORDER BY received_time) AS before
-            FROM proxy_samples WHERE received_time >= {earlier} AND received_time < {last}
-                AND metric IN ('scrape_samples', 'tls_failures', 'connect_failures')
-        ), counted AS (  -- a counter that is new was 0, unless its target is
-            SELECT *, CASE WHEN value < before THEN value
-                WHEN received_time > first_time THEN value - coalesce(before, 0) END AS more
-            FROM scraped WHERE received_time >= {first}
-                AND direction IS DISTINCT FROM 'inbound' AND service IS NOT NULL
-        )
-        SELECT cluster AS client_cluster, service, 'its certificate is refused: '
-            || string_agg(DISTINCT name, ', ' ORDER BY name) FILTER ({of_certificate} AND more > 0) AS refused
-        FROM counted JOIN vantages USING (vantage_id) GROUP BY ALL
-        HAVING refused IS NOT NULL AND 2 * sum(more) FILTER ({of_certificate})
-            >= coalesce(sum(more) FILTER (metric = 'connect_failures'), 0)"""
 
 
 def _failed(blamed: str) -> str:

@@ -9,6 +9,7 @@ target that was silent for `RECENT_HOURS` is only in `v_targets`.
 Before: health.py. After: pane.py, dashboards/.
 """
 
+from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.schema import View
@@ -33,6 +34,16 @@ _OBSERVER: Final = {
     "exporter": "the proxy: name of the target",
 }
 
+_EARLIER: Final = timedelta(minutes=5)
+"""For how long back the scrape before a minute's first is looked for."""
+
+
+def _counted(earlier: str, is_first: str) -> str:
+    """SQL of what a counter counted since it was ``earlier``: null if its target's scrape is the first."""
+    return f"""CASE WHEN {is_first} THEN NULL
+                WHEN value < {earlier} THEN value ELSE value - coalesce({earlier}, 0) END"""
+
+
 # One row a series of each target's last scrape, with what it counted since the one before.
 _SERIES: Final = f"""last AS (
         SELECT vantage_id, received_time,
@@ -50,8 +61,7 @@ _SERIES: Final = f"""last AS (
         WHERE p.received_time = l.received_time OR p.received_time = l.before_time
         GROUP BY ALL HAVING value IS NOT NULL
     ), counted AS (
-        SELECT *, CASE WHEN before_time IS NULL THEN NULL
-                WHEN value < earlier THEN value ELSE value - coalesce(earlier, 0) END AS more,
+        SELECT *, {_counted("earlier", "before_time IS NULL")} AS more,
             (epoch_us(scraped_time) - epoch_us(before_time)) / 1e6 AS interval_s
         FROM series
     )"""
@@ -147,6 +157,34 @@ UPSTREAMS: Final = View(
         FROM judged j JOIN vantages v USING (vantage_id)
     )""",
 )
+
+
+def refused_sql(start: datetime, end: datetime) -> str:
+    """
+    SQL of ``client_cluster, service, refused``: why proxies there refused its certificates in [start, end).
+
+    Only where that was half of the connections that they could not make to it.
+    """
+    earlier, first, last = (
+        f"TIMESTAMPTZ '{time.isoformat()}'" for time in (start - _EARLIER, start, end)
+    )
+    of_certificate = "metric = 'tls_failures' AND starts_with(name, 'verify_')"
+    return f"""WITH scraped AS (
+            SELECT *, min(received_time) OVER (PARTITION BY vantage_id) AS first_time, lag(value) OVER (
+                PARTITION BY vantage_id, metric, upstream_cluster, name ORDER BY received_time) AS earlier
+            FROM proxy_samples WHERE received_time >= {earlier} AND received_time < {last}
+                AND metric IN ('scrape_samples', 'tls_failures', 'connect_failures')
+        ), counted AS (
+            SELECT *, {_counted("earlier", "received_time = first_time")} AS more
+            FROM scraped WHERE received_time >= {first}
+                AND direction IS DISTINCT FROM 'inbound' AND service IS NOT NULL
+        )
+        SELECT cluster AS client_cluster, service, 'its certificate is refused: '
+            || string_agg(DISTINCT name, ', ' ORDER BY name) FILTER ({of_certificate} AND more > 0) AS refused
+        FROM counted JOIN vantages USING (vantage_id) GROUP BY ALL
+        HAVING refused IS NOT NULL AND 2 * sum(more) FILTER ({of_certificate})
+            >= coalesce(sum(more) FILTER (metric = 'connect_failures'), 0)"""
+
 
 CERTIFICATES: Final = View(
     "v_certificates",

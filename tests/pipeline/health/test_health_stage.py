@@ -22,7 +22,7 @@ from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.memory import asked
 from pipeline.rollup import rollup
-from pipeline.views.failed import refused_sql
+from pipeline.views.proxies import refused_sql
 from pipeline.windows import Stage, Window, Windows
 
 EAST, WEST, ISTIOD, PROXY = 1, 2, 3, 4
