@@ -42,6 +42,6 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "crosspane needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	awk '/^[^ #]/ { nth++ } { print > ("$(VENV)/locked" nth % 2) }' requirements.lock
-	@$(LOCKED) -r $(VENV)/locked0 & other=$$!; $(LOCKED) -r $(VENV)/locked1; done=$$?; wait $$other && exit $$done
+	$(LOCKED) -r $(VENV)/locked0 & other=$$!; $(LOCKED) -r $(VENV)/locked1; done=$$?; wait $$other && exit $$done
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
