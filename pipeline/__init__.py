@@ -20,6 +20,7 @@ Read in the order a record travels:
     correct     rows that came before their inventory, named again
     windows     minutes that are over, worked out by what follows
     memory      tables that stages ask every minute, copied when they changed
+    parquet     rows of a minute, as Polars reads them from the lake's files
     stitch      records of one conversation to edges and legs
     rollup      edges by the minute, ten, the hour and the day
     health      how well everything was in a minute, and because of what

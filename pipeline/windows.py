@@ -181,7 +181,7 @@ class Windows:
         """What one stage makes of it; nothing if that fails."""
         try:
             return stage(self._lake, window)
-        except (duckdb.Error, LakeError, pl.exceptions.PolarsError):
+        except (duckdb.Error, LakeError, pl.exceptions.PolarsError, OSError):
             log.exception("%s of %s failed", stage.__name__, window.start.isoformat())
             memory(self._lake).again()
             return None

@@ -17,6 +17,7 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.lake import Commit, Lake
+from pipeline.parquet import read_span
 from pipeline.stitch import stitch
 from pipeline.stitch.pairs import Span
 from pipeline.stitch.records import NEEDED, places
@@ -52,7 +53,7 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         One minute.
     """
     first, last = window.start - REACH, window.end + REACH
-    requests = _of_network(lake, lake.read(_requests(first, last)))
+    requests = _of_network(lake, _requests(lake, first, last))
     if window.is_new and not requests.height:
         return None
     made = stitch(
@@ -68,26 +69,30 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
     return Commit(frames, cleared={} if window.is_new else dict.fromkeys(frames, own))
 
 
-def _requests(first: datetime, last: datetime) -> str:
+def _requests(lake: Lake, first: datetime, last: datetime) -> pl.DataFrame:
+    """Records that began in [first, last), and of gateways' connections that lasted until then."""
+    own = read_span(lake, schema.REQUESTS, "start_time", NEEDED, since=first, until=last)
+    return pl.concat([own, lake.read(_lasting(first))], rechunk=True)
+
+
+def _lasting(until: datetime) -> str:
     """
-    SQL of records that began in [first, last), and of gateways' connections that lasted until then.
+    SQL of gateways' connections that began before, and lasted until then.
 
     Those are seldom long: that they are is said of an hour's records by itself, so that files
     tell which of them have none.
     """
     lasted = f"least(greatest(coalesce(duration_ms, 0), 0), {2 * LONGEST / _MILLISECOND})"
     end = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
-    before = f"reporter = 'gateway' AND method IS NULL AND {end} >= {_time(first)}"
-    long_ago = f"{before} AND duration_ms >= {_SHORT / _MILLISECOND}"
+    before = f"reporter = 'gateway' AND method IS NULL AND {end} >= {_time(until)}"
     parts = (
-        (first, last, "true"),
-        (first - _SHORT, first, before),
-        (first - LONGEST, first - _SHORT, long_ago),
+        (until - _SHORT, until, before),
+        (until - LONGEST, until - _SHORT, f"{before} AND duration_ms >= {_SHORT / _MILLISECOND}"),
     )
     return " UNION ALL ".join(
         f"SELECT {', '.join(NEEDED)} FROM requests"
-        f" WHERE start_time >= {_time(since)} AND start_time < {_time(until)} AND {condition}"
-        for since, until, condition in parts
+        f" WHERE start_time >= {_time(since)} AND start_time < {_time(end)} AND {condition}"
+        for since, end, condition in parts
     )
 
 
