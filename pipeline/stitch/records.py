@@ -102,17 +102,28 @@ def mix(*parts: UInt64s) -> UInt64s:
 def number(values: pl.Series) -> UInt64s:
     """Numbers of names of which there are few, the same in every version; 0 for null."""
     names = values.unique().drop_nulls().to_list()
-    known = {name: xxhash.xxh3_64_intdigest(name.encode()) for name in names}
-    return values.replace_strict(known, default=0, return_dtype=pl.UInt64).to_numpy()
+    known = [xxhash.xxh3_64_intdigest(name.encode()) for name in names]
+    places = values.cast(pl.Enum(names)).to_physical().cast(pl.UInt32).fill_null(len(names))
+    return np.array([*known, 0], np.uint64)[places]
 
 
 def is_public(high: UInt64s, low: UInt64s) -> NDArray[np.bool_]:
     """Whether addresses mean the same in every network."""
+    public = np.empty(len(low), np.bool_)
+    for first in range(0, len(low), _IN_CACHE):
+        rows = slice(first, first + _IN_CACHE)
+        public[rows] = _is_public(high[rows], low[rows])
+    return public
+
+
+def _is_public(high: UInt64s, low: UInt64s) -> NDArray[np.bool_]:
     v4 = (high == 0) & (low >> np.uint64(32) == _MAPPED)
     v4_private = np.zeros(len(low), np.bool_)
     last_32 = low.astype(np.uint32)
     for first, bits in _PRIVATE_V4:
         v4_private |= last_32 - np.uint32(first) < np.uint32(1 << 32 - bits)
+    if v4.all():
+        return ~v4_private
     unique_local = high >> np.uint64(57) == 0xFC >> 1
     link_local = high >> np.uint64(54) == 0xFE80 >> 6
     v6_private = unique_local | link_local | ((high == 0) & (low <= np.uint64(1)))
@@ -265,9 +276,10 @@ def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataF
         trace_no=_hashed("trace_id"),
         is_over=_IS_OVER,
     )
-    kept = told.with_row_index("row").filter("is_over", pl.col("role").is_not_null())
-    order = kept.select(pl.arg_sort_by(_ORDER)).to_series()
-    rows = _numbered(_once(kept.drop(*_ORDER, "is_over")[order], requests))
+    kept = told.select(pl.arg_where(pl.col("is_over") & pl.col("role").is_not_null())).to_series()
+    order = told.select(pl.col(_ORDER).gather(kept)).select(pl.arg_sort_by(_ORDER)).to_series()
+    kept = _once(kept[order], told, requests)
+    rows = _numbered(told.drop(*_ORDER, "is_over")[kept].with_columns(row=kept))
     return Records(rows.drop("alike").with_row_index("record"), requests, endpoints)
 
 
@@ -284,22 +296,23 @@ def _hashed(first: str, *others: str) -> pl.Expr:
     return pl.when(pl.col(first).is_not_null()).then(hashes)
 
 
-def _once(told: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
-    """Of records told twice the first: they are among those that are alike."""
-    alike = told.filter("alike")
+def _once(rows: pl.Series, told: pl.DataFrame, requests: pl.DataFrame) -> pl.Series:
+    """Of rows that tell a record twice the first: they are among those that are alike."""
+    is_alike = told["alike"].to_numpy()
+    alike = rows.filter(is_alike[rows])
     of_requests = [name for name in _SAME if name in requests.columns]
     columns = [*of_requests, "start_time", "duration_ms"]
-    same = requests.select(pl.col(columns).gather(alike["row"])).select(
+    same = requests.select(pl.col(columns).gather(alike)).select(
         pl.struct(
             *of_requests,
-            alike["role"],
+            told["role"].gather(alike),
             (pl.col("start_time").to_physical() // 1_000).alias("start_ms"),
             pl.col("duration_ms").floor().alias("whole_ms"),
         ).hash()
     )
-    kept = np.ones(told.height, np.bool_)
-    kept[told["alike"].arg_true()] = same.to_series().is_first_distinct()
-    return told.filter(kept)
+    is_first = np.ones(told.height, np.bool_)
+    is_first[alike.filter(~same.to_series().is_first_distinct())] = False
+    return rows.filter(is_first[rows])
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
