@@ -17,7 +17,7 @@ import polars as pl
 from pipeline.schema.health import EDGE_KEY as KEY
 from pipeline.schema.model import TEXT
 from pipeline.views import blame, outages
-from pipeline.views.topology import MARGIN, READ, named_sql, paired_sql
+from pipeline.views.topology import MARGIN, READ, met_sql, named_sql, paired_sql
 
 MOST: Final = 20_000
 
@@ -66,9 +66,10 @@ def wrong_sql(start: datetime, end: datetime, facts: str = "", *, twice: bool = 
         )
         SELECT {READ} FROM {facts}requests SEMI JOIN wrong USING (request_id) WHERE {around}
         UNION ALL FROM unnamed)"""
-    calls = named_sql(paired_sql(requests, f">= {first} AND start_time < {last}", twice=twice))
-    unseen = "failed AND NOT server_seen AS unseen"
-    return f"SELECT {', '.join(_BLAMED_BY)}, {unseen} FROM ({calls})"
+    calls = paired_sql(requests, f">= {first} AND start_time < {last}", twice=twice)
+    return f"""WITH found AS MATERIALIZED ({calls}), met AS ({met_sql("found")})
+        SELECT {", ".join(_BLAMED_BY)}, failed AND NOT server_seen AS unseen
+        FROM ({named_sql("FROM found", "met")})"""
 
 
 def failed_sql(wrong: str) -> str:

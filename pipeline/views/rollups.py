@@ -12,7 +12,7 @@ from typing import Final
 from pipeline.schema import Function, View, rollups
 from pipeline.schema.model import Table
 from pipeline.schema.rollups import Rollup
-from pipeline.views.topology import CALLS, ENDS, RATES, WAY, named_sql
+from pipeline.views.topology import CALLS, RATES, WAY, met_sql, named_sql
 
 _TOLD: Final = 2 / (rollups.GROWTH + 1)
 """What is told of a bucket, as a share of its upper end."""
@@ -66,10 +66,7 @@ def calls_rolled_up(rollup: Rollup, start: str, calls: str) -> str:
     aggregates = ", ".join(f"{sql} AS {name}" for name, sql in early.items())
     rows = f"""WITH ways AS MATERIALIZED (
             SELECT {start} AS bucket_start, {WAY}, {aggregates} FROM ({calls}) GROUP BY ALL
-        ), met AS (
-            FROM v_endpoints WHERE endpoint_id IN (SELECT unnest([{ENDS}]) FROM ways)
-                OR service IN (SELECT service FROM ways)
-        )
+        ), met AS ({met_sql("ways")})
         FROM ({named_sql("FROM ways", "met")})"""
     return _grouped(rollup, "bucket_start", late, rows)
 
@@ -91,7 +88,7 @@ def _grouped(rollup: Rollup, start: str, measures: dict[str, str], rows: str) ->
 def each_bucket_once(rows: str, histograms: list[str]) -> str:
     """The same rows, with each bucket of a histogram once, in order."""
     sums = ", ".join(
-        f"""{name} AS (SELECT nth, list({{'bucket': bucket, 'calls': calls}} ORDER BY bucket) AS {name}
+        f"""{name} AS (SELECT nth, list_sort(list({{'bucket': bucket, 'calls': calls}})) AS {name}
             FROM (SELECT nth, one.bucket, sum(one.calls)::UBIGINT AS calls
                 FROM (SELECT nth, unnest({name}) AS one FROM numbered) GROUP BY ALL)
             GROUP BY nth)"""

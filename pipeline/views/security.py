@@ -40,8 +40,16 @@ def security_sql(
             count(*) FILTER (policy_match = 'none' AND coalesce(len(allowed_by), 0) = 0)
         FROM {facts}verdicts WHERE event_time >= {first} AND event_time < {last}
             AND event_type = 'policy_verdict' AND verdict = 'FORWARDED' GROUP BY ALL"""
-    return f"""WITH named AS MATERIALIZED (SELECT endpoint_id, entity FROM v_endpoints),
-    hops AS (
+    return f"""WITH verdict AS MATERIALIZED (
+        SELECT src_endpoint_id, dst_endpoint_id, count(*) AS allowed, 0 AS unmatched
+        FROM {facts}requests WHERE start_time >= {first} AND start_time < {last} AND authz = 'allowed'
+            AND reporter = 'destination' GROUP BY ALL
+        {by_datapath if verdicts else ""}
+    ), named AS MATERIALIZED (
+        SELECT endpoint_id, entity FROM v_endpoints WHERE endpoint_id IN (
+            SELECT unnest([client_endpoint_id, server_endpoint_id]) FROM {edges}
+            UNION ALL SELECT unnest([src_endpoint_id, dst_endpoint_id]) FROM verdict)
+    ), hops AS (
         SELECT edge_id, hop, any_value(role) AS role, any_value(cluster) AS cluster,
             any_value(exporter) AS exporter, bool_or(downstream_tls IS NOT NULL) AS tls_in,
             bool_or(upstream_tls IS NOT NULL) AS tls_out,
@@ -81,11 +89,6 @@ def security_sql(
         LEFT JOIN named client ON client.endpoint_id = edge.client_endpoint_id
         LEFT JOIN named server ON server.endpoint_id = edge.server_endpoint_id
         WHERE edge.error IS NOT TRUE
-    ), verdict AS (
-        SELECT src_endpoint_id, dst_endpoint_id, count(*) AS allowed, 0 AS unmatched
-        FROM {facts}requests WHERE start_time >= {first} AND start_time < {last} AND authz = 'allowed'
-            AND reporter = 'destination' GROUP BY ALL
-        {by_datapath if verdicts else ""}
     ), policy AS (
         SELECT client.entity AS client_entity, server.entity AS server_entity,
             sum(allowed)::UBIGINT AS allowed, sum(unmatched)::UBIGINT AS unmatched

@@ -107,7 +107,7 @@ _WAY: Final = """by_client, observer_cluster, observer_network, client_endpoint_
         stitched_endpoint_id, stitched_confidence"""
 WAY: Final = f"{_WAY}, service, protocol"
 """Columns that tell who a call is between and how it went there: `named_sql` makes names of them."""
-ENDS: Final = "client_endpoint_id, remote_endpoint_id, served_endpoint_id, stitched_endpoint_id"
+_ENDS: Final = "client_endpoint_id, remote_endpoint_id, served_endpoint_id, stitched_endpoint_id"
 """Of these, the ids of endpoints."""
 
 
@@ -214,6 +214,12 @@ def paired_sql(
         FROM calls
     ), outcomes AS (SELECT *, NOT denied AND ({blame.FAILED}) AS failed FROM judged)
     SELECT *, CASE WHEN failed = false THEN false ELSE failed AND NOT ({blame.BROKE_OFF}) END AS error FROM outcomes"""
+
+
+def met_sql(rows: str) -> str:
+    """SQL of those of all endpoints that `named_sql` asks for: an end of a row, or of its service."""
+    return f"""FROM v_endpoints WHERE endpoint_id IN (SELECT unnest([{_ENDS}]) FROM {rows})
+        OR service IN (SELECT service FROM {rows})"""
 
 
 def named_sql(rows: str, endpoints: str = "v_endpoints") -> str:
