@@ -95,6 +95,8 @@ class Commit:
         Table name to new values of some columns, by ``row``, the table's row id.
     cleared
         Table name to an SQL condition: such rows are deleted before ``frames`` are written.
+    aside
+        Name to rows that no table keeps: stages that follow are told them.
     """
 
     frames: dict[str, pl.DataFrame]
@@ -102,6 +104,7 @@ class Commit:
     replaced: dict[str, str | None] = field(default_factory=dict)
     updated: dict[str, pl.DataFrame] = field(default_factory=dict)
     cleared: dict[str, str] = field(default_factory=dict)
+    aside: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def connect(

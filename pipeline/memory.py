@@ -14,9 +14,10 @@ Source: DuckLake 1.0 specification, ducklake_snapshot_changes.
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -252,6 +253,15 @@ class Memory:
             cursor.execute(schema.create_view(view).replace("now()", UNTIL))
         self._made[view.name] = version
 
+    def have_all(self, cursor: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyConnection:
+        """Have tables that are whole, and views, that a query reads."""
+        for name in sorted(sources(query)):
+            if name not in TIMES:
+                self.copy(cursor, name)
+        for view in views_of(query):
+            self.have(cursor, view)
+        return cursor
+
     def copy(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         """Have a table that is whole, as the lake has it."""
         version = self.versions[name]
@@ -347,25 +357,37 @@ def settled(lake: Lake) -> Iterator[None]:
 
 
 def asked(lake: Lake, query: str, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Rows of a query over frames, tables that are whole, and what it reads of the lake itself."""
+    with asking(lake, frames) as ask:
+        return ask(query)
+
+
+@contextlib.contextmanager
+def asking(
+    lake: Lake, frames: Mapping[str, pl.DataFrame], parts: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Callable[[str], pl.DataFrame]]:
     """
-    Rows of a query over frames, tables that are whole, and what it reads of the lake itself.
+    Ask several queries, as of `asked`.
 
     Frames are copied: of Arrow's, DuckDB has pyarrow filter by what a join will find, and
     that takes no list of ids above 2^63.
+
+    Parameters
+    ----------
+    parts
+        Name to SQL of rows that several of the queries read: they are put together once.
     """
     kept = memory(lake)
     with kept.cursor() as cursor:
-        for name in sorted(sources(query)):
-            if name not in TIMES:
-                kept.copy(cursor, name)
-        for view in views_of(query):
-            kept.have(cursor, view)
-        for name, frame in frames.items():
-            cursor.register(_INCOMING, frame.to_arrow())
-            cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {_INCOMING}")
-            cursor.unregister(_INCOMING)
         try:
-            return cursor.execute(query).pl()
+            for name, frame in frames.items():
+                cursor.register(_INCOMING, frame.to_arrow())
+                cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {_INCOMING}")
+                cursor.unregister(_INCOMING)
+            for name, rows in parts.items():
+                kept.have_all(cursor, rows)
+                cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {rows}")
+            yield lambda query: kept.have_all(cursor, query).execute(query).pl()
         finally:
-            for name in frames:
-                cursor.execute(f"DROP TABLE temp.{name}")
+            for name in (*frames, *parts):
+                cursor.execute(f"DROP TABLE IF EXISTS temp.{name}")

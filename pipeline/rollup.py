@@ -14,7 +14,8 @@ every minute were worked out once.
 Before: windows.py. After: schema/rollups.py (the rows), views/rollups.py.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -23,11 +24,12 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.lake import Commit, Lake
-from pipeline.memory import FACTS, asked
+from pipeline.memory import FACTS, asked, asking
 from pipeline.schema import rollups
 from pipeline.schema.model import I32, Column
 from pipeline.schema.rollups import Rollup
-from pipeline.views.rollups import calls_rolled_up, merged, rolled_up
+from pipeline.views.failed import WRONG, wrong_sql
+from pipeline.views.rollups import calls_rolled_up, merged, rolled_up, ways_rolled_up, ways_sql
 from pipeline.views.topology import MARGIN, TOLD_TWICE, begin_of, paired_sql
 from pipeline.views.wire import wire_sql
 
@@ -39,11 +41,16 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LENGTH: Final = Column("length", I32, "which of the longer lengths it is of")
 _NEW: Final = "rows_new"
 _STITCHED: Final = "stitched_minute"
+_WAYS: Final = "ways_of_minute"
+WRONG_CALLS: Final = "wrong_calls"
+"""What later stages are told of a minute in which calls failed."""
 
 
 def rollup(lake: Lake, window: "Window") -> Commit:
     """
     The rows of a minute and of every coarser bucket it is in, to replace those there.
+
+    Aside, of a minute in which calls failed: rows of `wrong_calls`, as ``WRONG_CALLS``.
 
     Parameters
     ----------
@@ -51,21 +58,36 @@ def rollup(lake: Lake, window: "Window") -> Commit:
         One minute.
     """
     commit = Commit({})
+    with _asking(lake, window) as ask:
+        edges = ask(ways_rolled_up(rollups.EDGES, _WAYS))
+        legs = ask(_legs_sql(window.start, window.end, FACTS))
+        if edges["errors"].sum() or edges["denied"].sum():
+            commit.aside[WRONG_CALLS] = ask(wrong_sql(_WAYS))
+    _add(commit, lake, window, rollups.EDGES, edges)
+    _add(commit, lake, window, rollups.LEGS, legs)
+    return commit
+
+
+def wrong_calls(lake: Lake, window: "Window") -> pl.DataFrame:
+    """Calls of a minute of which something went wrong: `views.failed.wrong_sql`."""
+    with _asking(lake, window) as ask:
+        return ask(wrong_sql(_WAYS))
+
+
+@contextlib.contextmanager
+def _asking(lake: Lake, window: "Window") -> Iterator[Callable[[str], pl.DataFrame]]:
+    """Ask several queries of `_WAYS`: calls of a minute, added up by their way."""
     stitched = window.made.get(schema.EDGES.name, schema.EDGES.schema.to_frame())
     joined = stitched.filter(pl.col("request_id").is_null()).select(
         *("start_time", "client_endpoint_id", "protocol", "server_endpoint_id"),
         *("server_ms", "confidence"),
     )
-    more = {"stitched": _STITCHED, "twice": told_twice(lake)}
-    records = of_records(window.start, window.end, FACTS, more)
-    for of, rows in records.items():
-        _add(commit, lake, window, of, asked(lake, rows, {_STITCHED: joined}))
-    return commit
-
-
-def told_twice(lake: Lake) -> bool:
-    """Whether some proxies may tell the same request twice."""
-    return not asked(lake, TOLD_TWICE, {}).is_empty()
+    twice = not asked(lake, TOLD_TWICE, {}).is_empty()
+    more = {"stitched": _STITCHED, "twice": twice}
+    calls = _calls_sql(window.start, window.end, FACTS, more)
+    ways = ways_sql(rollups.EDGES, begin_of(60), calls, WRONG)
+    with asking(lake, {_STITCHED: joined}, {_WAYS: ways}) as ask:
+        yield ask
 
 
 def of_records(
@@ -81,16 +103,29 @@ def of_records(
     more
         Arguments of `paired_sql`.
     """
-    first, last = _time(start), _time(end)
-    around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
-    begun = f">= {first} AND start_time < {last}"
-    own = f"minute >= {first} AND minute < {last}"
-    calls = paired_sql(f"(FROM {facts}requests WHERE {around})", begun, **more)
-    flows = wire_sql(f"FROM {facts}flows WHERE {around}", f"start_time {begun}", minutes=own)
     return {
-        rollups.EDGES: calls_rolled_up(rollups.EDGES, begin_of(60), calls),
-        rollups.LEGS: rolled_up(rollups.LEGS, "minute", flows),
+        rollups.EDGES: calls_rolled_up(
+            rollups.EDGES, begin_of(60), _calls_sql(start, end, facts, more)
+        ),
+        rollups.LEGS: _legs_sql(start, end, facts),
     }
+
+
+def _calls_sql(start: datetime, end: datetime, facts: str, more: Mapping[str, Any]) -> str:
+    begun = f">= {_time(start)} AND start_time < {_time(end)}"
+    return paired_sql(f"(FROM {facts}requests WHERE {_around(start, end)})", begun, **more)
+
+
+def _legs_sql(start: datetime, end: datetime, facts: str) -> str:
+    first, last = _time(start), _time(end)
+    rows = f"FROM {facts}flows WHERE {_around(start, end)}"
+    own = f"minute >= {first} AND minute < {last}"
+    begun = f"start_time >= {first} AND start_time < {last}"
+    return rolled_up(rollups.LEGS, "minute", wire_sql(rows, begun, minutes=own))
+
+
+def _around(start: datetime, end: datetime) -> str:
+    return f"start_time >= {_time(start)} - {MARGIN} AND start_time < {_time(end)} + {MARGIN}"
 
 
 def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.DataFrame) -> None:

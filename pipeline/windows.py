@@ -59,7 +59,8 @@ class Window(NamedTuple):
     Attributes
     ----------
     made
-        What the stages before made of it, by table: it is in the lake when all are done.
+        What the stages before made of it, by table: it is in the lake when all are done; and
+        what they tell besides (`Commit.aside`).
     is_new
         It was never worked out before: there is nothing to replace.
     """
@@ -170,9 +171,10 @@ class Windows:
         for stage in self._stages:
             if stage in _OF_RECORDS and window.start not in self._recorded:
                 continue
-            part = self._part(stage, window._replace(made=whole.frames))
+            part = self._part(stage, window._replace(made=whole.frames | whole.aside))
             if part is not None:
                 whole.frames |= part.frames
+                whole.aside |= part.aside
                 whole.replaced |= part.replaced
                 whole.cleared |= part.cleared
         return whole

@@ -28,10 +28,10 @@ from pipeline.health.security import security
 from pipeline.health.usual import BASES, Basis, best, buckets, usual
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
-from pipeline.rollup import told_twice
+from pipeline.rollup import WRONG_CALLS, wrong_calls
 from pipeline.schema.health import EDGE_KEY, HEALTH_1M, SECURITY_1M
 from pipeline.schema.rollups import EDGES_1M, LEGS_1M
-from pipeline.views.failed import FAILED, TOLD, failed_sql, unseen_sql, wrong_sql
+from pipeline.views.failed import FAILED, TOLD, failed_sql, unseen_sql
 
 if TYPE_CHECKING:  # which lists this stage
     from pipeline.windows import Window
@@ -164,12 +164,14 @@ def _failed(lake: Lake, window: "Window", edges: pl.DataFrame) -> pl.DataFrame:
     """Calls that failed, if there are any."""
     if not edges["errors"].sum() and not edges["denied"].sum():
         return FAILED.to_frame()
-    span = (window.start, window.end)
-    wrong = asked(lake, wrong_sql(*span, FACTS, twice=told_twice(lake)), {})
+    wrong = window.made.get(WRONG_CALLS)
+    if wrong is None:
+        wrong = wrong_calls(lake, window)
     frames, told = {_WRONG: wrong.drop("unseen")}, f"FROM {_WRONG}"
     if not wrong["unseen"].any():
         return asked(lake, failed_sql(told), frames)
-    query = unseen_sql(*span, told, _EDGES, FACTS, before=window.start - BEFORE)
+    before = window.start - BEFORE
+    query = unseen_sql(window.start, window.end, told, _EDGES, FACTS, before=before)
     return asked(lake, query, frames | {_EDGES: edges.select(TOLD)})
 
 

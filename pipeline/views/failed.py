@@ -1,10 +1,10 @@
 """
 Calls of a minute that failed or were denied, and whom each blames.
 
-`v_calls` finds out whose fault a call is by looking at every call there is; here only
-those that went wrong are put together, and of what went well, if one of them was not
-seen at its server, no more is read than when it was sent to which gateway. Of a minute with more than `MOST` such calls, as many
-are looked at: the same ones each time.
+`v_calls` finds out whose fault a call is by looking at every call there is; here those that
+went wrong are kept when the rollup adds up all, and of what went well, if one of them was not
+seen at its server, no more is read than when it was sent to which gateway. Of a minute with
+more than `MOST` such calls, as many are looked at: the same ones each time.
 
 Before: topology.py, outages.py. After: pipeline/health/causes.py.
 """
@@ -17,11 +17,9 @@ import polars as pl
 from pipeline.schema.health import EDGE_KEY as KEY
 from pipeline.schema.model import TEXT
 from pipeline.views import blame, outages
-from pipeline.views.topology import MARGIN, READ, met_sql, named_sql, paired_sql
+from pipeline.views.topology import WAY, met_sql, named_sql
 
 MOST: Final = 20_000
-
-_WRONG: Final = f"(authz = 'denied' OR coalesce({blame.FAILED}, true))"
 
 TOLD: Final = ("bucket_start", "client_cluster", "service", "gateway")
 FAILED: Final = pl.Schema(
@@ -36,38 +34,30 @@ _BLAMED_BY: Final = (
     *("server_seen", "client_flags", "server_flags", "upstream_failure"),
 )
 """What of a call tells whom it blames, and is told with it."""
+_PACKED: Final = ", ".join(
+    f"'{name}': {name}" for name in (*_BLAMED_BY, "request_id") if name not in KEY
+)
+WRONG: Final = f", list({{{_PACKED}}}) FILTER (denied OR coalesce(failed, true)) AS wrong"
+"""What `wrong_sql` asks of calls of one way that were added up."""
 
 
-def wrong_sql(start: datetime, end: datetime, facts: str = "", *, twice: bool = True) -> str:
+def wrong_sql(ways: str) -> str:
     """
-    SQL of calls that began in [start, end) and of which something went wrong: `_BLAMED_BY`, ``unseen``.
+    SQL of calls of which something went wrong: `_BLAMED_BY`, ``unseen``.
 
     A call is unseen if it failed and no server's proxy logged it.
 
     Parameters
     ----------
-    facts
-        What to write before the names of tables that are not copied: ``lake.crosspane.``.
-    twice
-        As of `paired_sql`.
+    ways
+        Relation of `rollups.ways_sql`, with `WRONG`.
     """
-    first, last = _times(start, end)
-    around = f"start_time >= {first} - {MARGIN} AND start_time < {last} + {MARGIN}"
-    requests = f"""(
-        WITH bad AS MATERIALIZED (
-            SELECT request_id, start_time FROM {facts}requests WHERE {around} AND {_WRONG}
-        ), wrong AS (
-            SELECT DISTINCT request_id FROM bad WHERE request_id IS NOT NULL
-            ORDER BY hash(request_id) LIMIT {MOST}
-        ), unnamed AS (
-            SELECT {READ} FROM {facts}requests
-            SEMI JOIN (FROM bad WHERE request_id IS NULL) USING (start_time)
-            WHERE {around} AND request_id IS NULL AND {_WRONG} ORDER BY start_time LIMIT {MOST}
-        )
-        SELECT {READ} FROM {facts}requests SEMI JOIN wrong USING (request_id) WHERE {around}
-        UNION ALL FROM unnamed)"""
-    calls = paired_sql(requests, f">= {first} AND start_time < {last}", twice=twice)
-    return f"""WITH found AS MATERIALIZED ({calls}), met AS ({met_sql("found")})
+    return f"""WITH wrong AS (
+            SELECT {WAY}, unnest(one) FROM (SELECT {WAY}, unnest(wrong) AS one FROM {ways})
+        ), found AS MATERIALIZED (
+            FROM wrong QUALIFY row_number() OVER (
+                PARTITION BY request_id IS NULL ORDER BY hash(request_id), start_time) <= {MOST}
+        ), met AS ({met_sql("found")})
         SELECT {", ".join(_BLAMED_BY)}, failed AND NOT server_seen AS unseen
         FROM ({named_sql("FROM found", "met")})"""
 

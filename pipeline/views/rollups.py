@@ -53,22 +53,36 @@ def rolled_up(rollup: Rollup, start: str, rows: str) -> str:
 
 
 def calls_rolled_up(rollup: Rollup, start: str, calls: str) -> str:
-    """
-    SQL of the same, of SQL of calls that have no names yet (`topology.paired_sql`).
+    """SQL of the same, of SQL of calls that have no names yet (`topology.paired_sql`)."""
+    ways = ways_sql(rollup, start, calls)
+    return f"WITH ways AS MATERIALIZED ({ways}) FROM ({ways_rolled_up(rollup, 'ways')})"
 
-    Calls of one way are added up first: names are some thirty columns of text. Of all
-    endpoints only those are joined that are an end of one, or have its service.
+
+def ways_sql(rollup: Rollup, start: str, calls: str, more: str = "") -> str:
     """
-    early = {one.column.name: one.of_rows for one in rollup.measures}
-    late = {one.column.name: one.merged for one in rollup.measures}
-    for name in rollups.FOUND:
-        late[name] = early.pop(name)
-    aggregates = ", ".join(f"{sql} AS {name}" for name, sql in early.items())
-    rows = f"""WITH ways AS MATERIALIZED (
-            SELECT {start} AS bucket_start, {WAY}, {aggregates} FROM ({calls}) GROUP BY ALL
-        ), met AS ({met_sql("ways")})
-        FROM ({named_sql("FROM ways", "met")})"""
-    return _grouped(rollup, "bucket_start", late, rows)
+    SQL of calls of one way added up, which names are found for later: some thirty columns of text.
+
+    Parameters
+    ----------
+    more
+        What else is told of each way: aggregates, each after a comma.
+    """
+    aggregates = ", ".join(
+        f"{one.of_rows} AS {one.column.name}"
+        for one in rollup.measures
+        if one.column.name not in rollups.FOUND
+    )
+    return f"SELECT {start} AS bucket_start, {WAY}, {aggregates}{more} FROM ({calls}) GROUP BY ALL"
+
+
+def ways_rolled_up(rollup: Rollup, ways: str) -> str:
+    """SQL of rows as of `rolled_up`, of a relation of `ways_sql`."""
+    measures = {
+        one.column.name: one.of_rows if one.column.name in rollups.FOUND else one.merged
+        for one in rollup.measures
+    }
+    rows = f"WITH met AS ({met_sql(ways)}) FROM ({named_sql(f'FROM {ways}', 'met')})"
+    return _grouped(rollup, "bucket_start", measures, rows)
 
 
 def merged(rollup: Rollup, start: str, rows: str) -> str:

@@ -10,13 +10,16 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from two_clusters import INVENTORY
 
 from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
-from pipeline.memory import FACTS, asked
-from pipeline.views.failed import failed_sql, wrong_sql
+from pipeline.memory import asked
+from pipeline.rollup import WRONG_CALLS, rollup, wrong_calls
+from pipeline.views.failed import failed_sql
+from pipeline.windows import Window
 
 MAPPED = 0xFFFF << 32
 FRONTEND = REVIEWS = MAPPED | 0x0A00000B
@@ -239,12 +242,17 @@ def test_health_blames_by_itself_what_was_seen_at_its_server(
     assert case in cases
     _, at_server, expected = CASES[case]
     began = BEGAN + list(CASES).index(case) * timedelta(minutes=1)
-    wrong = asked(lake, wrong_sql(began, began + timedelta(minutes=1), FACTS), {})
+    window = Window(began, began + timedelta(minutes=1))
+    wrong = wrong_calls(lake, window)
     assert wrong["unseen"].any() == (at_server is None)
+    is_told = expected[0] or expected[1] == "policy"
+    if is_told:
+        assert_frame_equal(rollup(lake, window).aside[WRONG_CALLS], wrong)
+    else:
+        assert rollup(lake, window).aside == {}
     if at_server is not None:
         found = asked(lake, failed_sql("FROM wrong"), {"wrong": wrong.drop("unseen")})
         told = found.select("error", "blame", "blamed_entity", "blame_reason").rows()
-        is_told = expected[0] or expected[1] == "policy"
         assert told == ([expected] if is_told else [])
 
 

@@ -19,7 +19,9 @@ from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.memory import FACTS, asked
-from pipeline.views.failed import TOLD, unseen_sql, wrong_sql
+from pipeline.rollup import wrong_calls
+from pipeline.views.failed import TOLD, unseen_sql
+from pipeline.windows import Window
 
 MAPPED = 0xFFFF << 32
 FRONTEND, GATEWAY = MAPPED | 0x0A00000B, MAPPED | 0xCB007114
@@ -149,7 +151,7 @@ def test_health_blames_as_v_calls_does(lake: Lake):
                 expected[f"{name}{case}.shop", SIDES[side]] += 1
     edges = pl.DataFrame(told, {name: schema.EDGES_1M.schema[name] for name in TOLD}, orient="row")
     end = BEGAN + timedelta(minutes=len(WORDS))
-    wrong = f"SELECT * EXCLUDE unseen FROM ({wrong_sql(BEGAN, end, FACTS)})"
-    query = unseen_sql(BEGAN, end, wrong, "rolled", FACTS, before=BEGAN)
-    found = asked(lake, query, {"rolled": edges})
+    wrong = wrong_calls(lake, Window(BEGAN, end)).drop("unseen")
+    query = unseen_sql(BEGAN, end, "FROM wrong", "rolled", FACTS, before=BEGAN)
+    found = asked(lake, query, {"rolled": edges, "wrong": wrong})
     assert Counter(found.select("service", "blame").iter_rows()) == expected
