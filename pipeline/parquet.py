@@ -38,9 +38,9 @@ def read_span(
     if parts[0].height != sum(counts[name] for name in files):
         parts, files = [], []
     if counts.keys() - set(files):
-        others = f"{span} AND NOT list_contains({files}::VARCHAR[], filename)"
-        rows = f"SELECT {', '.join(names)} FROM {table.name} WHERE {others}"
-        parts.append(lake.read(rows))
+        quoted = ["'" + name.replace("'", "''") + "'" for name in files]
+        others = f"{span} AND NOT list_contains([{', '.join(quoted)}]::VARCHAR[], filename)"
+        parts.append(lake.read(f"SELECT {', '.join(names)} FROM {table.name} WHERE {others}"))
     return pl.concat(parts)
 
 
@@ -53,4 +53,6 @@ def _of_files(files: list[str], table: Table) -> pl.LazyFrame:
     )
     if not files:
         return shape.to_frame().lazy()
-    return pl.scan_parquet(files, schema=shape, missing_columns="insert", extra_columns="ignore")
+    return pl.scan_parquet(
+        files, glob=False, schema=shape, missing_columns="insert", extra_columns="ignore"
+    )

@@ -62,8 +62,8 @@ def test_of_files_that_are_whole_duckdb_hands_no_row_over(
 
 
 def test_rows_in_the_catalog_and_deleted_ones_count_as_duckdb_counts_them(tmp_path: Path):
-    """Few rows are in no file; of rows deleted since, none is told, few or many."""
-    with Lake(tmp_path) as lake:
+    """Few rows are in no file; of rows deleted since, none is told, few or many; in any folder."""
+    with Lake(tmp_path / "it's a [lake]*") as lake:
         lake.commit(Commit({"requests": requests(0, 55)}))
         lake.commit(Commit({"requests": requests(55, 58)}))
         assert told(lake) == [*range(58)]
