@@ -83,8 +83,8 @@ def _lasting(until: datetime) -> str:
     tell which of them have none.
     """
     lasted = f"least(greatest(coalesce(duration_ms, 0), 0), {2 * LONGEST / _MILLISECOND})"
-    end = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
-    before = f"reporter = 'gateway' AND method IS NULL AND {end} >= {_time(until)}"
+    ended = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
+    before = f"reporter = 'gateway' AND method IS NULL AND {ended} >= {_time(until)}"
     parts = (
         (until - _SHORT, until, before),
         (until - LONGEST, until - _SHORT, f"{before} AND duration_ms >= {_SHORT / _MILLISECOND}"),

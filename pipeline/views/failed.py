@@ -37,8 +37,8 @@ _BLAMED_BY: Final = (
 _PACKED: Final = ", ".join(
     f"'{name}': {name}" for name in (*_BLAMED_BY, "request_id") if name not in KEY
 )
-WRONG: Final = f", list({{{_PACKED}}}) FILTER (denied OR coalesce(failed, true)) AS wrong"
-"""What `wrong_sql` asks of calls of one way that were added up."""
+WRONG: Final = {"wrong": f"list({{{_PACKED}}}) FILTER (denied OR coalesce(failed, true))"}
+"""What `wrong_sql` asks of calls of one way that were added up: an aggregate, by its name."""
 
 
 def wrong_sql(ways: str) -> str:

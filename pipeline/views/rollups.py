@@ -7,6 +7,8 @@ quantiles: ``histogram_quantile(histogram_merge(durations), 0.95)``.
 Before: topology.py, wire.py. After: graph.py.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from pipeline.schema import Function, View, rollups
@@ -58,21 +60,24 @@ def calls_rolled_up(rollup: Rollup, start: str, calls: str) -> str:
     return f"WITH ways AS MATERIALIZED ({ways}) FROM ({ways_rolled_up(rollup, 'ways')})"
 
 
-def ways_sql(rollup: Rollup, start: str, calls: str, more: str = "") -> str:
+def ways_sql(
+    rollup: Rollup, start: str, calls: str, more: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """
     SQL of calls of one way added up, which names are found for later: some thirty columns of text.
 
     Parameters
     ----------
     more
-        What else is told of each way: aggregates, each after a comma.
+        What else is told of each way: aggregates, by name.
     """
-    aggregates = ", ".join(
-        f"{one.of_rows} AS {one.column.name}"
+    measures = {
+        one.column.name: one.of_rows
         for one in rollup.measures
         if one.column.name not in rollups.FOUND
-    )
-    return f"SELECT {start} AS bucket_start, {WAY}, {aggregates}{more} FROM ({calls}) GROUP BY ALL"
+    }
+    aggregates = ", ".join(f"{sql} AS {name}" for name, sql in (measures | {**more}).items())
+    return f"SELECT {start} AS bucket_start, {WAY}, {aggregates} FROM ({calls}) GROUP BY ALL"
 
 
 def ways_rolled_up(rollup: Rollup, ways: str) -> str:

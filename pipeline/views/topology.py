@@ -18,12 +18,6 @@ _PROXY_FORMATS: Final = ("envoy_als", "envoy_otlp", "envoy_json", "envoy_text")
 TOLD_TWICE: Final = f"""SELECT cluster FROM vantages WHERE format IN {_PROXY_FORMATS}
         GROUP BY cluster HAVING count(DISTINCT format) > 1"""
 """SQL of clusters whose proxies may."""
-READ: Final = """start_time, vantage_id, reporter, log_type, is_health_check, protocol, method, authority, path,
-        status, grpc_status, response_flags, upstream_failure, authz, policy, request_id, duration_ms,
-        bytes_received, bytes_sent, attempts, service, src_endpoint_id, dst_endpoint_id, upstream_tls,
-        downstream_tls, upstream_peer_identity, downstream_peer_identity, upstream_local_ip_hi,
-        upstream_local_ip_lo, upstream_remote_ip_hi, upstream_remote_ip_lo, upstream_remote_port"""
-"""Columns of `schema.REQUESTS` that calls are made of."""
 
 _SAME: Final = """observer_cluster, observer_network, reporter, request_id, authority, method, path, status,
         epoch_ms(start_time)"""
