@@ -253,14 +253,13 @@ class Memory:
             cursor.execute(schema.create_view(view).replace("now()", UNTIL))
         self._made[view.name] = version
 
-    def have_all(self, cursor: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyConnection:
+    def have_all(self, cursor: duckdb.DuckDBPyConnection, query: str) -> None:
         """Have tables that are whole, and views, that a query reads."""
         for name in sorted(sources(query)):
             if name not in TIMES:
                 self.copy(cursor, name)
         for view in views_of(query):
             self.have(cursor, view)
-        return cursor
 
     def copy(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         """Have a table that is whole, as the lake has it."""
@@ -379,6 +378,11 @@ def asking(
     """
     kept = memory(lake)
     with kept.cursor() as cursor:
+
+        def ask(query: str) -> pl.DataFrame:
+            kept.have_all(cursor, query)
+            return cursor.execute(query).pl()
+
         try:
             for name, frame in frames.items():
                 cursor.register(_INCOMING, frame.to_arrow())
@@ -387,7 +391,7 @@ def asking(
             for name, rows in parts.items():
                 kept.have_all(cursor, rows)
                 cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {rows}")
-            yield lambda query: kept.have_all(cursor, query).execute(query).pl()
+            yield ask
         finally:
             for name in (*frames, *parts):
                 cursor.execute(f"DROP TABLE IF EXISTS temp.{name}")

@@ -5,7 +5,7 @@ DuckDB hands rows over as Arrow's, which Polars copies: that takes three times a
 the files. So DuckDB tells which files have rows of the time, and how many. It is asked for those
 that are in the catalog itself, and for all of them if a file has fewer than were written to it.
 
-Before: lake.py. After: stitch/stage.py.
+Before: lake.py, memory.py. After: stitch/stage.py.
 """
 
 from collections.abc import Collection
@@ -14,17 +14,19 @@ from datetime import datetime
 import polars as pl
 
 from pipeline.lake import Lake
+from pipeline.memory import TIMES
 from pipeline.schema import Table
 
 
 def read_span(
-    lake: Lake, table: Table, time: str, names: Collection[str], *, since: datetime, until: datetime
+    lake: Lake, table: Table, names: Collection[str], since: datetime, until: datetime
 ) -> pl.DataFrame:
     """
-    Columns ``names`` of rows of a table whose ``time`` is in [since, until), in several pieces.
+    Columns ``names`` of rows of a table of facts that are of [since, until), in several pieces.
 
     Enumerations are text.
     """
+    time = TIMES[table.name]
     first, last = (f"TIMESTAMPTZ '{moment.isoformat()}'" for moment in (since, until))
     span = f"{time} >= {first} AND {time} < {last}"
     counts = dict(

@@ -4,7 +4,6 @@ How safely each pair of workloads talked in a minute, of its stitched conversati
 Before: stage.py. After: schema/health.py (the rows), views/security.py.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -13,6 +12,7 @@ from pipeline import schema
 from pipeline.lake import Lake
 from pipeline.memory import FACTS, asked, memory
 from pipeline.schema.health import SECURITY_1M
+from pipeline.stitch.stage import stitched
 from pipeline.views.security import security_sql
 
 if TYPE_CHECKING:  # which lists the stage
@@ -44,8 +44,8 @@ def security(
         Rows of `views.failed.failed_sql`: what was denied.
     """
     conversations, legs = _alike(
-        _of_minute(lake, window, schema.EDGES, ("edge_id", *_ENDS)),
-        _of_minute(lake, window, schema.LEGS, ("edge_id", *_HOP, *_TLS)),
+        stitched(lake, window, schema.EDGES, ("edge_id", *_ENDS)),
+        stitched(lake, window, schema.LEGS, ("edge_id", *_HOP, *_TLS)),
     )
     if not conversations.height:
         return SECURITY_1M.schema.to_frame()
@@ -89,18 +89,6 @@ def _told(
         verdicts = not kept.is_empty(cursor, schema.VERDICTS.name)
     query = security_sql(window.start, window.end, _EDGES, _LEGS, FACTS, verdicts=verdicts)
     return asked(lake, query, {_EDGES: conversations, _LEGS: legs})
-
-
-def _of_minute(
-    lake: Lake, window: "Window", table: schema.Table, columns: Sequence[str]
-) -> pl.DataFrame:
-    """Of the stage that stitched them, which are not in the lake yet; or of the lake."""
-    made = window.made.get(table.name)
-    if made is not None:
-        own = pl.col("window_start") == pl.lit(window.start, schema.TIME)
-        return made.lazy().filter(own).select(columns).collect()
-    minute = f"window_start = TIMESTAMPTZ '{window.start.isoformat()}'"
-    return lake.read(f"FROM {table.name} SELECT {', '.join(columns)} WHERE {minute}")
 
 
 def _alike(edges: pl.DataFrame, legs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -10,6 +10,7 @@ connection when it ends: those that began up to `LONGEST` before are read.
 Before: windows.py. After: schema/edges.py (the rows).
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -69,9 +70,21 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
     return Commit(frames, cleared={} if window.is_new else dict.fromkeys(frames, own))
 
 
+def stitched(
+    lake: Lake, window: "Window", table: schema.Table, columns: Sequence[str]
+) -> pl.DataFrame:
+    """Rows of the minute: what this stage made of it, not in the lake yet; or the lake's."""
+    made = window.made.get(table.name)
+    if made is not None:
+        own = pl.col("window_start") == pl.lit(window.start, schema.TIME)
+        return made.lazy().filter(own).select(columns).collect()
+    minute = f"window_start = {_time(window.start)}"
+    return lake.read(f"FROM {table.name} SELECT {', '.join(columns)} WHERE {minute}")
+
+
 def _requests(lake: Lake, first: datetime, last: datetime) -> pl.DataFrame:
     """Records that began in [first, last), and of gateways' connections that lasted until then."""
-    own = read_span(lake, schema.REQUESTS, "start_time", NEEDED, since=first, until=last)
+    own = read_span(lake, schema.REQUESTS, NEEDED, first, last)
     return pl.concat([own, lake.read(_lasting(first))], rechunk=True)
 
 

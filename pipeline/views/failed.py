@@ -87,13 +87,15 @@ def unseen_sql(
     edges
         Relation of the rollup's rows of these times: `TOLD`.
     facts
-        As of `wrong_sql`.
+        What to write before the names of tables that are not copied: ``lake.crosspane.``.
     before
         From when on earlier rows tell which gateway a service is usually reached through.
     """
-    first, last = _times(start, end)
+    first, last, earliest = (
+        f"TIMESTAMPTZ '{moment.isoformat()}'" for moment in (start, end, before)
+    )
     known = f"""(SELECT {", ".join(TOLD)} FROM {facts}edges_1m
-        WHERE bucket_start >= TIMESTAMPTZ '{before.isoformat()}' AND bucket_start < {first}
+        WHERE bucket_start >= {earliest} AND bucket_start < {first}
         UNION ALL BY NAME FROM {edges})"""
     answered = f"""SELECT g.name AS path_gateway, r.service, start_time,
             false AS lost, false AS refused, true AS came
@@ -111,7 +113,3 @@ def unseen_sql(
 
 def _failed(blamed: str) -> str:
     return f"SELECT {', '.join(FAILED)} FROM ({blamed}) WHERE error OR denied"
-
-
-def _times(*moments: datetime) -> list[str]:
-    return [f"TIMESTAMPTZ '{moment.isoformat()}'" for moment in moments]

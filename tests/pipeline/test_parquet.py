@@ -31,7 +31,7 @@ def requests(first: int, last: int) -> pl.DataFrame:
 
 
 def rows_of(lake: Lake, since: datetime = BEGIN, until: datetime = BEGIN + MINUTE) -> pl.DataFrame:
-    return read_span(lake, schema.REQUESTS, "start_time", NAMES, since=since, until=until)
+    return read_span(lake, schema.REQUESTS, NAMES, since, until)
 
 
 def told(lake: Lake, since: datetime = BEGIN, until: datetime = BEGIN + MINUTE) -> list[int]:
