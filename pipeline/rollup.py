@@ -28,6 +28,7 @@ from pipeline.memory import FACTS, asked, asking
 from pipeline.schema import rollups
 from pipeline.schema.model import I32, Column
 from pipeline.schema.rollups import Rollup
+from pipeline.stitch.stage import stitched
 from pipeline.views.failed import WRONG, wrong_sql
 from pipeline.views.rollups import calls_rolled_up, merged, rolled_up, ways_rolled_up, ways_sql
 from pipeline.views.topology import MARGIN, TOLD_TWICE, begin_of, paired_sql
@@ -41,6 +42,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LENGTH: Final = Column("length", I32, "which of the longer lengths it is of")
 _NEW: Final = "rows_new"
 _STITCHED: Final = "stitched_minute"
+_JOINED: Final = (
+    *("start_time", "client_endpoint_id", "protocol", "server_endpoint_id"),
+    *("server_ms", "confidence"),
+)
+"""What is read of stitched conversations."""
 _WAYS: Final = "ways_of_minute"
 WRONG_CALLS: Final = "wrong_calls"
 """What later stages are told of a minute in which calls failed."""
@@ -58,30 +64,35 @@ def rollup(lake: Lake, window: "Window") -> Commit:
         One minute.
     """
     commit = Commit({})
-    with _asking(lake, window) as ask:
+    made = window.made.get(schema.EDGES.name, schema.EDGES.schema.to_frame())
+    with _asking(lake, window, made) as ask:
         edges = ask(ways_rolled_up(rollups.EDGES, _WAYS))
         legs = ask(_legs_sql(window.start, window.end, FACTS))
-        if edges["errors"].sum() or edges["denied"].sum():
+        if went_wrong(edges):
             commit.aside[WRONG_CALLS] = ask(wrong_sql(_WAYS))
     _add(commit, lake, window, rollups.EDGES, edges)
     _add(commit, lake, window, rollups.LEGS, legs)
     return commit
 
 
+def went_wrong(edges: pl.DataFrame) -> bool:
+    """Whether any call of these rows of edges failed or was denied."""
+    return bool(edges["errors"].sum() or edges["denied"].sum())
+
+
 def wrong_calls(lake: Lake, window: "Window") -> pl.DataFrame:
     """Calls of a minute of which something went wrong: `views.failed.wrong_sql`."""
-    with _asking(lake, window) as ask:
+    made = stitched(lake, window, schema.EDGES, ("request_id", *_JOINED))
+    with _asking(lake, window, made) as ask:
         return ask(wrong_sql(_WAYS))
 
 
 @contextlib.contextmanager
-def _asking(lake: Lake, window: "Window") -> Iterator[Callable[[str], pl.DataFrame]]:
-    """Ask several queries of `_WAYS`: calls of a minute, added up by their way."""
-    stitched = window.made.get(schema.EDGES.name, schema.EDGES.schema.to_frame())
-    joined = stitched.filter(pl.col("request_id").is_null()).select(
-        *("start_time", "client_endpoint_id", "protocol", "server_endpoint_id"),
-        *("server_ms", "confidence"),
-    )
+def _asking(
+    lake: Lake, window: "Window", edges: pl.DataFrame
+) -> Iterator[Callable[[str], pl.DataFrame]]:
+    """Ask several queries of `_WAYS`: calls of a minute, stitched so, added up by their way."""
+    joined = edges.filter(pl.col("request_id").is_null()).select(_JOINED)
     twice = not asked(lake, TOLD_TWICE, {}).is_empty()
     more = {"stitched": _STITCHED, "twice": twice}
     calls = _calls_sql(window.start, window.end, FACTS, more)

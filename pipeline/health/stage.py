@@ -28,7 +28,7 @@ from pipeline.health.security import security
 from pipeline.health.usual import BASES, Basis, best, buckets, usual
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
-from pipeline.rollup import WRONG_CALLS, wrong_calls
+from pipeline.rollup import WRONG_CALLS, went_wrong, wrong_calls
 from pipeline.schema.health import EDGE_KEY, HEALTH_1M, SECURITY_1M
 from pipeline.schema.rollups import EDGES_1M, LEGS_1M
 from pipeline.views.failed import FAILED, TOLD, failed_sql, unseen_sql
@@ -162,7 +162,7 @@ def _before(lake: Lake, window: "Window") -> pl.DataFrame:
 
 def _failed(lake: Lake, window: "Window", edges: pl.DataFrame) -> pl.DataFrame:
     """Calls that failed, if there are any."""
-    if not edges["errors"].sum() and not edges["denied"].sum():
+    if not went_wrong(edges):
         return FAILED.to_frame()
     wrong = window.made.get(WRONG_CALLS)
     if wrong is None:

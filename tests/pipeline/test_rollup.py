@@ -21,7 +21,7 @@ from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.memory import sources
-from pipeline.rollup import of_records, rollup
+from pipeline.rollup import WRONG_CALLS, of_records, rollup, wrong_calls
 from pipeline.topology import graph, graphs
 from pipeline.windows import Window
 
@@ -418,6 +418,21 @@ def test_connections_tell_the_server_of_what_has_no_id(lake: Lake):
         ("service:db.shop", "gateway", 0, 0.0, None),
         ("west/shop/reviews", "gateway", 1, 0.9, 4_000_000),
     ]
+
+
+def test_failed_calls_are_the_same_when_they_are_asked_for_again(lake: Lake):
+    """Of a minute whose conversations are in the lake by then: their servers, too."""
+    found = dict(lake.read("SELECT cluster, endpoint_id FROM endpoints").rows())
+    at = day(13) + timedelta(hours=1)
+    log(lake, client(at, None, protocol="TCP", service="db.shop", response_flags=["UF"]))
+    ends = {"client_endpoint_id": found["east"], "server_endpoint_id": found["west"]}
+    told = {"start_time": at, "window_start": at, "protocol": "TCP", "confidence": 0.9}
+    edges = schema.complete(pl.DataFrame([ends | told]), schema.EDGES.schema)
+    window = Window(at, at + timedelta(minutes=1))
+    first = rollup(lake, window._replace(made={"edges": edges})).aside[WRONG_CALLS]
+    assert first.select("server_entity", "error").rows() == [("west/shop/reviews", True)]
+    lake.commit(Commit({"edges": edges}))
+    assert_frame_equal(wrong_calls(lake, window), first)
 
 
 @pytest.mark.parametrize(
