@@ -363,7 +363,10 @@ def asked(lake: Lake, query: str, frames: Mapping[str, pl.DataFrame]) -> pl.Data
 
 @contextlib.contextmanager
 def asking(
-    lake: Lake, frames: Mapping[str, pl.DataFrame], parts: Mapping[str, str] = MappingProxyType({})
+    lake: Lake,
+    frames: Mapping[str, pl.DataFrame],
+    parts: Mapping[str, str] = MappingProxyType({}),
+    in_place: Mapping[str, pl.DataFrame] = MappingProxyType({}),
 ) -> Iterator[Callable[[str], pl.DataFrame]]:
     """
     Ask several queries, as of `asked`.
@@ -375,6 +378,8 @@ def asking(
     ----------
     parts
         Name to SQL of rows that several of the queries read: they are put together once.
+    in_place
+        Name to a frame that is not copied: nothing may be joined to it that is not there.
     """
     kept = memory(lake)
     with kept.cursor() as cursor:
@@ -384,6 +389,8 @@ def asking(
             return cursor.execute(query).pl()
 
         try:
+            for name, frame in in_place.items():
+                cursor.register(name, frame.to_arrow(compat_level=pl.CompatLevel.newest()))
             for name, frame in frames.items():
                 cursor.register(_INCOMING, frame.to_arrow())
                 cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {_INCOMING}")
@@ -395,3 +402,5 @@ def asking(
         finally:
             for name in (*frames, *parts):
                 cursor.execute(f"DROP TABLE IF EXISTS temp.{name}")
+            for name in in_place:
+                cursor.unregister(name)

@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from pipeline import schema
+from pipeline.by_id import client_side, others
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked, asking
+from pipeline.recorded import recorded
 from pipeline.schema import rollups
 from pipeline.schema.model import I32, Column
 from pipeline.schema.rollups import Rollup
@@ -48,6 +50,7 @@ _JOINED: Final = (
 )
 """What is read of stitched conversations."""
 _WAYS: Final = "ways_of_minute"
+_OTHERS, _BY_ID = "requests_of_minute", "calls_of_minute"
 WRONG_CALLS: Final = "wrong_calls"
 """What later stages are told of a minute in which calls failed."""
 
@@ -92,12 +95,20 @@ def _asking(
     lake: Lake, window: "Window", edges: pl.DataFrame
 ) -> Iterator[Callable[[str], pl.DataFrame]]:
     """Ask several queries of `_WAYS`: calls of a minute, stitched so, added up by their way."""
-    joined = edges.filter(pl.col("request_id").is_null()).select(_JOINED)
-    twice = not asked(lake, TOLD_TWICE, {}).is_empty()
-    more = {"stitched": _STITCHED, "twice": twice}
-    calls = _calls_sql(window.start, window.end, FACTS, more)
-    ways = ways_sql(rollups.EDGES, begin_of(60), calls, WRONG)
-    with asking(lake, {_STITCHED: joined}, {_WAYS: ways}) as ask:
+    frames = {_STITCHED: edges.filter(pl.col("request_id").is_null()).select(_JOINED)}
+    in_place: dict[str, pl.DataFrame] = {}
+    if asked(lake, TOLD_TWICE, {}).is_empty():
+        requests, calls = recorded(lake, window)
+        began = pl.lit(requests["start_time"].gather(calls["client"]))
+        own = began.is_between(window.start, window.end, closed="left")
+        frames[_OTHERS] = others(requests, calls).drop("network", "cluster")
+        in_place[_BY_ID] = client_side(requests, calls.filter(own))
+        begun = _begun(window.start, window.end)
+        paired = paired_sql(_OTHERS, begun, _STITCHED, twice=False, by_id=_BY_ID)
+    else:
+        paired = _calls_sql(window.start, window.end, FACTS, {"stitched": _STITCHED})
+    ways = ways_sql(rollups.EDGES, begin_of(60), paired, WRONG)
+    with asking(lake, frames, {_WAYS: ways}, in_place) as ask:
         yield ask
 
 
@@ -123,8 +134,12 @@ def of_records(
 
 
 def _calls_sql(start: datetime, end: datetime, facts: str, more: Mapping[str, Any]) -> str:
-    begun = f">= {_time(start)} AND start_time < {_time(end)}"
-    return paired_sql(f"(FROM {facts}requests WHERE {_around(start, end)})", begun, **more)
+    rows = f"(FROM {facts}requests WHERE {_around(start, end)})"
+    return paired_sql(rows, _begun(start, end), **more)
+
+
+def _begun(start: datetime, end: datetime) -> str:
+    return f">= {_time(start)} AND start_time < {_time(end)}"
 
 
 def _legs_sql(start: datetime, end: datetime, facts: str) -> str:

@@ -29,14 +29,13 @@ from pipeline.findings.stage import findings
 from pipeline.health.stage import health
 from pipeline.lake import Commit, Lake
 from pipeline.memory import memory, settled
+from pipeline.recorded import REACH
 from pipeline.rollup import rollup
 from pipeline.stitch.stage import stitch_minute
 
 log = logging.getLogger("crosspane.windows")
 
 LENGTH: Final = timedelta(minutes=1)
-REACH: Final = timedelta(seconds=20)
-"""How far around its minute a stage reads: a row makes the minutes this near to it stale."""
 BUDGET_S: Final = 1.0
 """A job that is behind works out minutes for so long, then takes what came meanwhile."""
 _RECORDS: Final = {"requests": "start_time", "flows": "start_time"}

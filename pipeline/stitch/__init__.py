@@ -1,6 +1,7 @@
 """
 Stitching: records of all proxies of a path become one conversation.
 
+    direct    calls that are certain, and need nothing of the rest
     records   rows of ``requests`` as numbers, once each
     pairs     the only candidate, or none
     chain     connections: client to gateway, gateway to server
@@ -20,8 +21,10 @@ from typing import NamedTuple
 
 import polars as pl
 
+from pipeline.by_id import calls_by_id
 from pipeline.stitch import rows
 from pipeline.stitch.chain import links
+from pipeline.stitch.direct import direct
 from pipeline.stitch.members import whole
 from pipeline.stitch.pairs import ALL, Span
 from pipeline.stitch.records import prepared, translated
@@ -50,6 +53,7 @@ def stitch(
     span: Span = ALL,
     *,
     asked: Span = ALL,
+    calls: pl.DataFrame | None = None,
 ) -> Stitched:
     """
     Join the records of some minutes.
@@ -69,8 +73,11 @@ def stitch(
         beyond it are not told apart by their order.
     asked
         When the conversations begin that are asked for: of others no rows are made.
+    calls
+        What `by_id.calls_by_id` tells of ``requests``, if that is known.
     """
-    records = prepared(requests, gateways, endpoints)
+    calls = calls_by_id(requests) if calls is None else calls
+    records = prepared(requests, gateways, endpoints, direct(requests, calls, asked))
     pool = Pool(records, span)
     pool.ask_ids()
     found = links(records, translated(flows), pool.ties().found)

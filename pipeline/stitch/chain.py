@@ -26,6 +26,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from pipeline.by_id import hashed
 from pipeline.stitch.pairs import (
     METHODS,
     SKEW_US,
@@ -92,9 +93,9 @@ def links(records: Records, translations: pl.DataFrame, tied: pl.DataFrame) -> p
         the one before it, one at most; ``code`` of the method.
     """
     is_gate = (pl.col("role") == GATEWAY) & pl.col("is_tcp")
-    gates = records.rows.filter(is_gate)
+    gates = records.keys.filter(is_gate)
     behind, doubtful = _before_servers(records, gates)
-    senders = records.rows.filter(is_gate | (pl.col("role") == CLIENT))
+    senders = records.keys.filter(is_gate | (pl.col("role") == CLIENT))
     gates = _gates(gates, records, behind, doubtful)
     asking = _Asking(records, _senders(senders, translations), gates)
     asking.ask("connection", ["out_key"], ["in_key"])
@@ -202,9 +203,7 @@ def _senders(records: pl.DataFrame, translations: pl.DataFrame) -> pl.DataFrame:
     """Records with a connection out, and what flow records say became of its socket."""
     senders = records.filter(pl.col("out_key").is_not_null()).select(
         *("record", "start", "end", "out_from", "out_key", "via", "target"),
-        connection=pl.when("is_tcp")
-        .then(pl.struct("out_key", "record").hash())
-        .otherwise("out_key"),
+        connection=pl.when("is_tcp").then(hashed("out_key", "record")).otherwise("out_key"),
     )
     flows = translations.rename({"flow_start": "start", "flow_end": "end", "out_key": "key"})
     flows = flows.with_row_index("record").with_columns(pl.col("record") + 1_000_000_000)
@@ -225,12 +224,12 @@ def _before_servers(records: Records, gates: pl.DataFrame) -> tuple[pl.DataFrame
 
     Besides, gateways' records that may be so of some, and it is not known of which.
     """
-    servers = records.rows.filter(pl.col("role") == SERVER).select(
+    servers = records.keys.filter(role=SERVER).select(
         "record",
         "start",
         "end",
         key="in_key",
-        connection=pl.when("is_tcp").then(pl.struct("in_key", "record").hash()).otherwise("in_key"),
+        connection=pl.when("is_tcp").then(hashed("in_key", "record")).otherwise("in_key"),
     )
     keyed = gates.select("record", "start", "end", key="out_key")
     pairs = candidates(servers, keyed)

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from pipeline.by_id import hashed
 from pipeline.stitch.records import Records
 
 METHODS: Final = (
@@ -31,7 +32,7 @@ _MOST: Final = 100_000
 def keyed(names: list[str]) -> pl.Expr:
     """``key``: one number of these columns, in this process; null where one of them is."""
     known = pl.all_horizontal(pl.col(names).is_not_null())
-    return pl.when(known).then(pl.struct(names).hash()).alias("key")
+    return pl.when(known).then(hashed(*names)).alias("key")
 
 
 class Pairs(NamedTuple):

@@ -17,6 +17,7 @@ import polars as pl
 import xxhash
 from numpy.typing import NDArray
 
+from pipeline.by_id import IS_OVER, hashed
 from pipeline.inventory.file import INTERNET
 from pipeline.inventory.numbers import PRIVATE
 
@@ -28,12 +29,13 @@ SERVER: Final = 2
 """Codes of `schema.ROLE`."""
 
 _ROLES: Final = {"source": CLIENT, "gateway": GATEWAY, "waypoint": GATEWAY, "destination": SERVER}
+_ROLE: Final = pl.col("reporter").replace_strict(_ROLES, default=None, return_dtype=pl.UInt8)
 _ENDS: Final = ("downstream_remote", "downstream_local", "upstream_local", "upstream_remote")
 _ORDER: Final = ("start_time", "vantage_id", "received_time")
+_SOCKETS: Final = tuple(f"{end}_{part}" for end in _ENDS for part in ("ip_hi", "ip_lo", "port"))
 _SAME: Final = (
     *("network", "cluster", "role", "start_ms", "whole_ms", "status", "request_id"),
-    *("method", "authority", "path"),
-    *(f"{end}_{part}" for end in _ENDS for part in ("ip_hi", "ip_lo", "port")),
+    *("method", "authority", "path", *_SOCKETS),
 )
 """What rows of one record have in common, by any channel; a file has whole milliseconds."""
 
@@ -41,8 +43,7 @@ NEEDED: Final = (
     *("received_time", "start_time", "vantage_id", "reporter", "log_type", "is_health_check"),
     *("protocol", "method", "authority", "path", "status", "grpc_status", "response_flags"),
     *("request_id", "trace_id", "duration_ms", "bytes_received", "bytes_sent", "attempts"),
-    *("service", "service_port", "service_subset"),
-    *(f"{end}_{part}" for end in _ENDS for part in ("ip_hi", "ip_lo", "port")),
+    *("service", "service_port", "service_subset", *_SOCKETS),
     *("downstream_peer_identity", "upstream_peer_identity", "upstream_local_identity"),
     *("downstream_tls", "upstream_tls"),
     *(
@@ -52,13 +53,17 @@ NEEDED: Final = (
     ),
 )
 """Columns of `schema.REQUESTS` that stitching reads."""
+_NAMING: Final = ("network", "start_time", *_SOCKETS)
+_KEYED: Final = (
+    *(*_NAMING, "cluster", "vantage_id", "received_time", "reporter", "status", "attempts"),
+    *("duration_ms", "method", "authority", "path", "service", "service_port", "service_subset"),
+    *("request_id", "trace_id", "dst_endpoint_id"),
+)
+"""Of these, those that make an edge's number, and all that something joins by."""
 
 _LONGEST_MS: Final = 1e10
 """Some months: a duration above it, or below 0, is no time that anything is compared with."""
-_LASTED_MS: Final = pl.col("duration_ms").fill_nan(0).fill_null(0).clip(0, _LONGEST_MS)
-_IS_OVER: Final = (
-    pl.col("log_type").is_null() | (pl.col("log_type").cast(pl.String) == "end")
-) & pl.col("is_health_check").ne_missing(other=True)
+LASTED_MS: Final = pl.col("duration_ms").fill_nan(0).fill_null(0).clip(0, _LONGEST_MS)
 _OF_ENDS: Final = {
     f"{side}_{name}": (f"{side}_no", name)
     for side in ("src", "dst")
@@ -190,21 +195,29 @@ class Records(NamedTuple):
     Attributes
     ----------
     rows
-        One row per record, by start; its place there is its number.
+        All, each at its number: those that something is joined to by start, then both ends of
+        calls that are certain. role: UInt8. start: Int64, microseconds. edge_no: UInt64, the same
+        in every run. row, src_no, dst_no: UInt32, its place in ``requests``, and those of its ends
+        in ``endpoints``, null where not known.
+    keys
+        By what the first of them are joined, null where not known.
 
-        record: UInt32, that number. role: UInt8. start, end: Int64, microseconds. is_tcp.
-        edge_no: UInt64, the same in every run. in_from, in_key, out_from, out_key: UInt64, source
-        alone, and source and target, of the connection in and of the one out. call: UInt64, null
-        for TCP; target: the service asked for; request_no, trace_no: its ids. here: the cluster
-        and network it is in; via: those a gateway leads to, if it went to one. network_no: its
-        network, 0 if not known; goes_to: that its connection out leads into, where that is known.
-        status, attempts: as it told. row, src_no, dst_no: UInt32, its place in ``requests``, and
-        those of its ends in ``endpoints``. All null where not known.
+        record: UInt32, its number. role, start, edge_no, row: as in ``rows``. end: Int64,
+        microseconds. is_tcp. in_from, in_key, out_from, out_key: UInt64, source alone, and source
+        and target, of the connection in and of the one out. call: UInt64, null for TCP; target:
+        the service asked for; request_no, trace_no: its ids. here: the cluster and network it is
+        in; via: those a gateway leads to, if it went to one. network_no: its network, 0 if not
+        known; goes_to: that its connection out leads into, where that is known. status, attempts:
+        as it told.
+    sure
+        ``record``, ``other``: both ends of calls that nothing else need be asked about.
     requests, endpoints
         As `prepared` got them.
     """
 
     rows: pl.DataFrame
+    keys: pl.DataFrame
+    sure: pl.DataFrame
     requests: pl.DataFrame
     endpoints: pl.DataFrame
 
@@ -227,7 +240,9 @@ class Records(NamedTuple):
         return self.requests.select(pl.col(told).gather(at["row"]), *ends)
 
 
-def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataFrame) -> Records:
+def prepared(
+    requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataFrame, calls: pl.DataFrame
+) -> Records:
     """
     Records that are over, no health checks, each once.
 
@@ -239,20 +254,47 @@ def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataF
         Rows of `schema.GATEWAYS` that held.
     endpoints
         ``endpoint_id``, ``kind``, ``cluster``, ``identity``.
+    calls
+        What is certain, as `direct.direct` tells.
     """
+    is_open = np.ones(requests.height, np.bool_)
+    is_open[calls["client"]] = is_open[calls["server"]] = False
+    asked = calls.filter("is_asked")
+    keys = _once(_keyed(requests, is_open, gateways, endpoints), requests)
+    keys = keys.with_row_index("record")
+    known = endpoints["endpoint_id"]
+    rows = pl.concat(
+        [keys.select("row", "role", "start", "edge_no"), *_of_certain(requests, asked)]
+    )
+    rows = _numbered(rows, requests).with_columns(
+        places(requests[f"{side}_endpoint_id"].gather(rows["row"]), known).alias(f"{side}_no")
+        for side in ("src", "dst")
+    )
+    first = keys.height + pl.int_range(pl.len(), dtype=pl.UInt32)
+    sure = asked.select(record=first, other=first + asked.height)
+    return Records(rows, keys, sure, requests, endpoints)
+
+
+def _keyed(
+    requests: pl.DataFrame,
+    is_open: NDArray[np.bool_],
+    gateways: pl.DataFrame,
+    endpoints: pl.DataFrame,
+) -> pl.DataFrame:
+    """Columns of `Records.keys` of those records that others may belong to."""
+    row = requests.select(pl.arg_where(IS_OVER & _ROLE.is_not_null() & pl.lit(pl.Series(is_open))))
+    requests = requests.select(pl.col(_KEYED).gather(row.to_series()))
     network = number(requests["network"])
     (remote, has_remote), (local, has_local), (out, has_out), (target, has_target) = (
         socket(requests, network, end) for end in _ENDS
     )
-    start = requests["start_time"].to_physical().to_numpy().astype(np.uint64)
     way_in, way_out = mix(remote, local), mix(out, target)
-    ends_and_ms = way_in ^ way_out ^ start // np.uint64(1_000) * _GOLDEN
+    start_ms = requests["start_time"].dt.epoch("ms").to_numpy().astype(np.uint64)
     via, via_network = _led(network, np.where(has_target, target, np.uint64(0)), gateways)
-    known = endpoints["endpoint_id"]
-    src, dst = (places(requests[f"{side}_endpoint_id"], known) for side in ("src", "dst"))
+    dst = places(requests["dst_endpoint_id"], endpoints["endpoint_id"])
     is_host = endpoints["kind"].is_in(["pod", "vm"]).gather(dst)
     begun = pl.col("start_time").to_physical()
-    told = requests.select(
+    return requests.select(
         *(*_ORDER, "status", "attempts"),
         nullable("in_from", remote, has_remote),
         nullable("in_key", way_in, has_remote & has_local),
@@ -260,49 +302,66 @@ def prepared(requests: pl.DataFrame, gateways: pl.DataFrame, endpoints: pl.DataF
         nullable("out_key", way_out, has_out & has_target),
         nullable("here", mix(number(requests["cluster"]), network), network != 0),
         nullable("via", via, via != 0),
+        row=row.to_series(),
         network_no=pl.Series(network),
         goes_to=pl.when(pl.lit(via != 0)).then(via_network).when(is_host).then(network),
-        edge_no=pl.Series(mix(network, start, remote, local, out, target)),
-        alike=_repeated(ends_and_ms),
-        src_no=src,
-        dst_no=dst,
-        role=pl.col("reporter").replace_strict(_ROLES, default=None, return_dtype=pl.UInt8),
+        edge_no=_edge_no(requests, network, remote, local, out, target),
+        alike=_repeated(pl.Series(way_in ^ way_out ^ start_ms * _GOLDEN)),
+        role=_ROLE,
         start=begun,
-        end=begun + (_LASTED_MS * 1_000).cast(pl.Int64),
+        end=begun + (LASTED_MS * 1_000).cast(pl.Int64),
         is_tcp=pl.col("method").is_null(),
         call=_hashed("method", "authority", "path"),
         target=_hashed("service", "service_port", "service_subset"),
         request_no=_hashed("request_id"),
         trace_no=_hashed("trace_id"),
-        is_over=_IS_OVER,
     )
-    kept = told.select(pl.arg_where(pl.col("is_over") & pl.col("role").is_not_null())).to_series()
-    order = told.select(pl.col(_ORDER).gather(kept)).select(pl.arg_sort_by(_ORDER)).to_series()
-    kept = _once(kept[order], told, requests)
-    rows = _numbered(told.drop(*_ORDER, "is_over")[kept].with_columns(row=kept))
-    return Records(rows.drop("alike").with_row_index("record"), requests, endpoints)
 
 
-def _repeated(numbers: UInt64s) -> pl.Series:
+def _of_certain(requests: pl.DataFrame, calls: pl.DataFrame) -> list[pl.DataFrame]:
+    """``row``, ``role``, ``start``, ``edge_no`` of clients, which name their calls; of servers."""
+    named = requests.select(pl.col(_NAMING).gather(calls["client"]))
+    network = number(named["network"])
+    sockets = (socket(named, network, end)[0] for end in _ENDS)
+    numbers = _edge_no(named, network, *sockets)
+    return [
+        requests.select(
+            calls[end].alias("row"),
+            pl.lit(role, pl.UInt8).alias("role"),
+            pl.col("start_time").gather(calls[end]).to_physical().alias("start"),
+            edge_no.alias("edge_no"),
+        )
+        for end, role, edge_no in (
+            ("client", CLIENT, numbers),
+            ("server", SERVER, pl.lit(None, pl.UInt64)),
+        )
+    ]
+
+
+def _edge_no(requests: pl.DataFrame, network: UInt64s, *sockets: UInt64s) -> pl.Series:
+    start = requests["start_time"].to_physical().to_numpy().astype(np.uint64)
+    return pl.Series(mix(network, start, *sockets))
+
+
+def _repeated(numbers: pl.Series) -> pl.Series:
     """Whether others are the same: few are, and to sort is the quickest way to know."""
-    ordered = np.sort(numbers)
+    ordered = np.sort(numbers.drop_nulls().to_numpy())
     again = pl.Series(ordered[1:][ordered[1:] == ordered[:-1]])
-    return pl.Series(numbers).is_in(again.unique().implode())
+    return numbers.is_in(again.unique().implode()).fill_null(value=False)
 
 
 def _hashed(first: str, *others: str) -> pl.Expr:
-    """One number of columns, in this process; null where the first is."""
-    hashes = pl.struct(pl.col(first, *others).hash()).hash()
-    return pl.when(pl.col(first).is_not_null()).then(hashes)
+    """One number of columns; null where the first is."""
+    return pl.when(pl.col(first).is_not_null()).then(hashed(first, *others))
 
 
-def _once(rows: pl.Series, told: pl.DataFrame, requests: pl.DataFrame) -> pl.Series:
-    """Of rows that tell a record twice the first: they are among those that are alike."""
-    is_alike = told["alike"].to_numpy()
-    alike = rows.filter(is_alike[rows])
+def _once(told: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
+    """In order; of rows that tell a record twice the first, which are among those alike."""
+    told = told[told.select(pl.arg_sort_by(_ORDER)).to_series()]
+    alike = told.select(pl.arg_where(pl.col("alike"))).to_series()
     of_requests = [name for name in _SAME if name in requests.columns]
     columns = [*of_requests, "start_time", "duration_ms"]
-    same = requests.select(pl.col(columns).gather(alike)).select(
+    same = requests.select(pl.col(columns).gather(told["row"].gather(alike))).select(
         pl.struct(
             *of_requests,
             told["role"].gather(alike),
@@ -312,17 +371,17 @@ def _once(rows: pl.Series, told: pl.DataFrame, requests: pl.DataFrame) -> pl.Ser
     )
     is_first = np.ones(told.height, np.bool_)
     is_first[alike.filter(~same.to_series().is_first_distinct())] = False
-    return rows.filter(is_first[rows])
+    return told.drop(*_ORDER, "alike").filter(is_first)
 
 
-def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
+def _numbered(rows: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
     """Make ``edge_no`` different where several records have it: by their order."""
-    numbers = rows["edge_no"].to_numpy().copy()
-    alike = rows["alike"].arg_true()
-    nth = pl.DataFrame({"no": numbers[alike]}).select(
-        pl.col("no").cum_count().over("no").cast(pl.UInt64) - 1
-    )
-    numbers[alike] ^= nth.to_series().to_numpy() * _GOLDEN
+    numbers = rows["edge_no"].fill_null(0).to_numpy().copy()
+    at = _repeated(rows["edge_no"]).arg_true()
+    alike = requests.select(pl.col(_ORDER).gather(rows["row"].gather(at)), at=at, no=numbers[at])
+    nth = pl.col("no").cum_count().over("no").cast(pl.UInt64) - 1
+    alike = alike.sort(_ORDER, maintain_order=True).select("at", nth=nth)
+    numbers[alike["at"]] ^= alike["nth"].to_numpy() * _GOLDEN
     return rows.with_columns(edge_no=pl.Series(numbers))
 
 

@@ -1,13 +1,11 @@
 """
 One minute of the lake: its edges and legs, to replace those there.
 
-A conversation is of the minute in which its client began. A server may tell of it
-`REACH` later, in the next minute, or by its clock before; so records around
-the minute are read, and what belongs to a client of another minute is left to it: what
-comes late makes that minute be done again too (`windows.REACH`). A gateway tells of a
-connection when it ends: those that began up to `LONGEST` before are read.
+A conversation is of the minute in which its client began. Of the records around the minute,
+what belongs to a client of another minute is left to it: what comes late makes that minute be
+done again too (`windows.REACH`).
 
-Before: windows.py. After: schema/edges.py (the rows).
+Before: recorded.py. After: schema/edges.py (the rows).
 """
 
 from collections.abc import Sequence
@@ -18,24 +16,15 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.lake import Commit, Lake
-from pipeline.parquet import read_span
+from pipeline.recorded import LONGEST, REACH, recorded
 from pipeline.stitch import stitch
 from pipeline.stitch.pairs import Span
-from pipeline.stitch.records import NEEDED, places
 
 if TYPE_CHECKING:  # which lists this stage
     from pipeline.windows import Window
 
-REACH: Final = timedelta(seconds=15)
-"""How long after its client's a server's record may begin (retries, clocks), and it is found."""
-LONGEST: Final = timedelta(hours=1)
-"""How long a gateway's connection may last, and it is found."""
-_SHORT: Final = timedelta(minutes=1)
-"""Of what began so long before it is not asked how long it lasted until it is read."""
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED: Final = "named_endpoints"
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SOURCE_NAT: Final = ", ".join(
     f"f.{end}_{part}"
@@ -54,7 +43,8 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         One minute.
     """
     first, last = window.start - REACH, window.end + REACH
-    requests = _of_network(lake, _requests(lake, first, last))
+    told = recorded(lake, window)
+    requests = told.requests
     if window.is_new and not requests.height:
         return None
     made = stitch(
@@ -64,10 +54,12 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         _endpoints(lake, requests),
         Span(_number(first), _number(last)),
         asked=Span(_number(window.start), _number(window.end)),
+        calls=told.calls,
     )
     frames = {schema.EDGES.name: made.edges, schema.LEGS.name: made.legs}
     own = f"window_start = {_time(window.start)}"
-    return Commit(frames, cleared={} if window.is_new else dict.fromkeys(frames, own))
+    cleared = {} if window.is_new else dict.fromkeys(frames, own)
+    return Commit(frames, cleared=cleared, aside=told.aside())
 
 
 def stitched(
@@ -80,41 +72,6 @@ def stitched(
         return made.lazy().filter(own).select(columns).collect()
     minute = f"window_start = {_time(window.start)}"
     return lake.read(f"FROM {table.name} SELECT {', '.join(columns)} WHERE {minute}")
-
-
-def _requests(lake: Lake, first: datetime, last: datetime) -> pl.DataFrame:
-    """Records that began in [first, last), and of gateways' connections that lasted until then."""
-    own = read_span(lake, schema.REQUESTS, NEEDED, first, last)
-    return pl.concat([own, lake.read(_lasting(first))], rechunk=True)
-
-
-def _lasting(until: datetime) -> str:
-    """
-    SQL of gateways' connections that began before, and lasted until then.
-
-    Those are seldom long: that they are is said of an hour's records by itself, so that files
-    tell which of them have none.
-    """
-    lasted = f"least(greatest(coalesce(duration_ms, 0), 0), {2 * LONGEST / _MILLISECOND})"
-    ended = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
-    before = f"reporter = 'gateway' AND method IS NULL AND {ended} >= {_time(until)}"
-    parts = (
-        (until - _SHORT, until, before),
-        (until - LONGEST, until - _SHORT, f"{before} AND duration_ms >= {_SHORT / _MILLISECOND}"),
-    )
-    return " UNION ALL ".join(
-        f"SELECT {', '.join(NEEDED)} FROM requests"
-        f" WHERE start_time >= {_time(since)} AND start_time < {_time(end)} AND {condition}"
-        for since, end, condition in parts
-    )
-
-
-def _of_network(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
-    """With ``network`` and ``cluster`` of the vantage; a join in the lake copies every column."""
-    vantages = lake.read("SELECT vantage_id, network, cluster FROM vantages").unique("vantage_id")
-    at = places(requests["vantage_id"], vantages["vantage_id"])
-    told = requests.with_columns(vantages.select(pl.col("network", "cluster").gather(at)))
-    return told.filter(at.is_not_null())
 
 
 def _endpoints(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.by_id import hashed
 from pipeline.stitch.pairs import (
     METHODS,
     Span,
@@ -94,8 +95,7 @@ class Ties(NamedTuple):
 
 
 _TOLD: Final = pl.Schema({"record": pl.UInt32, "other": pl.UInt32, "code": pl.Int64})
-_TIE: Final = pl.Schema([*_TOLD.items(), ("confidence", pl.Float64)])
-_CONNECTION, _IDENTITY = METHODS.index("connection"), METHODS.index("identity")
+_REQUEST_ID, _CONNECTION, _IDENTITY = map(METHODS.index, ("request_id", "connection", "identity"))
 _USED: Final = (
     *("record", "start", "end", "is_tcp", "call", "request_no", "trace_no", "status", "attempts"),
     *("in_key", "out_key", "here", "via", "target", "network_no", "goes_to"),
@@ -110,15 +110,14 @@ class Pool:
     """
 
     def __init__(self, records: Records, span: Span) -> None:
-        rows, role = records.rows, records.rows["role"]
         self._records, self._span = records, span
-        self._clients = rows.filter(role == CLIENT).select(_USED)
-        self._servers = rows.filter(role == SERVER).select(_USED)
-        self._gates = rows.filter((role == GATEWAY) & ~rows["is_tcp"]).select(_USED)
-        self._is_open = np.ones(rows.height, np.bool_)
-        self._found = [pl.DataFrame(schema=_TIE)]
+        self._is_open = np.ones(records.rows.height, np.bool_)
+        self._clients = records.keys.filter(role=CLIENT).select(_USED)
+        self._servers = records.keys.filter(role=SERVER).select(_USED)
+        self._gates = records.keys.filter(~pl.col("is_tcp"), role=GATEWAY).select(_USED)
+        self._found = [_of_code(records.sure, _REQUEST_ID)]
         self._told = [pl.DataFrame(schema=_TOLD)]
-        self._is_ambiguous = np.zeros(rows.height, np.bool_)
+        self._is_ambiguous = np.zeros(records.rows.height, np.bool_)
 
     def ties(self) -> Ties:
         """All that was found so far."""
@@ -141,10 +140,7 @@ class Pool:
             self._clients.filter(asked).select(*used, keyed(key)),
             self._servers.select(*used, keyed(server_key)),
         )
-        found = pairs.found.with_columns(
-            code=pl.lit(code, pl.Int64), confidence=pl.lit(CONFIDENCE[code])
-        )
-        self._take(found, pairs.ambiguous)
+        self._take(_of_code(pairs.found, code), pairs.ambiguous)
 
     def _ask_gates(self, name: str, code: int) -> None:
         """Gateways and waypoints that know requests: one record in a place, of one call."""
@@ -158,7 +154,8 @@ class Pool:
 
     def ask_connections(self, paths: Paths) -> None:
         """By the chain of connections and what was called; two ids are one that several share."""
-        shared = self._records.rows.filter(pl.Series(self._is_ambiguous))
+        keys = self._records.keys
+        shared = keys.filter(self._is_ambiguous[keys["record"]])
         clients, servers = (shared.filter(role=role).select(_USED) for role in (CLIENT, SERVER))
         self._ask_connections(paths, clients, servers, ["is_tcp", "call", "request_no"])
         for client_has, server_has in ((False, False), (True, False), (False, True)):
@@ -208,12 +205,7 @@ class Pool:
         )
         both = pl.col("request_no").is_not_null() & pl.col("request_no_other").is_not_null()
         one = only_one(pairs.filter(~both))
-        self._take(
-            one.found.with_columns(
-                code=pl.lit(_IDENTITY, pl.Int64), confidence=pl.lit(CONFIDENCE[_IDENTITY])
-            ),
-            one.ambiguous,
-        )
+        self._take(_of_code(one.found, _IDENTITY), one.ambiguous)
 
     def _is_settled(self) -> bool:
         """Whether there is nobody left to ask about."""
@@ -236,11 +228,16 @@ class Pool:
         )
 
 
+def _of_code(found: pl.DataFrame, code: int) -> pl.DataFrame:
+    """Ties by one method."""
+    return found.with_columns(code=pl.lit(code, pl.Int64), confidence=pl.lit(CONFIDENCE[code]))
+
+
 def _grouped(rows: pl.DataFrame, alone: str, call: list[str], paths: Paths) -> pl.DataFrame:
     """``key``: the gateway's record at the end of the chain, else the connection; and the call."""
     last = paths.last[rows["record"].cast(pl.Int64).to_numpy()]
     rows = rows.with_columns(gate=pl.Series(last, dtype=pl.Int64))
-    by_gate = pl.struct("gate", *call).hash()
-    by_socket = pl.struct(pl.col(alone).alias("socket"), *call).hash()
+    by_gate = hashed("gate", *call)
+    by_socket = hashed(alone, *call)
     direct = pl.when(pl.col(alone).is_not_null()).then(by_socket)
     return rows.with_columns(key=pl.when(pl.col("gate") >= 0).then(by_gate).otherwise(direct))

@@ -66,7 +66,7 @@ _ONE_WORKLOAD: Final = ", ".join(
     f"min({name}) AS {name}" for name in ("entity", "network", *_PLACE)
 )
 
-MARGIN_S: Final = 20
+MARGIN_S: Final = 15
 MARGIN: Final = f"INTERVAL {MARGIN_S} SECOND"
 """
 How far apart what proxies say of one call is looked for, a part of a minute: a server's
@@ -111,6 +111,7 @@ def paired_sql(
     stitched: str = _NOTHING,
     *,
     twice: bool = True,
+    by_id: str | None = None,
 ) -> str:
     """
     SQL of calls that began at some time, by `WAY`, and how they went.
@@ -135,17 +136,24 @@ def paired_sql(
         whose hops were joined by connections, for servers that nothing else tells.
     twice
         False if `TOLD_TWICE` has no rows: then nothing is looked for twice.
+    by_id
+        Relation of calls that began then and ``requests`` have no records of, as
+        `pipeline.by_id.client_side` tells of them.
     """
     once = _ONCE if twice else "FROM traffic"
     part = f"epoch_us(start_time) // {MARGIN_S}_000_000"
-    return f"""WITH traffic AS (
-        SELECT r.* REPLACE (coalesce(r.service, named.service) AS service), v.cluster AS observer_cluster,
+    paired = f"""
+        UNION ALL BY NAME
+        SELECT * EXCLUDE (host, named) REPLACE (coalesce(service, named) AS service)
+        FROM {by_id} LEFT JOIN hosts ON named = CASE WHEN service IS NULL THEN host END"""
+    return f"""WITH hosts AS (SELECT DISTINCT service AS named FROM v_endpoints
+    ), traffic AS (
+        SELECT r.* REPLACE (coalesce(r.service, named) AS service), v.cluster AS observer_cluster,
             v.network AS observer_network, v.format,
             CASE WHEN request_id IS NOT NULL AND authority IS NOT NULL AND method IS NOT NULL AND path IS NOT NULL
                 THEN hash(request_id, authority, method, path) END AS call
         FROM {requests} r LEFT JOIN vantages v USING (vantage_id)
-        LEFT JOIN (SELECT DISTINCT service FROM v_endpoints) named
-            ON named.service = CASE WHEN r.service IS NULL THEN split_part(r.authority, ':', 1) END
+        LEFT JOIN hosts ON named = CASE WHEN r.service IS NULL THEN split_part(r.authority, ':', 1) END
         WHERE reporter IN ('source', 'destination') AND is_health_check IS NOT TRUE
             AND coalesce(log_type, 'end') = 'end'
     ), told_twice AS ({TOLD_TWICE}
@@ -181,6 +189,9 @@ def paired_sql(
         LEFT JOIN v_endpoints client ON client.endpoint_id = told.src_endpoint_id
         WHERE reporter = 'destination' AND start_time {begun}
             AND (is_connection AND client.kind = 'gateway') IS NOT TRUE
+    ), client_side AS (
+        SELECT told.*, s.* EXCLUDE (call) FROM once told LEFT JOIN server_side s ON s.call = told.call
+        WHERE reporter = 'source' AND start_time {begun}{paired if by_id else ""}
     ), calls AS (
         SELECT {_ITS_OWN}, tls, true AS by_client, src_endpoint_id AS client_endpoint_id, client_ip_hi, client_ip_lo, remote_ip_hi, remote_ip_lo, remote_port,
             dst_endpoint_id AS remote_endpoint_id, stitched_endpoint_id, stitched_confidence,
@@ -189,13 +200,11 @@ def paired_sql(
             CASE WHEN is_its_own OR last_authz = least_authz THEN last_authz END AS served_authz,
             identified OR coalesce(served_identified, false) AS identified,
             coalesce(served_policy, policy) AS policy, coalesce(served_authz, authz) AS authz,
-            s.call IS NOT NULL OR stitched_ms IS NOT NULL AS server_seen, response_flags AS client_flags,
+            times IS NOT NULL OR stitched_ms IS NOT NULL AS server_seen, response_flags AS client_flags,
             CASE WHEN is_its_own THEN last_flags ELSE [] END AS server_flags, duration_ms,
             coalesce(CASE WHEN is_its_own THEN last_ms END, stitched_ms) AS server_duration_ms
-        FROM once told LEFT JOIN server_side s ON s.call = told.call
-        LEFT JOIN joined ON begun = CASE WHEN is_connection THEN start_time END
+        FROM client_side LEFT JOIN joined ON begun = CASE WHEN is_connection THEN start_time END
             AND joined.client_endpoint_id = src_endpoint_id AND spoken = protocol
-        WHERE reporter = 'source' AND start_time {begun}
         UNION ALL BY NAME
         SELECT {_ITS_OWN}, tls, false AS by_client, src_endpoint_id AS client_endpoint_id, dst_endpoint_id AS served_endpoint_id, identified, policy,
             CASE WHEN {blame.TURNED_AWAY} THEN 'denied' ELSE authz END AS authz, true AS server_seen,

@@ -8,10 +8,11 @@ import pytest
 
 from pipeline import schema
 from pipeline.lake import Commit, Lake
-from pipeline.parquet import read_span
+from pipeline.parquet import read_span, together
 
 BEGIN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+SHAPE = pl.Schema({"a": pl.Int64(), "b": pl.String(), "c": pl.List(pl.String)})
 NAMES = ("bytes_sent", "reporter", "response_flags", "src_candidate_ids", "path")
 
 
@@ -88,3 +89,30 @@ def test_a_file_of_before_a_column_has_none_of_it(tmp_path: Path):
         lake.commit(Commit({"requests": later}))
         rows = rows_of(lake)
         assert dict(rows["path"].value_counts().iter_rows()) == {None: 60, "/later": 59}
+
+
+def test_a_column_that_no_file_tells_is_not_read(tmp_path: Path):
+    """One file in which one row tells is enough, whatever time it is of."""
+    with Lake(tmp_path) as lake:
+        lake.commit(Commit({"requests": requests(0, 60)}))
+        later = requests(30, 90).with_columns(
+            path=pl.when(pl.col("bytes_sent") == 89).then(pl.lit("/later"))
+        )
+        lake.commit(Commit({"requests": later}))
+        assert rows_of(lake)["path"].null_count() == 90
+        rows = rows_of(lake, until=BEGIN + 2 * MINUTE)
+        assert rows.filter(pl.col("path").is_not_null()).rows() == [
+            (89, "source", ["UF", "URX"], [1, 1 << 63], "/later")
+        ]
+
+
+def test_frames_are_one_piece_with_all_their_columns_in_order():
+    """Of a column, the one frame has no value and the other has; of another, neither."""
+    first = pl.DataFrame({"a": [1, 2], "b": [None, None], "c": [None, None]}, SHAPE)
+    second = pl.DataFrame({"a": [3], "b": ["x"], "c": [None]}, SHAPE)
+    whole = together([first, second, first.clear()])
+    assert whole.rows() == [(1, None, None), (2, None, None), (3, "x", None)]
+    assert whole.schema == SHAPE
+    assert whole.n_chunks() == 1
+    assert together([first.clear(), second.clear()]).schema == SHAPE
+    assert together([first[:1], first[1:]]).rows() == first.rows()

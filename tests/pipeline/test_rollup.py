@@ -20,8 +20,10 @@ from two_clusters import INVENTORY
 from pipeline import schema
 from pipeline.inventory import file as inventory
 from pipeline.lake import Commit, Lake, sync_inventory
-from pipeline.memory import sources
+from pipeline.memory import asked, sources
+from pipeline.recorded import recorded
 from pipeline.rollup import WRONG_CALLS, of_records, rollup, wrong_calls
+from pipeline.schema import rollups
 from pipeline.topology import graph, graphs
 from pipeline.windows import Window
 
@@ -468,6 +470,35 @@ def test_an_id_that_others_have_too_tells_no_more_than_they_have_in_common(
     assert lake.read(f"SELECT {columns} FROM edges_1m WHERE bucket_start = '{at}'").rows() == [
         expected
     ]
+
+
+def test_a_minute_is_added_up_as_all_records_are(lake: Lake):
+    """By ids that one has, that several have, that few records have; whichever way it is read."""
+    at = day(16)
+    dice = random.Random(16)
+    rows = random_rows(16, at - timedelta(seconds=10), 2, 400)
+    for row in rows:
+        if dice.random() < 0.4:
+            row["request_id"] = f"shared-{dice.randrange(40)}"
+        row["authority"] = dice.choice(["reviews", "reviews.shop:80", "reviews", None])
+        row["log_type"] = dice.choice([None, "end", "end", "start"])
+        row["is_health_check"] = dice.choice([None, False, False, True])
+        row["policy"] = dice.choice([None, "ns/only-frontend"])
+        row[f"{'up' if row['reporter'] == 'source' else 'down'}stream_peer_identity"] = dice.choice(
+            [None, "spiffe://mesh/someone"]
+        )
+    log(lake, *rows)
+    window = Window(at, at + timedelta(minutes=1))
+    told = recorded(lake, window)
+    assert 50 < told.calls.height < told.requests.height / 3
+    sql = of_records(window.start, window.end, "lake.crosspane.")
+    expected = asked(lake, sql[rollups.EDGES], {})
+    assert expected["requests"].sum() > 100
+    order = [column.name for column in rollups.EDGES.key]
+    of_lake = rollup(lake, window).frames["edges_1m"]
+    aside = rollup(lake, window._replace(made=told.aside())).frames["edges_1m"]
+    for made in (of_lake, aside):
+        assert_frame_equal(made.sort(order), expected.sort(order), check_row_order=True)
 
 
 @pytest.mark.parametrize("level", ["service", "gateway"])

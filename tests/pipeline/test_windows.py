@@ -115,7 +115,7 @@ def test_a_row_beside_a_minute_makes_it_stale_too(tmp_path: Path):
     """What a stage reads of its neighbours may be other then."""
     with Lake(tmp_path) as lake:
         windows = windows_of(lake)
-        commit(lake, windows, flows(70, 100.5), 300)
+        commit(lake, windows, flows(70, 105.5), 300)
         stale = lake.read("SELECT window_start FROM windows ORDER BY ALL")["window_start"]
         assert [(start - NOON).total_seconds() for start in stale] == [0, 60, 120]
 

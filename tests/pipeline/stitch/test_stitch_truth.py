@@ -2,10 +2,14 @@
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from bench.stitch import connections, recalls
 from bench.stitch_world import World, judged, make, numbered
+from pipeline.by_id import calls_by_id
 from pipeline.stitch import Stitched, stitch
+from pipeline.stitch.direct import direct
+from pipeline.stitch.pairs import ALL, Span
 
 Judged = tuple[World, Stitched, pl.DataFrame]
 
@@ -82,6 +86,22 @@ def test_every_record_is_there_once_at_each_end(whole: Judged):
     assert made.edges["edge_id"].is_duplicated().sum() == 0
     gates = legs.filter(role="gateway").select(own.n_unique()).item()
     assert gates == world.truth.filter(role="gateway").select(own.n_unique()).item()
+
+
+def test_calls_that_are_certain_are_joined_as_all_others_would_be(whole: Judged):
+    """What an id and a socket tell is what their keys tell, if nothing is certain before."""
+    world = whole[0]
+    calls = calls_by_id(world.requests)
+    assert direct(world.requests, calls, ALL).height > 2_000
+    told = (world.requests, world.gateways, world.flows, world.endpoints)
+    times = world.requests["start_time"].to_physical()
+    some = Span(int(times.quantile(0.2) or 0), int(times.quantile(0.4) or 0))
+    order = ["edge_id", "hop", "start_time", "vantage_id"]
+    for asked in (ALL, some):
+        made, slowly = (stitch(*told, asked=asked, calls=known) for known in (calls, calls.clear()))
+        assert 0.1 < made.edges.height / whole[1].edges.height <= 1
+        assert slowly.edges.sort("edge_id").equals(made.edges.sort("edge_id"))
+        assert_frame_equal(slowly.legs.sort(order), made.legs.sort(order))
 
 
 def test_the_order_of_rows_does_not_matter():
