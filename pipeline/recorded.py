@@ -16,6 +16,7 @@ import polars as pl
 from pipeline import schema
 from pipeline.by_id import calls_by_id
 from pipeline.lake import Lake
+from pipeline.memory import asked
 from pipeline.parquet import read_span, together
 from pipeline.stitch.records import NEEDED, places
 from pipeline.views.topology import MARGIN_S
@@ -88,7 +89,8 @@ def _lasting(until: datetime) -> str:
 
 def _of_network(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
     """With ``network`` and ``cluster`` of the vantage; a join in the lake copies every column."""
-    vantages = lake.read("SELECT vantage_id, network, cluster FROM vantages").unique("vantage_id")
+    vantages = asked(lake, "SELECT vantage_id, network, cluster FROM vantages", {})
+    vantages = vantages.unique("vantage_id")
     at = places(requests["vantage_id"], vantages["vantage_id"])
     told = requests.with_columns(vantages.select(pl.col("network", "cluster").gather(at)))
     return told.filter(at.is_not_null())

@@ -16,6 +16,7 @@ import polars as pl
 
 from pipeline import schema
 from pipeline.lake import Commit, Lake
+from pipeline.memory import FACTS, asked
 from pipeline.recorded import LONGEST, REACH, recorded
 from pipeline.stitch import stitch
 from pipeline.stitch.pairs import Span
@@ -49,8 +50,8 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         return None
     made = stitch(
         requests,
-        lake.read(f"FROM gateways WHERE {_held(window)}"),
-        lake.read(_flows(first, last)),
+        asked(lake, f"FROM gateways WHERE {_held(window)}", {}),
+        asked(lake, _flows(first, last), {}),
         _endpoints(lake, requests),
         Span(_number(first), _number(last)),
         asked=Span(_number(window.start), _number(window.end)),
@@ -77,21 +78,15 @@ def stitched(
 def _endpoints(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
     """Those that the records name."""
     ids = pl.concat([requests["src_endpoint_id"], requests["dst_endpoint_id"]]).unique()
-    named = ids.drop_nulls().alias("endpoint_id").to_frame()
-    lake.connection.register(_NAMED, named.to_arrow())
-    try:
-        return lake.read(
-            "SELECT endpoint_id, any_value(kind) AS kind, any_value(cluster) AS cluster,"
-            " any_value(identity) AS identity FROM endpoints"
-            f" WHERE endpoint_id IN (FROM {_NAMED}) GROUP BY endpoint_id"
-        )
-    finally:
-        lake.connection.unregister(_NAMED)
+    query = f"""SELECT endpoint_id, any_value(kind) AS kind, any_value(cluster) AS cluster,
+            any_value(identity) AS identity
+        FROM endpoints SEMI JOIN {_NAMED} USING (endpoint_id) GROUP BY endpoint_id"""
+    return asked(lake, query, {_NAMED: ids.drop_nulls().alias("endpoint_id").to_frame()})
 
 
 def _flows(first: datetime, last: datetime) -> str:
     return f"""SELECT {_SOURCE_NAT}, f.start_time, f.end_time, v.network
-        FROM flows f JOIN vantages v USING (vantage_id)
+        FROM {FACTS}flows f JOIN vantages v USING (vantage_id)
         WHERE start_time >= {_time(first - LONGEST)} AND start_time < {_time(last)}
             AND end_time >= {_time(first)} AND post_nat_src_ip_lo IS NOT NULL"""
 
