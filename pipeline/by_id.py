@@ -27,9 +27,10 @@ IS_OVER: Final = (
 """A record of `schema.REQUESTS` is of a call, and the last that its proxy told of it."""
 
 
-def hashed(*names: str) -> pl.Expr:
+def hashed(*columns: str | pl.Expr) -> pl.Expr:
     """One number of columns, in this process: a quarter of hashing them as a struct."""
-    return reduce(xor, (pl.col(name).hash(nth) for nth, name in enumerate(names)))
+    told = (pl.col(column) if isinstance(column, str) else column for column in columns)
+    return reduce(xor, (column.hash(nth) for nth, column in enumerate(told)))
 
 
 def calls_by_id(requests: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline import schema
+from pipeline.by_id import hashed
 from pipeline.lake import Lake
 from pipeline.memory import FACTS, asked, memory
 from pipeline.schema.health import SECURITY_1M
@@ -109,10 +110,10 @@ def _alike(edges: pl.DataFrame, legs: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
     """
     tls = [pl.col(name).is_not_null() for name in _TLS]
     # the order of legs tells nothing: each has its hop
-    ways = legs.lazy().group_by("edge_id").agg(way=pl.struct(*_HOP, *tls).hash().sum())
+    ways = legs.lazy().group_by("edge_id").agg(way=hashed(*_HOP, *tls).sum())
     alike = (
         edges.lazy()
-        .select("edge_id", ends=pl.struct(_ENDS).hash())
+        .select("edge_id", ends=hashed(*_ENDS))
         .join(ways, on="edge_id")
         .group_by("ends", "way")
         .agg(pl.col("edge_id").min(), alike=pl.len())
