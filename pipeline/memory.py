@@ -379,7 +379,8 @@ def asking(
     parts
         Name to SQL of rows that several of the queries read: they are put together once.
     in_place
-        Name to a frame that is not copied: nothing may be joined to it that is not there.
+        Name to a frame that is read without a copy: nothing but a join that keeps all of its
+        rows may ask of it.
     """
     kept = memory(lake)
     with kept.cursor() as cursor:

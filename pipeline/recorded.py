@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 from pipeline import schema
-from pipeline.by_id import calls_by_id
 from pipeline.lake import Lake
 from pipeline.memory import asked
 from pipeline.parquet import read_span, together
-from pipeline.stitch.records import NEEDED, places
+from pipeline.stitch.by_id import calls_by_id
+from pipeline.stitch.keys import places
+from pipeline.stitch.records import NEEDED
 from pipeline.views.topology import MARGIN_S
 
 if TYPE_CHECKING:  # which lists the stages

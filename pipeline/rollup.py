@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from pipeline import schema
-from pipeline.by_id import client_side, others
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked, asking
 from pipeline.recorded import recorded
 from pipeline.schema import rollups
 from pipeline.schema.model import I32, Column
 from pipeline.schema.rollups import Rollup
+from pipeline.stitch.by_id import client_side, others
 from pipeline.stitch.stage import stitched
 from pipeline.views.failed import WRONG, wrong_sql
 from pipeline.views.rollups import calls_rolled_up, merged, rolled_up, ways_rolled_up, ways_sql

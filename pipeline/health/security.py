@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline import schema
-from pipeline.by_id import hashed
 from pipeline.lake import Lake
 from pipeline.memory import FACTS, asked, memory
 from pipeline.schema.health import SECURITY_1M
+from pipeline.stitch.keys import hashed
 from pipeline.stitch.stage import stitched
 from pipeline.views.security import security_sql
 

@@ -1,7 +1,9 @@
 """
 Stitching: records of all proxies of a path become one conversation.
 
-    direct    calls that are certain, and need nothing of the rest
+    keys      numbers of names, addresses, sockets
+    by_id     calls that their id tells
+    direct    those of them that are certain, and need nothing of the rest
     records   rows of ``requests`` as numbers, once each
     pairs     the only candidate, or none
     chain     connections: client to gateway, gateway to server
@@ -21,8 +23,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipeline.by_id import calls_by_id
 from pipeline.stitch import rows
+from pipeline.stitch.by_id import calls_by_id
 from pipeline.stitch.chain import links
 from pipeline.stitch.direct import direct
 from pipeline.stitch.members import whole

@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from pipeline.by_id import hashed
+from pipeline.stitch.keys import hashed
 from pipeline.stitch.pairs import (
     METHODS,
     SKEW_US,

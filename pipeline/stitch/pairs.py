@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from pipeline.by_id import hashed
+from pipeline.stitch.keys import hashed
 from pipeline.stitch.records import Records
 
 METHODS: Final = (

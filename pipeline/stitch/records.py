@@ -1,12 +1,10 @@
 """
-Records of proxies as numbers: who, when, and 64-bit keys by which they join.
+Records of proxies as numbers: who, when, and keys by which they join.
 
-An address means something in its network, so a key holds network, address and
-port. A public address is the same in every network: its network is the internet.
 What nothing joins by stays in the rows that were read, and is looked up for those records
 that are asked about.
 
-Before: __init__.py. After: chain.py, pairs.py.
+Before: keys.py, direct.py. After: chain.py, pairs.py.
 """
 
 from collections.abc import Collection
@@ -14,22 +12,31 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
-import xxhash
 from numpy.typing import NDArray
 
-from pipeline.by_id import IS_OVER, hashed
-from pipeline.inventory.file import INTERNET
-from pipeline.inventory.numbers import PRIVATE
-
-UInt64s = NDArray[np.uint64]
+from pipeline.stitch.keys import (
+    GOLDEN,
+    INTERNET_NO,
+    UInt64s,
+    hashed,
+    mix,
+    nullable,
+    number,
+    places,
+    socket,
+)
 
 CLIENT: Final = 0
 GATEWAY: Final = 1
 SERVER: Final = 2
 """Codes of `schema.ROLE`."""
 
-_ROLES: Final = {"source": CLIENT, "gateway": GATEWAY, "waypoint": GATEWAY, "destination": SERVER}
-_ROLE: Final = pl.col("reporter").replace_strict(_ROLES, default=None, return_dtype=pl.UInt8)
+ROLES: Final = {"source": CLIENT, "gateway": GATEWAY, "waypoint": GATEWAY, "destination": SERVER}
+_ROLE: Final = pl.col("reporter").replace_strict(ROLES, default=None, return_dtype=pl.UInt8)
+IS_OVER: Final = (
+    pl.col("log_type").is_null() | (pl.col("log_type").cast(pl.String) == "end")
+) & pl.col("is_health_check").ne_missing(other=True)
+"""A record is of a call, and the last that its proxy told of it."""
 _ENDS: Final = ("downstream_remote", "downstream_local", "upstream_local", "upstream_remote")
 _ORDER: Final = ("start_time", "vantage_id", "received_time")
 _SOCKETS: Final = tuple(f"{end}_{part}" for end in _ENDS for part in ("ip_hi", "ip_lo", "port"))
@@ -70,90 +77,6 @@ _OF_ENDS: Final = {
     for name in ("kind", "cluster", "identity")
 }
 """What is known of who is at an end: the column with its number, and that of `endpoints`."""
-
-_PRIVATE_V4: Final = tuple(  # first address, bits
-    (int(network.network_address), network.prefixlen)
-    for network in PRIVATE
-    if network.version == 4  # noqa: PLR2004 as in IPv4
-)
-_MAPPED: Final = 0xFFFF
-_INTERNET: Final = np.uint64(xxhash.xxh3_64_intdigest(INTERNET.encode()))
-_IN_CACHE: Final = 1 << 14
-"""Rows at a time, so that what is made of them on the way needs no memory of its own."""
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
-
-
-def mix(*parts: UInt64s) -> UInt64s:
-    """
-    One number of several, the same in every version: splitmix64, part by part.
-
-    >>> int(mix(np.array([1], np.uint64), np.array([2], np.uint64))[0])
-    13608149317741381227
-    """
-    mixed = np.zeros(len(parts[0]), np.uint64)
-    for first in range(0, len(mixed), _IN_CACHE):
-        rows = slice(first, first + _IN_CACHE)
-        some = mixed[rows]
-        for part in parts:
-            some += part[rows] + _GOLDEN
-            some ^= some >> np.uint64(30)
-            some *= np.uint64(0xBF58476D1CE4E5B9)
-            some ^= some >> np.uint64(27)
-            some *= np.uint64(0x94D049BB133111EB)
-            some ^= some >> np.uint64(31)
-    return mixed
-
-
-def number(values: pl.Series) -> UInt64s:
-    """Numbers of names of which there are few, the same in every version; 0 for null."""
-    names = values.unique().drop_nulls().to_list()
-    known = [xxhash.xxh3_64_intdigest(name.encode()) for name in names]
-    places = values.cast(pl.Enum(names)).to_physical().cast(pl.UInt32).fill_null(len(names))
-    return np.array([*known, 0], np.uint64)[places]
-
-
-def is_public(high: UInt64s, low: UInt64s) -> NDArray[np.bool_]:
-    """Whether addresses mean the same in every network."""
-    public = np.empty(len(low), np.bool_)
-    for first in range(0, len(low), _IN_CACHE):
-        rows = slice(first, first + _IN_CACHE)
-        public[rows] = _is_public(high[rows], low[rows])
-    return public
-
-
-def _is_public(high: UInt64s, low: UInt64s) -> NDArray[np.bool_]:
-    v4 = (high == 0) & (low >> np.uint64(32) == _MAPPED)
-    v4_private = np.zeros(len(low), np.bool_)
-    last_32 = low.astype(np.uint32)
-    for first, bits in _PRIVATE_V4:
-        v4_private |= last_32 - np.uint32(first) < np.uint32(1 << 32 - bits)
-    if v4.all():
-        return ~v4_private
-    unique_local = high >> np.uint64(57) == 0xFC >> 1
-    link_local = high >> np.uint64(54) == 0xFE80 >> 6
-    v6_private = unique_local | link_local | ((high == 0) & (low <= np.uint64(1)))
-    return np.where(v4, ~v4_private, ~v6_private)
-
-
-def socket(rows: pl.DataFrame, network: UInt64s, end: str) -> tuple[UInt64s, NDArray[np.bool_]]:
-    """Key of network, address and port of one end, and whether there is one."""
-    names = [f"{end}_ip_hi", f"{end}_ip_lo", f"{end}_port"]
-    high, low, port = (rows[name].cast(pl.UInt64).fill_null(0).to_numpy() for name in names)
-    there = np.where(is_public(high, low), _INTERNET, network)
-    known = rows.select(pl.all_horizontal(pl.col(names).is_not_null())).to_series().to_numpy()
-    return mix(there, high, low, port), known & (network != 0)
-
-
-def nullable(name: str, values: UInt64s, known: NDArray[np.bool_]) -> pl.Series:
-    """A column that is null where nothing is known."""
-    frame = pl.DataFrame({name: values, "known": known})
-    return frame.select(pl.when("known").then(name)).to_series()
-
-
-def places(ids: pl.Series, known: pl.Series) -> pl.Series:
-    """Where ids are among those known, each of which is there once; null if it is not."""
-    numbers = pl.int_range(len(known), dtype=pl.UInt32, eager=True)
-    return ids.replace_strict(known, numbers, default=None, return_dtype=pl.UInt32)
 
 
 def translated(flows: pl.DataFrame) -> pl.DataFrame:
@@ -306,7 +229,7 @@ def _keyed(
         network_no=pl.Series(network),
         goes_to=pl.when(pl.lit(via != 0)).then(via_network).when(is_host).then(network),
         edge_no=_edge_no(requests, network, remote, local, out, target),
-        alike=_repeated(pl.Series(way_in ^ way_out ^ start_ms * _GOLDEN)),
+        alike=_repeated(pl.Series(way_in ^ way_out ^ start_ms * GOLDEN)),
         role=_ROLE,
         start=begun,
         end=begun + (LASTED_MS * 1_000).cast(pl.Int64),
@@ -378,10 +301,11 @@ def _numbered(rows: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
     """Make ``edge_no`` different where several records have it: by their order."""
     numbers = rows["edge_no"].fill_null(0).to_numpy().copy()
     at = _repeated(rows["edge_no"]).arg_true()
-    alike = requests.select(pl.col(_ORDER).gather(rows["row"].gather(at)), at=at, no=numbers[at])
+    row = rows["row"].gather(at)
+    alike = requests.select(pl.col(_ORDER).gather(row), at=at, row=row, no=numbers[at])
     nth = pl.col("no").cum_count().over("no").cast(pl.UInt64) - 1
-    alike = alike.sort(_ORDER, maintain_order=True).select("at", nth=nth)
-    numbers[alike["at"]] ^= alike["nth"].to_numpy() * _GOLDEN
+    alike = alike.sort(*_ORDER, "row").select("at", nth=nth)
+    numbers[alike["at"]] ^= alike["nth"].to_numpy() * GOLDEN
     return rows.with_columns(edge_no=pl.Series(numbers))
 
 
@@ -399,7 +323,7 @@ def _led(network: UInt64s, target: UInt64s, gateways: pl.DataFrame) -> tuple[UIn
     led = led.unique()
     seen = pl.DataFrame({"network": network}).unique()
     own = led.join(seen, on="network")
-    everywhere = led.filter(network=_INTERNET).drop("network").join(seen, how="cross")
+    everywhere = led.filter(network=INTERNET_NO).drop("network").join(seen, how="cross")
     everywhere = everywhere.join(own, on=key, how="anti")
     known = pl.concat([own, everywhere.select(own.columns)]).filter(pl.len().over(key) == 1)
     declared, is_known = socket(known, known["network"].to_numpy(), "gateway")

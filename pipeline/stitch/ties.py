@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.by_id import hashed
+from pipeline.stitch.keys import hashed
 from pipeline.stitch.pairs import (
     METHODS,
     Span,

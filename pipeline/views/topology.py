@@ -138,7 +138,7 @@ def paired_sql(
         False if `TOLD_TWICE` has no rows: then nothing is looked for twice.
     by_id
         Relation of calls that began then and ``requests`` have no records of, as
-        `pipeline.by_id.client_side` tells of them.
+        `stitch.by_id.client_side` tells of them.
     """
     once = _ONCE if twice else "FROM traffic"
     part = f"epoch_us(start_time) // {MARGIN_S}_000_000"

@@ -6,8 +6,8 @@ from polars.testing import assert_frame_equal
 
 from bench.stitch import connections, recalls
 from bench.stitch_world import World, judged, make, numbered
-from pipeline.by_id import calls_by_id
 from pipeline.stitch import Stitched, stitch
+from pipeline.stitch.by_id import calls_by_id
 from pipeline.stitch.direct import direct
 from pipeline.stitch.pairs import ALL, Span
 

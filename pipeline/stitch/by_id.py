@@ -4,33 +4,23 @@ Calls that their id tells: of the client's proxy one record, of the server's one
 Most calls are so, and to sort the ids shows which. What is left has no id, or one that several
 calls or attempts have in common: who belongs to whom is not said by the id alone.
 
-Before: recorded.py. After: stitch/__init__.py, rollup.py.
+Before: recorded.py, records.py. After: direct.py, rollup.py.
 """
 
-from functools import reduce
-from operator import xor
 from typing import Final
 
 import numpy as np
 import polars as pl
 
+from pipeline.stitch.keys import hashed
+from pipeline.stitch.records import CLIENT, GATEWAY, IS_OVER, ROLES, SERVER
+
 _CALL: Final = ("request_id", "authority", "method", "path")
 """The same in all records of a call: one id goes on through many services."""
 _CLIENT, _SERVER, _PASSED, _NOBODY = np.arange(4, dtype=np.uint64)
-_ROLES: Final = {"source": _CLIENT, "destination": _SERVER, "gateway": _PASSED, "waypoint": _PASSED}
-_ROLE_BITS: Final = np.uint64(2)
+_PLACE: Final = {CLIENT: _CLIENT, SERVER: _SERVER, GATEWAY: _PASSED}
+_PLACE_BITS: Final = np.uint64(2)
 _NO_MORE: Final = [_NOBODY, _NOBODY]
-
-IS_OVER: Final = (
-    pl.col("log_type").is_null() | (pl.col("log_type").cast(pl.String) == "end")
-) & pl.col("is_health_check").ne_missing(other=True)
-"""A record of `schema.REQUESTS` is of a call, and the last that its proxy told of it."""
-
-
-def hashed(*columns: str | pl.Expr) -> pl.Expr:
-    """One number of columns, in this process: a quarter of hashing them as a struct."""
-    told = (pl.col(column) if isinstance(column, str) else column for column in columns)
-    return reduce(xor, (column.hash(nth) for nth, column in enumerate(told)))
 
 
 def calls_by_id(requests: pl.DataFrame) -> pl.DataFrame:
@@ -50,9 +40,9 @@ def calls_by_id(requests: pl.DataFrame) -> pl.DataFrame:
     """
     is_told = IS_OVER & pl.all_horizontal(pl.col(_CALL).is_not_null())
     told = requests.select(
-        role=pl.when(is_told).then(_role()).fill_null(pl.lit(_NOBODY)), call=hashed(*_CALL)
+        place=pl.when(is_told).then(_place()).fill_null(pl.lit(_NOBODY)), call=hashed(*_CALL)
     )
-    keys = told["call"].to_numpy() << _ROLE_BITS | told["role"].to_numpy()
+    keys = told["call"].to_numpy() << _PLACE_BITS | told["place"].to_numpy()
     rows = np.argsort(keys)
     keys, rows = np.append(keys[rows], _NO_MORE), np.append(rows, _NO_MORE)
     at = np.flatnonzero(keys & _NOBODY == _CLIENT)
@@ -78,10 +68,12 @@ def calls_by_id(requests: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _role() -> pl.Expr:
+def _place() -> pl.Expr:
+    """Of the records of a call in order: the client's, the server's, those in between."""
     reporter = pl.col("reporter").cast(pl.String)
     return pl.coalesce(
-        pl.when(reporter == name).then(pl.lit(code, pl.UInt64)) for name, code in _ROLES.items()
+        pl.when(reporter == name).then(pl.lit(_PLACE[role], pl.UInt64))
+        for name, role in ROLES.items()
     )
 
 

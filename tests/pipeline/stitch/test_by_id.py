@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import schema
-from pipeline.by_id import calls_by_id, others
+from pipeline.stitch.by_id import calls_by_id, others
 
 COLUMNS = {
     name: schema.REQUESTS.schema[name]
