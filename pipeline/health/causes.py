@@ -140,9 +140,8 @@ def _slow(cause: dict[tuple[str, str], str], unwell: pl.DataFrame, edges: pl.Dat
         .select(*ENTITY, "server_p95_ms", "p95_ms")
         .iter_rows()
     }
-    of_edges = entities(edges.select(EDGE_KEY)).filter(
-        pl.col("entity_kind").is_in(["edge", "service"])
-    )
+    asked = slow.filter(pl.col("entity_kind").is_in(["edge", "service"]))
+    of_edges = entities(edges.select(EDGE_KEY)).join(asked, on=ENTITY, how="semi")
     ways = of_edges.select(*ENTITY, "gateway", "server_entity").unique().sort(pl.all())
     for kind, entity, gateway, server in ways.iter_rows():
         key = (kind, entity)
@@ -200,13 +199,17 @@ def _whole(
     cause: dict[tuple[str, str], str], states: dict[tuple[str, str], str], edges: pl.DataFrame
 ) -> None:
     """What consists of edges suffers from what all of those that are not well do."""
+    keys = pl.DataFrame([*states], ["entity_kind", "entity"], orient="row")
+    unwell = set(keys.filter(entity_kind="edge")["entity"])
+    asked = keys.filter(pl.col("entity_kind").is_in(["workload", "cluster", "cloud_link"]))
+    ends = entities(edges.select(EDGE_KEY)).join(asked, on=ENTITY, how="semi")
     parts: dict[tuple[str, str], set[str | None]] = {}
-    ends = entities(edges.select(EDGE_KEY))
-    rows = ends.select(*ENTITY, "client_entity", "server_entity").unique()
-    for kind, entity, client, server in rows.iter_rows():
-        key, edge = (kind, entity), ("edge", f"{client or 'unknown'} -> {server}")
-        if kind in ("workload", "cluster", "cloud_link") and key in states and edge in states:
-            parts.setdefault(key, set()).add(_root(edge, cause))
+    for kind, entity, client, server in (
+        ends.select(*ENTITY, "client_entity", "server_entity").unique().iter_rows()
+    ):
+        edge = f"{client or 'unknown'} -> {server}"
+        if edge in unwell:
+            parts.setdefault((kind, entity), set()).add(_root(("edge", edge), cause))
     for key, causes in parts.items():
         one = causes.pop() if len(causes) == 1 else None
         if key not in cause and one is not None and one != " ".join(key):
