@@ -51,6 +51,8 @@ _JOINED: Final = (
 """What is read of stitched conversations."""
 _WAYS: Final = "ways_of_minute"
 _OTHERS, _BY_ID = "requests_of_minute", "calls_of_minute"
+_MANY: Final = 0.5
+"""Share of records left from which to read all anew takes less than to copy those."""
 WRONG_CALLS: Final = "wrong_calls"
 """What later stages are told of a minute in which calls failed."""
 
@@ -97,16 +99,18 @@ def _asking(
     """Ask several queries of `_WAYS`: calls of a minute, stitched so, added up by their way."""
     frames = {_STITCHED: edges.filter(pl.col("request_id").is_null()).select(_JOINED)}
     in_place: dict[str, pl.DataFrame] = {}
-    if asked(lake, TOLD_TWICE, {}).is_empty():
-        requests, calls = recorded(lake, window)
+    twice = not asked(lake, TOLD_TWICE, {}).is_empty()
+    requests, calls = recorded(lake, window)
+    left = others(requests, calls)
+    if twice or left.height > _MANY * requests.height:
+        more = {"stitched": _STITCHED, "twice": twice}
+        paired = _calls_sql(window.start, window.end, FACTS, more)
+    else:
         began = pl.lit(requests["start_time"].gather(calls["client"]))
         own = began.is_between(window.start, window.end, closed="left")
-        frames[_OTHERS] = others(requests, calls).drop("network", "cluster")
-        in_place[_BY_ID] = client_side(requests, calls.filter(own))
+        frames[_OTHERS], in_place[_BY_ID] = left, client_side(requests, calls.filter(own))
         begun = _begun(window.start, window.end)
         paired = paired_sql(_OTHERS, begun, _STITCHED, twice=False, by_id=_BY_ID)
-    else:
-        paired = _calls_sql(window.start, window.end, FACTS, {"stitched": _STITCHED})
     ways = ways_sql(rollups.EDGES, begin_of(60), paired, WRONG)
     with asking(lake, frames, {_WAYS: ways}, in_place) as ask:
         yield ask

@@ -102,6 +102,11 @@ _SERVER_TOLD: Final = {
     "policy": "served_policy",
     "authz": "last_authz",
 }
+_OF_OTHERS: Final = (
+    *(name for name in _CLIENT_TOLD if name not in {"cluster", "network"}),
+    *("vantage_id", "reporter", "is_health_check", "log_type", "method", "authority", "path"),
+    *("downstream_tls", "upstream_peer_identity", "downstream_peer_identity"),
+)
 
 
 def client_side(requests: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
@@ -136,7 +141,9 @@ def client_side(requests: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def others(requests: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
-    """Records of requests that are of none of these calls."""
+    """Clients' and servers' records of none of these calls: what `paired_sql` reads of them."""
     is_other = np.ones(requests.height, np.bool_)
     is_other[calls["client"]] = is_other[calls["server"].drop_nulls()] = False
-    return requests.filter(is_other)
+    ends = [name for name, role in ROLES.items() if role != GATEWAY]
+    is_end = pl.col("reporter").cast(pl.String).is_in(ends)
+    return requests.lazy().filter(pl.lit(pl.Series(is_other)) & is_end).select(_OF_OTHERS).collect()

@@ -11,6 +11,12 @@ from hypothesis import strategies as st
 from pipeline import schema
 from pipeline.stitch.by_id import calls_by_id, others
 
+TEXT = pl.Schema(
+    {
+        name: pl.String() if isinstance(dtype, pl.Enum) else dtype
+        for name, dtype in schema.REQUESTS.schema.items()
+    }
+)
 COLUMNS = {
     name: schema.REQUESTS.schema[name]
     for name in ("request_id", "authority", "method", "path", "log_type", "is_health_check")
@@ -76,7 +82,7 @@ def test_a_call_is_one_record_of_a_client_and_one_of_a_server_or_none(
     )
 )
 def test_records_of_a_call_are_told_by_counting_them(rows: list[dict[str, Any]]):
-    """As a dictionary of lists says; what is of no such call is left, in its order."""
+    """As a dictionary of lists says; ends that are of no such call are left, in their order."""
     told: defaultdict[tuple[Any, ...], defaultdict[str, list[int]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -88,9 +94,16 @@ def test_records_of_a_call_are_told_by_counting_them(rows: list[dict[str, Any]])
         for of in told.values()
         if len(of["source"]) == 1 and len(of["destination"]) <= 1
     )
-    frame = requests(rows).with_row_index("number")
-    calls = calls_by_id(frame)
+    calls = calls_by_id(requests(rows))
     assert calls.rows() == expected
     known = {number for client, server, _ in expected for number in (client, server)}
-    left = [number for number in range(len(rows)) if number not in known]
-    assert others(frame, calls)["number"].to_list() == left
+    left = [
+        number
+        for number, one in enumerate(rows)
+        if number not in known and one["reporter"] in {"source", "destination"}
+    ]
+    numbered = schema.complete(
+        requests(rows).with_columns(bytes_sent=pl.int_range(pl.len(), dtype=pl.UInt64)),
+        TEXT,
+    )
+    assert others(numbered, calls)["bytes_sent"].to_list() == left
