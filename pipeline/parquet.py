@@ -51,7 +51,7 @@ def read_span(
 
 
 def together(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Rows of frames with the same columns; of those that have no value there is no copy."""
+    """Rows of frames with the same columns, in one piece; there is no copy of what has no value."""
     columns = parts[0].schema
     parts = [part for part in parts if part.height] or [*parts]
     empty = [name for name in columns if all(_is_empty(part[name]) for part in parts)]
@@ -71,10 +71,10 @@ def _of_files(files: list[str], table: Table, names: Collection[str]) -> pl.Lazy
             for name, dtype in table.schema.items()
         }
     )
-    flat = {name for name in names if not shape[name].is_nested()}
-    empty = flat.difference(*(_told(pq.read_metadata(file)) for file in files))
     if not files:
         return shape.to_frame().lazy()
+    flat = {name for name in names if not shape[name].is_nested()}
+    empty = flat.difference(*(_told(pq.read_metadata(file)) for file in files))
     read = pl.scan_parquet(
         files, glob=False, schema=shape, missing_columns="insert", extra_columns="ignore"
     )

@@ -100,20 +100,28 @@ def _asking(
     frames = {_STITCHED: edges.filter(pl.col("request_id").is_null()).select(_JOINED)}
     in_place: dict[str, pl.DataFrame] = {}
     twice = not asked(lake, TOLD_TWICE, {}).is_empty()
-    requests, calls = recorded(lake, window)
-    left = others(requests, calls)
-    if twice or left.height > _MANY * requests.height:
+    by_id = None if twice else _by_id(lake, window)
+    if by_id is None:
         more = {"stitched": _STITCHED, "twice": twice}
         paired = _calls_sql(window.start, window.end, FACTS, more)
     else:
-        began = pl.lit(requests["start_time"].gather(calls["client"]))
-        own = began.is_between(window.start, window.end, closed="left")
-        frames[_OTHERS], in_place[_BY_ID] = left, client_side(requests, calls.filter(own))
+        frames[_OTHERS], in_place[_BY_ID] = by_id
         begun = _begun(window.start, window.end)
         paired = paired_sql(_OTHERS, begun, _STITCHED, twice=False, by_id=_BY_ID)
     ways = ways_sql(rollups.EDGES, begin_of(60), paired, WRONG)
     with asking(lake, frames, {_WAYS: ways}, in_place) as ask:
         yield ask
+
+
+def _by_id(lake: Lake, window: "Window") -> tuple[pl.DataFrame, pl.DataFrame] | None:
+    """Records that SQL has to pair, and calls that their id tells; None if the former are many."""
+    requests, calls = recorded(lake, window)
+    left = others(requests, calls)
+    if left.height > _MANY * requests.height:
+        return None
+    began = pl.lit(requests["start_time"].gather(calls["client"]))
+    own = began.is_between(window.start, window.end, closed="left")
+    return left, client_side(requests, calls.filter(own))
 
 
 def of_records(

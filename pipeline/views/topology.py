@@ -142,7 +142,9 @@ def paired_sql(
     """
     once = _ONCE if twice else "FROM traffic"
     part = f"epoch_us(start_time) // {MARGIN_S}_000_000"
-    paired = f"""
+    paired = ""
+    if by_id is not None:
+        paired = f"""
         UNION ALL BY NAME
         SELECT * EXCLUDE (host, named) REPLACE (coalesce(service, named) AS service)
         FROM {by_id} LEFT JOIN hosts ON named = CASE WHEN service IS NULL THEN host END"""
@@ -191,7 +193,7 @@ def paired_sql(
             AND (is_connection AND client.kind = 'gateway') IS NOT TRUE
     ), client_side AS (
         SELECT told.*, s.* EXCLUDE (call) FROM once told LEFT JOIN server_side s ON s.call = told.call
-        WHERE reporter = 'source' AND start_time {begun}{paired if by_id else ""}
+        WHERE reporter = 'source' AND start_time {begun}{paired}
     ), calls AS (
         SELECT {_ITS_OWN}, tls, true AS by_client, src_endpoint_id AS client_endpoint_id, client_ip_hi, client_ip_lo, remote_ip_hi, remote_ip_lo, remote_port,
             dst_endpoint_id AS remote_endpoint_id, stitched_endpoint_id, stitched_confidence,
