@@ -76,14 +76,14 @@ def _lasting(until: datetime) -> str:
     """
     lasted = f"least(greatest(coalesce(duration_ms, 0), 0), {2 * LONGEST / _MILLISECOND})"
     ended = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
-    before = f"reporter = 'gateway' AND method IS NULL AND {ended} >= {_time(until)}"
+    before = f"reporter = 'gateway' AND method IS NULL AND {ended} >= {sql_time(until)}"
     parts = (
         (until - _SHORT, until, before),
         (until - LONGEST, until - _SHORT, f"{before} AND duration_ms >= {_SHORT / _MILLISECOND}"),
     )
     return " UNION ALL ".join(
         f"SELECT {', '.join(_READ)} FROM requests"
-        f" WHERE start_time >= {_time(since)} AND start_time < {_time(end)} AND {condition}"
+        f" WHERE start_time >= {sql_time(since)} AND start_time < {sql_time(end)} AND {condition}"
         for since, end, condition in parts
     )
 
@@ -97,5 +97,6 @@ def _of_network(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
     return told.filter(at.is_not_null())
 
 
-def _time(at: datetime) -> str:
+def sql_time(at: datetime) -> str:
+    """SQL of a moment."""
     return f"TIMESTAMPTZ '{at.isoformat()}'"
