@@ -66,7 +66,8 @@ class Broker:
             _PROPERTIES.format(port=port, controller=controller, directory=directory)
         )
         tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(self._properties)]
-        done = subprocess.run([*self._java, *tool], capture_output=True, text=True, timeout=60)
+        command = [*self._java, *tool]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
         if done.returncode:
             pytest.fail(f"Kafka's storage was not made: {done.stderr[-2_000:]}")
         self._process: subprocess.Popen[bytes] | None = None
