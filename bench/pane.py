@@ -25,6 +25,7 @@ from bench.pane_world import DAY, fill
 from dashboards.expand import interval_ms
 from pipeline.config import ServeConfig
 from pipeline.lake import Lake, connect
+from pipeline.schema.literals import literal
 from pipeline.serve.boards import AskedOptions, AskedPanel, Boards
 from pipeline.serve.engine import Engine, Session
 from pipeline.topology import diff, graph, graphs
@@ -171,7 +172,7 @@ def _queries(panels: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dic
 
 def _ask_rows(session: Session, root: Path) -> None:
     """The same question of rollups, of rows, and of ClickHouse."""
-    span = f"TIMESTAMPTZ '{DAY.isoformat()}', TIMESTAMPTZ '{_END.isoformat()}'"
+    span = f"{literal(DAY)}, {literal(_END)}"
     clickhouse = _clickhouse(root)
     print(f"  a day, ms{'':<34}{'rollups':>12}{'rows':>12}{'ClickHouse, same files':>26}")
     for name, (of_rollups, of_rows, theirs) in _ON_ROWS.items():

@@ -24,6 +24,7 @@ from pipeline.health.stage import health
 from pipeline.lake import Commit, Lake
 from pipeline.rollup import of_records
 from pipeline.schema import rollups
+from pipeline.schema.literals import literal, within
 from pipeline.views.rollups import merged
 from pipeline.windows import Window
 
@@ -54,8 +55,8 @@ _TIME: Final = "TIMESTAMPTZ '{start}' + to_microseconds((n - {first}) * 36000000
 _CALL: Final = f"""
     SELECT *, {_NETWORK.format("client")} AS client_net, {_NETWORK.format("server")} AS server_net,
         client_net <> server_net AS through,
-        through AND server = {_FAILING} AND start_time BETWEEN TIMESTAMPTZ '{(DAY + timedelta(hours=14, minutes=5)).isoformat()}'
-            AND TIMESTAMPTZ '{(DAY + timedelta(hours=14, minutes=20)).isoformat()}' AS lost,
+        through AND server = {_FAILING} AND start_time BETWEEN {literal(DAY + timedelta(hours=14, minutes=5))}
+            AND {literal(DAY + timedelta(hours=14, minutes=20))} AS lost,
         (client * {_WORKLOADS} + caller) * {_REPLICAS} + hash(n) % {_REPLICAS} AS client_pod,
         (server * {_WORKLOADS} + called) * {_REPLICAS} + hash(n + 1) % {_REPLICAS} AS server_pod
     FROM (
@@ -162,11 +163,7 @@ def _pod_address(cluster: str, pod: str) -> str:
 def _spans(hours: int) -> list[str]:
     """Conditions on buckets, so long each: what is merged at a time fits in memory."""
     starts = [DAY + n * hours * _HOUR for n in range(24 // hours)]
-    return [
-        f"bucket_start >= TIMESTAMPTZ '{start.isoformat()}'"
-        f" AND bucket_start < TIMESTAMPTZ '{(start + hours * _HOUR).isoformat()}'"
-        for start in starts
-    ]
+    return [within("bucket_start", start, start + hours * _HOUR) for start in starts]
 
 
 _LENGTHS: Final = ("10 MINUTES", "1 HOUR", "1 DAY")
@@ -256,7 +253,7 @@ def _end(end: str, seen_from: str, side: str) -> str:
 def _judge(lake: Lake) -> None:
     """Health and security of the last minute, for every minute."""
     last = DAY + 24 * _HOUR - _MINUTE
-    rows = lake.read(f"FROM edges_1m WHERE bucket_start = TIMESTAMPTZ '{last.isoformat()}'")
+    rows = lake.read(f"FROM edges_1m WHERE bucket_start = {literal(last)}")
     found = health(lake, Window(last, last + _MINUTE, {"edges_1m": rows}))
     if found is None:
         return

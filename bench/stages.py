@@ -37,6 +37,7 @@ from pipeline.config import Config, JobConfig, LakeConfig
 from pipeline.known import Known
 from pipeline.lake import Commit, Lake, sync_inventory
 from pipeline.run import run
+from pipeline.schema.literals import literal
 from pipeline.windows import STAGES, Stage, Window, Windows
 
 _CALLS: Final = 300_000
@@ -176,7 +177,7 @@ def _carry(folder: Path, cluster: int, lines: int) -> None:
 
 def _repeat(lake: Lake, minutes: int, before: int) -> None:
     """Let the same have been recorded in so many minutes before."""
-    span = f"start_time >= TIMESTAMPTZ '{_BEGIN.isoformat()}'"
+    span = f"start_time >= {literal(_BEGIN)}"
     for back in range(minutes, before + 1, minutes):
         for table, times in (("requests", ["start_time"]), ("flows", ["start_time", "end_time"])):
             earlier = ", ".join(f"{time} - INTERVAL {back} MINUTE AS {time}" for time in times)

@@ -19,6 +19,7 @@ import polars as pl
 from bench.measure import measure
 from pipeline import schema
 from pipeline.lake import Commit, Lake, connect
+from pipeline.schema.literals import literal, within
 from pipeline.topology import diff, graph
 
 _DAY: Final = datetime(2026, 11, 24, tzinfo=UTC)
@@ -38,7 +39,7 @@ _AS_OF_TEN_MILLION: Final = _QUARTER * (10_000_000 / (2 * _CALLS + _FLOWS))
 _CALL: Final = f"""SELECT n, hash(n) % {_CLUSTERS} AS client, hash(n + 1) % {_WORKLOADS} AS caller,
         CASE WHEN hash(n + 2) % 2 = 0 THEN client ELSE hash(n + 3) % {_CLUSTERS} END AS server,
         hash(n + 4) % {_WORKLOADS} AS called, 'r' || n AS request_id,
-        TIMESTAMPTZ '{_DAY.isoformat()}' + to_microseconds((n * 86_400_000_000 / {{total}})::BIGINT) AS start_time,
+        {literal(_DAY)} + to_microseconds((n * 86_400_000_000 / {{total}})::BIGINT) AS start_time,
         exp(hash(n + 5) % 1000 / 200.0) AS duration_ms
     FROM range({{first}}, {{last}}) AS numbers(n)"""
 _REQUEST: Final = """start_time, start_time + INTERVAL 1 SECOND AS received_time, 'HTTP/2' AS protocol,
@@ -150,8 +151,7 @@ def main() -> None:
             f"topology: a day of {2 * _CALLS + _FLOWS:,} records, {2 * _CALLS:,} of them requests"
         )
         filtered = f"""SELECT client_cluster, server_cluster, count(*) FROM v_calls
-            WHERE start_time >= TIMESTAMPTZ '{(_AT - _QUARTER).isoformat()}'
-                AND start_time < TIMESTAMPTZ '{_AT.isoformat()}' GROUP BY ALL"""
+            WHERE {within("start_time", _AT - _QUARTER, _AT)} GROUP BY ALL"""
         for name, work in {
             "15 min, by cluster": partial(graph, reader, "cluster", _AT - _QUARTER, _AT),
             "15 min, by workload": partial(graph, reader, "workload", _AT - _QUARTER, _AT),

@@ -26,6 +26,7 @@ import polars as pl
 
 from pipeline import schema, views
 from pipeline.lake import CATALOG, SCHEMA, Lake
+from pipeline.schema.literals import literal
 from pipeline.views import blame
 from pipeline.views.ipspace import CONTENDED
 from pipeline.views.unwell import UNWELL
@@ -324,7 +325,7 @@ def _place(cursor: duckdb.DuckDBPyConnection, name: str, rows: str) -> None:
 def set_times(cursor: duckdb.DuckDBPyConnection, until: datetime, lookback: timedelta) -> None:
     """What tables are cut by."""
     for name, time in (("since", until - lookback), ("until", until)):
-        cursor.execute(f"SET VARIABLE {name} = TIMESTAMPTZ '{time.isoformat()}'")
+        cursor.execute(f"SET VARIABLE {name} = {literal(time)}")
 
 
 _MEMORIES: Final[MutableMapping[Lake, Memory]] = WeakKeyDictionary()

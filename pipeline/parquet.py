@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.lake import Lake
 from pipeline.memory import TIMES
 from pipeline.schema import Table
+from pipeline.schema.literals import within
 
 
 def read_span(
@@ -31,8 +32,7 @@ def read_span(
     Enumerations are text.
     """
     time = TIMES[table.name]
-    first, last = (f"TIMESTAMPTZ '{moment.isoformat()}'" for moment in (since, until))
-    span = f"{time} >= {first} AND {time} < {last}"
+    span = within(time, since, until)
     counts = dict(
         lake.connection.execute(
             f"SELECT filename, count(*) FROM {table.name} WHERE {span} GROUP BY ALL"

@@ -17,6 +17,7 @@ from pipeline import schema
 from pipeline.lake import Lake
 from pipeline.memory import asked
 from pipeline.parquet import read_span, together
+from pipeline.schema.literals import literal, within
 from pipeline.stitch.by_id import calls_by_id
 from pipeline.stitch.keys import places
 from pipeline.stitch.records import NEEDED
@@ -76,14 +77,14 @@ def _lasting(until: datetime) -> str:
     """
     lasted = f"least(greatest(coalesce(duration_ms, 0), 0), {2 * LONGEST / _MILLISECOND})"
     ended = f"start_time + to_microseconds(({lasted} * 1000)::BIGINT)"
-    before = f"reporter = 'gateway' AND method IS NULL AND {ended} >= {sql_time(until)}"
+    before = f"reporter = 'gateway' AND method IS NULL AND {ended} >= {literal(until)}"
     parts = (
         (until - _SHORT, until, before),
         (until - LONGEST, until - _SHORT, f"{before} AND duration_ms >= {_SHORT / _MILLISECOND}"),
     )
     return " UNION ALL ".join(
         f"SELECT {', '.join(_READ)} FROM requests"
-        f" WHERE start_time >= {sql_time(since)} AND start_time < {sql_time(end)} AND {condition}"
+        f" WHERE {within('start_time', since, end)} AND {condition}"
         for since, end, condition in parts
     )
 
@@ -95,8 +96,3 @@ def _of_network(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
     at = places(requests["vantage_id"], vantages["vantage_id"])
     told = requests.with_columns(vantages.select(pl.col("network", "cluster").gather(at)))
     return told.filter(at.is_not_null())
-
-
-def sql_time(at: datetime) -> str:
-    """SQL of a moment."""
-    return f"TIMESTAMPTZ '{at.isoformat()}'"

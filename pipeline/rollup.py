@@ -27,6 +27,7 @@ from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked, asking
 from pipeline.recorded import recorded
 from pipeline.schema import rollups
+from pipeline.schema.literals import literal, within
 from pipeline.schema.model import I32, Column
 from pipeline.schema.rollups import Rollup
 from pipeline.stitch.by_id import client_side, others
@@ -151,19 +152,17 @@ def _calls_sql(start: datetime, end: datetime, facts: str, more: Mapping[str, An
 
 
 def _begun(start: datetime, end: datetime) -> str:
-    return f">= {_time(start)} AND start_time < {_time(end)}"
+    return f">= {literal(start)} AND start_time < {literal(end)}"
 
 
 def _legs_sql(start: datetime, end: datetime, facts: str) -> str:
-    first, last = _time(start), _time(end)
     rows = f"FROM {facts}flows WHERE {_around(start, end)}"
-    own = f"minute >= {first} AND minute < {last}"
-    begun = f"start_time >= {first} AND start_time < {last}"
+    begun, own = within("start_time", start, end), within("minute", start, end)
     return rolled_up(rollups.LEGS, "minute", wire_sql(rows, begun, minutes=own))
 
 
 def _around(start: datetime, end: datetime) -> str:
-    return f"start_time >= {_time(start)} - {MARGIN} AND start_time < {_time(end)} + {MARGIN}"
+    return f"start_time >= {literal(start)} - {MARGIN} AND start_time < {literal(end)} + {MARGIN}"
 
 
 def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.DataFrame) -> None:
@@ -185,7 +184,7 @@ def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.Data
             others = [f"{FACTS}{table.name} WHERE {whole}"]
         else:
             others.append(f"{FACTS}{finer.name} WHERE {whole} AND NOT ({own})")
-        row = f"SELECT * REPLACE ({_time(first)} AS bucket_start), {nth} AS {_LENGTH.name}"
+        row = f"SELECT * REPLACE ({literal(first)} AS bucket_start), {nth} AS {_LENGTH.name}"
         parts += [f"{row} FROM {one}" for one in (_NEW, *others)]
         own = commit.cleared[table.name] = whole
     together = " UNION ALL BY NAME ".join(parts)
@@ -195,9 +194,5 @@ def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.Data
         commit.frames[table.name] = made.filter(pl.col(_LENGTH.name) == nth).drop(_LENGTH.name)
 
 
-def _time(moment: datetime) -> str:
-    return f"TIMESTAMPTZ '{moment.isoformat()}'"
-
-
 def _within(start: datetime, end: datetime) -> str:
-    return f"bucket_start >= {_time(start)} AND bucket_start < {_time(end)}"
+    return within("bucket_start", start, end)

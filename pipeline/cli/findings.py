@@ -17,10 +17,10 @@ from pipeline import pane
 from pipeline.cli.common import config_option, echo_json, format_option, lake_of, lake_option
 from pipeline.config import Config
 from pipeline.errors import CrosspaneError, UsageError
-from pipeline.findings.kind import literal
 from pipeline.findings.kinds import FINDINGS
 from pipeline.findings.stage import FAILED
 from pipeline.lake import connect
+from pipeline.schema.literals import literal
 
 _SEVERITIES: Final = ("error", "warning", "info")
 _STYLE: Final = {"error": "red", "warning": "yellow", "info": "dim"}

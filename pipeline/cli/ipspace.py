@@ -29,6 +29,7 @@ from pipeline.errors import UsageError
 from pipeline.ipspace import POOL, renumbering
 from pipeline.ipspace_map import draw
 from pipeline.lake import connect
+from pipeline.schema.literals import literal
 from pipeline.views import exhaustion, flat
 from pipeline.views import ipspace as audit
 from pipeline.views.ranges import CLOCK, NOW, cidr, declared
@@ -122,7 +123,7 @@ def _check_pool(pool: Sequence[str]) -> None:
 
 def _ask(connection: duckdb.DuckDBPyConnection, at: str | None) -> dict[str, list[dict[str, Any]]]:
     """Rows of each view, and every declared range, as of a time; each is computed once."""
-    time = f"TIMESTAMPTZ '{parse_time(at).isoformat()}'" if at else NOW
+    time = literal(parse_time(at)) if at else NOW
     for name, query in (
         ("forecast", exhaustion.forecast(time)),
         ("conflicts", flat.conflicts(time)),

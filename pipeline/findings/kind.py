@@ -25,6 +25,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from pipeline.findings.moment import CALLS_LOOKBACK
+from pipeline.schema.literals import literal
 
 MIN_ERRORS: Final = 3
 """Errors, or losses, below which they are chance."""
@@ -73,24 +74,6 @@ def evidence(kind: Kind, row: Mapping[str, object], until: datetime) -> str:
     """The evidence query of one finding, ready to run."""
     values = {**row, "since": until - kind.lookback, "until": until}
     return re.sub(r"\$(\w+)", lambda name: literal(values[name[1]]), kind.evidence)
-
-
-def literal(value: object) -> str:
-    """
-    A value as SQL has it.
-
-    >>> literal("a'b"), literal(None), literal(3)
-    ("'a''b'", 'NULL', '3')
-    """
-    match value:
-        case None:
-            return "NULL"
-        case datetime():
-            return f"TIMESTAMPTZ '{value.isoformat()}'"
-        case bool() | int() | float():
-            return str(value)
-        case _:
-            return "'{}'".format(str(value).replace("'", "''"))
 
 
 _CLUSTERS: Final = """(SELECT list(DISTINCT cluster) FROM (

@@ -25,7 +25,7 @@ import duckdb
 import polars as pl
 import xxhash
 
-from pipeline.findings.kind import Kind, evidence, literal
+from pipeline.findings.kind import Kind, evidence
 from pipeline.findings.kinds import FINDINGS
 from pipeline.findings.moment import SCRAPES_LOOKBACK, Moment, moment
 from pipeline.lake import Commit, Lake
@@ -33,6 +33,7 @@ from pipeline.memory import memory, sources
 from pipeline.schema.findings import FINDING_RUNS
 from pipeline.schema.findings import FINDINGS as TABLE
 from pipeline.schema.job import ACCOUNTING, WINDOWS
+from pipeline.schema.literals import literal
 
 if TYPE_CHECKING:
     from pipeline.windows import Window
@@ -129,7 +130,7 @@ def _at_once(then: Moment, kind: Kind) -> bool:
 
 def _is_behind(lake: Lake, start: datetime) -> bool:
     """Whether later minutes wait; not those of clocks that are ahead of what is received."""
-    later = f"window_start >= TIMESTAMPTZ '{(start + BEHIND).isoformat()}'"
+    later = f"window_start >= {literal(start + BEHIND)}"
     waiting = lake.read(
         f"SELECT min(window_start) FROM {WINDOWS.name} WHERE stale AND {later}"
     ).item()

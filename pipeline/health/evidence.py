@@ -9,6 +9,8 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.schema.literals import within
+
 BEFORE: Final = timedelta(minutes=15)
 """How far back evidence goes."""
 
@@ -42,10 +44,7 @@ _LEGS: Final = {
 def evidence_sql(until: datetime) -> pl.Expr:
     """Of what is not healthy, a query of the minutes before: of packets where no calls fail."""
     since = until - BEFORE
-    times = (
-        f"bucket_start >= TIMESTAMPTZ '{since.isoformat()}'"
-        f" AND bucket_start < TIMESTAMPTZ '{until.isoformat()}' ORDER BY bucket_start"
-    )
+    times = f"{within('bucket_start', since, until)} ORDER BY bucket_start"
     by_packets = pl.col("is_lossy") & (pl.col("errors") == 0)
     return pl.when(pl.col("state") != "healthy").then(
         pl.when(by_packets)

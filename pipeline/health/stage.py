@@ -30,6 +30,7 @@ from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
 from pipeline.rollup import WRONG_CALLS, went_wrong, wrong_calls
 from pipeline.schema.health import EDGE_KEY, HEALTH_1M, SECURITY_1M
+from pipeline.schema.literals import literal, within
 from pipeline.schema.rollups import EDGES_1M, LEGS_1M
 from pipeline.views.failed import FAILED, TOLD, failed_sql, unseen_sql
 
@@ -61,7 +62,7 @@ def health(lake: Lake, window: "Window") -> Commit | None:
         last_time=pl.coalesce("last_time", pl.lit(window.start, schema.TIME)),
     )
     made = {HEALTH_1M.name: rows, SECURITY_1M.name: security(lake, window, edges, failed)}
-    minute = f"minute = {_time(window.start)}"
+    minute = f"minute = {literal(window.start)}"
     return Commit(made, cleared={} if window.is_new else dict.fromkeys(made, minute))
 
 
@@ -145,7 +146,7 @@ def _edges(lake: Lake, window: "Window") -> pl.DataFrame:
     made = window.made.get(EDGES_1M.name)
     if made is not None:
         return made.select(COLUMNS)
-    minute = f"bucket_start = {_time(window.start)}"
+    minute = f"bucket_start = {literal(window.start)}"
     return lake.read(f"FROM {EDGES_1M.name} SELECT {', '.join(COLUMNS)} WHERE {minute}")
 
 
@@ -153,10 +154,10 @@ def _before(lake: Lake, window: "Window") -> pl.DataFrame:
     return lake.read(
         f"""FROM {EDGES_1M.name} SELECT {", ".join(EDGE_KEY)}, min(bucket_start) AS first_minute,
             max(bucket_start) AS last_minute, count(DISTINCT bucket_start) AS minutes,
-            date_diff('minute', max(bucket_start), {_time(window.start)}) AS idle_minutes,
+            date_diff('minute', max(bucket_start), {literal(window.start)}) AS idle_minutes,
             bool_or(durations IS NOT NULL) AS client_told,
             coalesce(bool_or(server_timed > 0), false) AS server_told
-        WHERE {_within(window.start - BEFORE, window.start)} GROUP BY ALL"""
+        WHERE {within("bucket_start", window.start - BEFORE, window.start)} GROUP BY ALL"""
     )
 
 
@@ -199,7 +200,7 @@ def _of_bases(
     for basis in BASES:
         begins, name = buckets(basis, minute), f"{of} {basis.name}"
         if name not in kept or kept[name][0] != begins[0]:
-            kept[name] = (begins[0], work(basis, ", ".join(map(_time, begins))))
+            kept[name] = (begins[0], work(basis, ", ".join(map(literal, begins))))
         told.append(kept[name][1])
     return told
 
@@ -209,7 +210,7 @@ def _wire(lake: Lake, window: "Window") -> pl.DataFrame | None:
     made = window.made.get(LEGS_1M.name)
     names = ", ".join(losses.COLUMNS)
     if made is None:
-        minute = f"bucket_start = {_time(window.start)}"
+        minute = f"bucket_start = {literal(window.start)}"
         made = lake.read(f"FROM {LEGS_1M.name} SELECT {names} WHERE {minute}")
     legs = made.filter(losses.tells())
     if not legs.height:
@@ -223,11 +224,3 @@ def _wire(lake: Lake, window: "Window") -> pl.DataFrame | None:
     usually = losses.usually(_of_bases(lake, window.start, "losses", work))
     legs = legs.select(losses.COLUMNS)
     return losses.with_causes(losses.judge_losses(losses.losses(legs), usually), legs)
-
-
-def _time(moment: datetime) -> str:
-    return f"TIMESTAMPTZ '{moment.isoformat()}'"
-
-
-def _within(start: datetime, end: datetime) -> str:
-    return f"bucket_start >= {_time(start)} AND bucket_start < {_time(end)}"

@@ -8,6 +8,7 @@ not repeated in fact rows: a fact holds the 64-bit id of a row of `endpoints`,
 `prefixes` or `vantages`, and views join them.
 
     model      column, table, view, and their types
+    literals   values as SQL has them
     facts      flows (L3 and L4)
     requests   requests and connections, as proxies saw them (L7)
     rollups    who called whom, and what went over the wire, by the minute, ten minutes, hour and day

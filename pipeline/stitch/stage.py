@@ -17,7 +17,8 @@ import polars as pl
 from pipeline import schema
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked
-from pipeline.recorded import LONGEST, REACH, recorded, sql_time
+from pipeline.recorded import LONGEST, REACH, recorded
+from pipeline.schema.literals import literal, within
 from pipeline.stitch import stitch
 from pipeline.stitch.pairs import Span
 
@@ -58,7 +59,7 @@ def stitch_minute(lake: Lake, window: "Window") -> Commit | None:
         calls=told.calls,
     )
     frames = {schema.EDGES.name: made.edges, schema.LEGS.name: made.legs}
-    own = f"window_start = {sql_time(window.start)}"
+    own = f"window_start = {literal(window.start)}"
     cleared = {} if window.is_new else dict.fromkeys(frames, own)
     return Commit(frames, cleared=cleared, aside=told.aside())
 
@@ -71,7 +72,7 @@ def stitched(
     if made is not None:
         own = pl.col("window_start") == pl.lit(window.start, schema.TIME)
         return made.lazy().filter(own).select(columns).collect()
-    minute = f"window_start = {sql_time(window.start)}"
+    minute = f"window_start = {literal(window.start)}"
     return lake.read(f"FROM {table.name} SELECT {', '.join(columns)} WHERE {minute}")
 
 
@@ -87,14 +88,14 @@ def _endpoints(lake: Lake, requests: pl.DataFrame) -> pl.DataFrame:
 def _flows(first: datetime, last: datetime) -> str:
     return f"""SELECT {_SOURCE_NAT}, f.start_time, f.end_time, v.network
         FROM {FACTS}flows f JOIN vantages v USING (vantage_id)
-        WHERE start_time >= {sql_time(first - LONGEST)} AND start_time < {sql_time(last)}
-            AND end_time >= {sql_time(first)} AND post_nat_src_ip_lo IS NOT NULL"""
+        WHERE {within("start_time", first - LONGEST, last)}
+            AND end_time >= {literal(first)} AND post_nat_src_ip_lo IS NOT NULL"""
 
 
 def _held(window: "Window") -> str:
     return (
-        f"(valid_from IS NULL OR valid_from < {sql_time(window.end)})"
-        f" AND (valid_to IS NULL OR valid_to > {sql_time(window.start)})"
+        f"(valid_from IS NULL OR valid_from < {literal(window.end)})"
+        f" AND (valid_to IS NULL OR valid_to > {literal(window.start)})"
     )
 
 

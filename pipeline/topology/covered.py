@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import duckdb
 
 from pipeline.schema import rollups
+from pipeline.schema.literals import within
 from pipeline.schema.rollups import Rollup
 from pipeline.topology.span import Span
 from pipeline.views.rollups import calls_rolled_up, rolled_up
@@ -84,8 +85,8 @@ def _worked_out(connection: duckdb.DuckDBPyConnection, since: datetime, until: d
     if first >= last:
         return []
     stale = connection.execute(
-        f"""SELECT window_start FROM windows WHERE stale AND window_start >= TIMESTAMPTZ '{first.isoformat()}'
-            AND window_start < TIMESTAMPTZ '{last.isoformat()}' ORDER BY window_start"""
+        f"""SELECT window_start FROM windows WHERE stale AND {within("window_start", first, last)}
+            ORDER BY window_start"""
     ).fetchall()
     return [*_without((first, last), [(start, start + _MINUTE) for (start,) in stale])]
 

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 import duckdb
 
+from pipeline.schema.literals import literal
+
 _AROUND: Final = timedelta(minutes=1)
 """Calls that began in a span are told by proxies a little before or after (``MARGIN``)."""
 
@@ -32,8 +34,8 @@ class Span(NamedTuple):
 
     def _between(self, column: str, margin: timedelta) -> str:
         ends = (
-            f"{column} >= TIMESTAMPTZ '{(self.since - margin).isoformat()}'" if self.since else "",
-            f"{column} < TIMESTAMPTZ '{(self.until + margin).isoformat()}'" if self.until else "",
+            f"{column} >= {literal(self.since - margin)}" if self.since else "",
+            f"{column} < {literal(self.until + margin)}" if self.until else "",
         )
         return " AND ".join(filter(None, ends)) or f"{column} IS NOT NULL"
 

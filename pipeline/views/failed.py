@@ -15,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.schema.health import EDGE_KEY as KEY
+from pipeline.schema.literals import literal
 from pipeline.schema.model import TEXT
 from pipeline.views import blame, outages
 from pipeline.views.topology import WAY, met_sql, named_sql
@@ -91,9 +92,7 @@ def unseen_sql(
     before
         From when on earlier rows tell which gateway a service is usually reached through.
     """
-    first, last, earliest = (
-        f"TIMESTAMPTZ '{moment.isoformat()}'" for moment in (start, end, before)
-    )
+    first, last, earliest = map(literal, (start, end, before))
     known = f"""(SELECT {", ".join(TOLD)} FROM {facts}edges_1m
         WHERE bucket_start >= {earliest} AND bucket_start < {first}
         UNION ALL BY NAME FROM {edges})"""

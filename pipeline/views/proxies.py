@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.schema import View
+from pipeline.schema.literals import literal
 from pipeline.views.health import DEGRADED_ERRORS, FAILING_ERRORS, MIN_REQUESTS
 
 RECENT_HOURS: Final = 2
@@ -165,9 +166,7 @@ def refused_sql(start: datetime, end: datetime) -> str:
 
     Only where that was half of the connections that they could not make to it.
     """
-    earlier, first, last = (
-        f"TIMESTAMPTZ '{time.isoformat()}'" for time in (start - _EARLIER, start, end)
-    )
+    earlier, first, last = map(literal, (start - _EARLIER, start, end))
     of_certificate = "metric = 'tls_failures' AND starts_with(name, 'verify_')"
     return f"""WITH scraped AS (
             SELECT *, min(received_time) OVER (PARTITION BY vantage_id) AS first_time, lag(value) OVER (

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.schema import Function, View
+from pipeline.schema.literals import literal
 from pipeline.views.rollups import SINCE, SPAN, UNTIL
 
 
@@ -34,7 +35,7 @@ def security_sql(
     verdicts
         Whether there are any: a table without rows takes long to read, too.
     """
-    first, last = (f"TIMESTAMPTZ '{time.isoformat()}'" for time in (start, end))
+    first, last = literal(start), literal(end)
     by_datapath = f"""UNION ALL
         SELECT src_endpoint_id, dst_endpoint_id, count(*) FILTER (policy_match <> 'none' OR len(allowed_by) > 0),
             count(*) FILTER (policy_match = 'none' AND coalesce(len(allowed_by), 0) = 0)
