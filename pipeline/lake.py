@@ -32,6 +32,7 @@ import xxhash
 from collectors.log import Place
 from pipeline import schema, views
 from pipeline.errors import LakeError, StaleOffsetError
+from pipeline.schema.literals import literal
 
 SCHEMA: Final = "crosspane"
 _OFFSETS: Final = "log_offsets_"
@@ -137,12 +138,11 @@ def connect(
         options += f", SNAPSHOT_TIME '{at.isoformat()}'"
     if not read_only:
         root.mkdir(parents=True, exist_ok=True)
-    location = str(catalog.resolve()).replace("'", "''")
-    data = str((root / "data").resolve()).replace("'", "''")
+    location = literal(f"ducklake:sqlite:{catalog.resolve()}")
+    data = literal(f"{(root / 'data').resolve()}/")
     try:
         connection.execute(
-            f"ATTACH 'ducklake:sqlite:{location}' AS lake"
-            f" (DATA_PATH '{data}/', OVERRIDE_DATA_PATH true, {options})"
+            f"ATTACH {location} AS lake (DATA_PATH {data}, OVERRIDE_DATA_PATH true, {options})"
         )
         connection.execute("SET TimeZone = 'UTC'")
         if not read_only:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.lake import Lake
 from pipeline.memory import TIMES
 from pipeline.schema import Table
-from pipeline.schema.literals import within
+from pipeline.schema.literals import literal, within
 
 
 def read_span(
@@ -44,8 +44,8 @@ def read_span(
     if parts[0].height != sum(counts[name] for name in files):
         parts, files = [], []
     if counts.keys() - set(files):
-        quoted = ["'" + name.replace("'", "''") + "'" for name in files]
-        others = f"{span} AND NOT list_contains([{', '.join(quoted)}]::VARCHAR[], filename)"
+        read = ", ".join(map(literal, files))
+        others = f"{span} AND NOT list_contains([{read}]::VARCHAR[], filename)"
         parts.append(lake.read(f"SELECT {', '.join(names)} FROM {table.name} WHERE {others}"))
     return pl.concat(parts)
 

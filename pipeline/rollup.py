@@ -25,7 +25,7 @@ import polars as pl
 from pipeline import schema
 from pipeline.lake import Commit, Lake
 from pipeline.memory import FACTS, asked, asking
-from pipeline.recorded import recorded
+from pipeline.recorded import REACH, recorded
 from pipeline.schema import rollups
 from pipeline.schema.literals import literal, within
 from pipeline.schema.model import I32, Column
@@ -34,7 +34,7 @@ from pipeline.stitch.by_id import client_side, others
 from pipeline.stitch.stage import stitched
 from pipeline.views.failed import WRONG, wrong_sql
 from pipeline.views.rollups import calls_rolled_up, merged, rolled_up, ways_rolled_up, ways_sql
-from pipeline.views.topology import MARGIN, TOLD_TWICE, begin_of, paired_sql
+from pipeline.views.topology import TOLD_TWICE, begin_of, paired_sql
 from pipeline.views.wire import wire_sql
 
 if TYPE_CHECKING:  # which lists this stage
@@ -162,14 +162,14 @@ def _legs_sql(start: datetime, end: datetime, facts: str) -> str:
 
 
 def _around(start: datetime, end: datetime) -> str:
-    return f"start_time >= {literal(start)} - {MARGIN} AND start_time < {literal(end)} + {MARGIN}"
+    return within("start_time", start - REACH, end + REACH)
 
 
 def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.DataFrame) -> None:
     """Add the rows of all four lengths, of those of the minute; none if it has and had none."""
     shortest, *longer = of.tables
     commit.frames[shortest.name] = rows
-    own = _within(window.start, window.end)
+    own = within("bucket_start", window.start, window.end)
     if not rows.height and (
         window.is_new or not lake.read(f"FROM {shortest.name} SELECT 1 WHERE {own} LIMIT 1").height
     ):
@@ -179,7 +179,7 @@ def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.Data
     parts, others = [], []
     for nth, (finer, table, length) in enumerate(zip(of.tables, longer, _LONGER, strict=False)):
         first = window.start - (window.start - _EPOCH) % length
-        whole = _within(first, first + length)
+        whole = within("bucket_start", first, first + length)
         if window.is_new:
             others = [f"{FACTS}{table.name} WHERE {whole}"]
         else:
@@ -192,7 +192,3 @@ def _add(commit: Commit, lake: Lake, window: "Window", of: Rollup, rows: pl.Data
     made = asked(lake, every, {_NEW: rows})
     for nth, table in enumerate(longer):
         commit.frames[table.name] = made.filter(pl.col(_LENGTH.name) == nth).drop(_LENGTH.name)
-
-
-def _within(start: datetime, end: datetime) -> str:
-    return within("bucket_start", start, end)

@@ -27,6 +27,7 @@ import pyarrow as pa
 from pipeline.config import RoleConfig, ServeConfig
 from pipeline.errors import LakeError, ServeError
 from pipeline.lake import connect
+from pipeline.schema.literals import literal
 from pipeline.serve import catalog, roles, statements
 from pipeline.serve.limits import Clock, Turns, bounded
 from pipeline.serve.refusals import refused
@@ -226,10 +227,9 @@ def _prepare(root: Path, name: str, config: RoleConfig, threads: int) -> _Opened
     try:
         relations = roles.install(connection, config)
         catalog.install(connection, relations, name)
-        folder = str(root.resolve()).replace("'", "''")
         for setting in (
             f"SET memory_limit = '{config.memory}'",
-            f"SET allowed_directories = ['{folder}/']",
+            f"SET allowed_directories = [{literal(f'{root.resolve()}/')}]",
             *_SETTINGS,
         ):
             connection.execute(setting)

@@ -29,6 +29,7 @@ import duckdb
 
 from pipeline.config import RoleConfig
 from pipeline.lake import SCHEMA
+from pipeline.schema.literals import literal
 
 DATABASE: Final = "crosspane"
 """The database clients are in; in memory, with nothing but views and macros."""
@@ -153,7 +154,7 @@ def rows_of(role: RoleConfig, columns: Mapping[str, str]) -> str:
     ''
     """
     if "clusters" in columns and columns["clusters"].endswith("[]") and not role.namespaces:
-        names = ", ".join(map(_literal, role.clusters))
+        names = ", ".join(map(literal, role.clusters))
         return f"list_has_any(clusters, [{names}])"
     sides = [side for side in _SIDES if {f"{side}cluster", f"{side}entity"} & columns.keys()]
     if not sides and f"{_OBSERVER}cluster" in columns:
@@ -183,7 +184,7 @@ def _side(role: RoleConfig, side: str, columns: Mapping[str, str]) -> str:
 
 
 def _among(expression: str, names: Iterable[str]) -> str:
-    return f"{expression} IN ({', '.join(map(_literal, names))})"
+    return f"{expression} IN ({', '.join(map(literal, names))})"
 
 
 def _columns(
@@ -204,7 +205,3 @@ def _columns(
 
 def _quoted(name: str) -> str:
     return '"{}"'.format(name.replace('"', '""'))
-
-
-def _literal(value: str) -> str:
-    return "'{}'".format(value.replace("'", "''"))

@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.schema.health import EDGE_KEY as KEY
-from pipeline.schema.literals import literal
+from pipeline.schema.literals import within
 from pipeline.schema.model import TEXT
 from pipeline.views import blame, outages
 from pipeline.views.topology import WAY, met_sql, named_sql
@@ -92,21 +92,19 @@ def unseen_sql(
     before
         From when on earlier rows tell which gateway a service is usually reached through.
     """
-    first, last, earliest = map(literal, (start, end, before))
+    begun = within("start_time", start, end)
     known = f"""(SELECT {", ".join(TOLD)} FROM {facts}edges_1m
-        WHERE bucket_start >= {earliest} AND bucket_start < {first}
+        WHERE {within("bucket_start", before, start)}
         UNION ALL BY NAME FROM {edges})"""
     answered = f"""SELECT g.name AS path_gateway, r.service, start_time,
             false AS lost, false AS refused, true AS came
         FROM {facts}requests r JOIN vantages v USING (vantage_id) JOIN v_gateways g
             ON g.network = v.network AND g.gateway_ip_hi = upstream_remote_ip_hi
             AND g.gateway_ip_lo = upstream_remote_ip_lo AND g.port = upstream_remote_port
-        WHERE start_time >= {first} AND start_time < {last} AND reporter = 'source'
+        WHERE {begun} AND reporter = 'source'
             AND is_health_check IS NOT TRUE AND coalesce(log_type, 'end') = 'end'
             AND status < 500 AND NOT coalesce({blame.FAILED}, true)"""
-    unaware = outages.unaware_sql(
-        f"(FROM {facts}requests WHERE start_time >= {first} AND start_time < {last})"
-    )
+    unaware = outages.unaware_sql(f"(FROM {facts}requests WHERE {begun})")
     return _failed(outages.blamed_sql(wrong, known, "bucket_start", unaware, answered))
 
 

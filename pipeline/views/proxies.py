@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.schema import View
-from pipeline.schema.literals import literal
+from pipeline.schema.literals import literal, within
 from pipeline.views.health import DEGRADED_ERRORS, FAILING_ERRORS, MIN_REQUESTS
 
 RECENT_HOURS: Final = 2
@@ -166,16 +166,15 @@ def refused_sql(start: datetime, end: datetime) -> str:
 
     Only where that was half of the connections that they could not make to it.
     """
-    earlier, first, last = map(literal, (start - _EARLIER, start, end))
     of_certificate = "metric = 'tls_failures' AND starts_with(name, 'verify_')"
     return f"""WITH scraped AS (
             SELECT *, min(received_time) OVER (PARTITION BY vantage_id) AS first_time, lag(value) OVER (
                 PARTITION BY vantage_id, metric, upstream_cluster, name ORDER BY received_time) AS earlier
-            FROM proxy_samples WHERE received_time >= {earlier} AND received_time < {last}
+            FROM proxy_samples WHERE {within("received_time", start - _EARLIER, end)}
                 AND metric IN ('scrape_samples', 'tls_failures', 'connect_failures')
         ), counted AS (
             SELECT *, {_counted("earlier", "received_time = first_time")} AS more
-            FROM scraped WHERE received_time >= {first}
+            FROM scraped WHERE received_time >= {literal(start)}
                 AND direction IS DISTINCT FROM 'inbound' AND service IS NOT NULL
         )
         SELECT cluster AS client_cluster, service, 'its certificate is refused: '

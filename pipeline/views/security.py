@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.schema import Function, View
-from pipeline.schema.literals import literal
+from pipeline.schema.literals import literal, within
 from pipeline.views.rollups import SINCE, SPAN, UNTIL
 
 
@@ -35,15 +35,14 @@ def security_sql(
     verdicts
         Whether there are any: a table without rows takes long to read, too.
     """
-    first, last = literal(start), literal(end)
     by_datapath = f"""UNION ALL
         SELECT src_endpoint_id, dst_endpoint_id, count(*) FILTER (policy_match <> 'none' OR len(allowed_by) > 0),
             count(*) FILTER (policy_match = 'none' AND coalesce(len(allowed_by), 0) = 0)
-        FROM {facts}verdicts WHERE event_time >= {first} AND event_time < {last}
+        FROM {facts}verdicts WHERE {within("event_time", start, end)}
             AND event_type = 'policy_verdict' AND verdict = 'FORWARDED' GROUP BY ALL"""
     return f"""WITH verdict AS MATERIALIZED (
         SELECT src_endpoint_id, dst_endpoint_id, count(*) AS allowed, 0 AS unmatched
-        FROM {facts}requests WHERE start_time >= {first} AND start_time < {last} AND authz = 'allowed'
+        FROM {facts}requests WHERE {within("start_time", start, end)} AND authz = 'allowed'
             AND reporter = 'destination' GROUP BY ALL
         {by_datapath if verdicts else ""}
     ), named AS MATERIALIZED (
@@ -96,7 +95,7 @@ def security_sql(
         FROM verdict JOIN named client ON client.endpoint_id = src_endpoint_id
         JOIN named server ON server.endpoint_id = dst_endpoint_id GROUP BY ALL
     )
-    SELECT {first} AS minute, client_entity, client_cluster, server_entity, server_cluster, path_model,
+    SELECT {literal(start)} AS minute, client_entity, client_cluster, server_entity, server_cluster, path_model,
         sum(alike)::UBIGINT AS conversations, coalesce(sum(alike) FILTER (encrypted), 0)::UBIGINT AS encrypted,
         coalesce(sum(alike) FILTER (identified AND encrypted), 0)::UBIGINT AS identified,
         {_distinct("flatten(list(open_legs))")} AS open_legs,

@@ -11,6 +11,7 @@ Source: PostgreSQL 15 manual, 9.26 (system information functions), 20 (settings)
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from pipeline.schema.literals import literal
 from pipeline.serve.catalog.kinds import Type
 from pipeline.serve.roles import DATABASE
 
@@ -195,7 +196,7 @@ def macros(
     for signature, body in _CONSTANTS.items():
         yield _macro(signature, body)
     for name in ("current_user", "session_user", "user", "current_role"):
-        yield _macro(f"{name}()", _literal(role))
+        yield _macro(f"{name}()", literal(role))
     for name in _PRIVILEGES:
         allowed = "upper(privilege) IN ('SELECT', 'USAGE', 'CONNECT', 'EXECUTE', 'READ')"
         yield _macro(
@@ -274,11 +275,5 @@ def _macro(signature: str, *bodies: str) -> str:
 def _map(values: Mapping[int, str] | Mapping[str, int] | Mapping[str, str]) -> str:
     if not values:
         return "MAP {0: ''}"
-    entries = (f"{_literal(key)}: {_literal(value)}" for key, value in values.items())
+    entries = (f"{literal(key)}: {literal(value)}" for key, value in values.items())
     return f"MAP {{{', '.join(entries)}}}"
-
-
-def _literal(value: int | str) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "'" + value.replace("'", "''") + "'"
