@@ -67,7 +67,7 @@ def endpoints(workloads: int) -> pl.DataFrame:
         pl.DataFrame({"pod": range(workloads)}), how="cross"
     )
     nodes = pl.DataFrame({"client": range(CLUSTERS)}).select(
-        endpoint_id=(900_000_000 + pl.col("client")).cast(pl.UInt64),
+        endpoint_id=_node("client"),
         kind=pl.lit("node"),
         cluster=pl.format("c{}", "client"),
         identity=pl.lit(None, pl.String),
@@ -76,7 +76,7 @@ def endpoints(workloads: int) -> pl.DataFrame:
         endpoint_id=_endpoint("client", "pod"),
         kind=pl.lit("pod"),
         cluster=pl.format("c{}", "client"),
-        identity=pl.format("spiffe://m/sa/{}", pl.col("pod") % 200),
+        identity=_identity(),
     )
     return pl.concat([named, nodes])
 
@@ -85,10 +85,14 @@ def _address(expr: pl.Expr | int) -> pl.Expr:
     return (pl.lit(_MAPPED) + expr).cast(pl.UInt64)
 
 
-def _pod(name: str, cluster: str) -> pl.Expr:
+def _inside(cluster: str, host: pl.Expr | int) -> pl.Expr:
     """10.0.0.0/16 everywhere; in the flat network 10.4.0.0/16 and 10.5.0.0/16."""
     flat = pl.when(pl.col(cluster) >= FLAT).then(pl.col(cluster)).otherwise(0)
-    return _address(0x0A000000 + flat * 0x10000 + pl.col(name) + 10)
+    return _address(0x0A000000 + flat * 0x10000 + host)
+
+
+def _pod(name: str, cluster: str) -> pl.Expr:
+    return _inside(cluster, pl.col(name) + 10)
 
 
 def _gate_public(cluster: str) -> pl.Expr:
@@ -96,8 +100,7 @@ def _gate_public(cluster: str) -> pl.Expr:
 
 
 def _gate_private(cluster: str) -> pl.Expr:
-    flat = pl.when(pl.col(cluster) >= FLAT).then(pl.col(cluster)).otherwise(0)
-    return _address(0x0A000000 + flat * 0x10000 + 2)
+    return _inside(cluster, 2)
 
 
 def _sender(cluster: str) -> pl.Expr:
@@ -129,6 +132,14 @@ def _asked() -> dict[str, Any]:
 
 def _endpoint(cluster: str, pod: str) -> pl.Expr:
     return (pl.col(cluster) * 100_000 + pl.col(pod) + 1).cast(pl.UInt64)
+
+
+def _node(cluster: str) -> pl.Expr:
+    return (900_000_000 + pl.col(cluster)).cast(pl.UInt64)
+
+
+def _identity() -> pl.Expr:
+    return pl.format("spiffe://m/sa/{}", pl.col("pod") % 200)
 
 
 def _time(expr: pl.Expr, cluster: str, skew: NDArray[np.int64]) -> pl.Expr:
@@ -165,7 +176,7 @@ def _clients(calls: pl.DataFrame, skew: NDArray[np.int64]) -> pl.DataFrame:
             .then(_gate_public("server"))
             .otherwise(_pod("server_pod", "server")),
             upstream_remote_port=pl.when("via").then(15443).otherwise(8080),
-            upstream_local_identity=pl.format("spiffe://m/sa/{}", pl.col("pod") % 200),
+            upstream_local_identity=_identity(),
             src_endpoint_id=_endpoint("client", "pod"),
             src_method=pl.lit("exact"),
             dst_method=pl.when("via").then(pl.lit("gateway")).otherwise(pl.lit("exact")),
@@ -205,7 +216,7 @@ def _servers(calls: pl.DataFrame, skew: NDArray[np.int64]) -> pl.DataFrame:
         downstream_local_ip_hi=0,
         downstream_local_ip_lo=_pod("server_pod", "server"),
         downstream_local_port=8080,
-        downstream_peer_identity=pl.format("spiffe://m/sa/{}", pl.col("pod") % 200),
+        downstream_peer_identity=_identity(),
         src_method=pl.when("via").then(pl.lit("gateway")).otherwise(pl.lit("exact")),
         src_endpoint_id=pl.when(~pl.col("via")).then(_endpoint("client", "pod")),
         dst_endpoint_id=_endpoint("server", "server_pod"),
@@ -258,9 +269,7 @@ def _gates(
         upstream_remote_ip_hi=0,
         upstream_remote_ip_lo=_pod("server_pod", "server"),
         upstream_remote_port=8080,
-        src_endpoint_id=pl.when(pl.col("nat") == "node").then(
-            (900_000_000 + pl.col("client")).cast(pl.UInt64)
-        ),
+        src_endpoint_id=pl.when(pl.col("nat") == "node").then(_node("client")),
         dst_endpoint_id=_endpoint("server", "server_pod"),
         dst_method=pl.lit("exact"),
     )
